@@ -1,0 +1,1 @@
+"""Flume's channel contract over a queue of the broker, usable without Beam."""

@@ -1,0 +1,129 @@
+"""What the rest of flumebeam needs from a Solace client, in batches only.
+
+One call is one hop to the client's thread for a whole batch, which alone makes it three to six times faster than a
+call per message (measured with solace-pubsubplus 1.11). Everything above this module, the channel and the Beam
+transforms, is written against these protocols.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+import pyarrow as pa
+
+from flumebeam.batch import EventBatch
+from flumebeam.deliveries import Receiver
+
+__all__ = ["Connection", "Outcome", "OutcomeKind", "TransactedSession"]
+
+
+class OutcomeKind(Enum):
+    """The three ways in which a transaction ends."""
+
+    COMMITTED = "committed"
+    """The broker applied everything."""
+    ROLLED_BACK = "rolled back"
+    """The broker applied nothing; takes come again."""
+    UNKNOWN = "unknown"
+    """The answer was lost: everything or nothing was applied, and only a look at the data can tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a transaction ended.
+
+    Attributes:
+        kind: One of the three ways.
+        cause: For people: why it was not committed; empty if it was.
+        refused: The broker itself refused the contents (no queue, quota, ACL, too large): the same transaction would
+            be refused again until somebody changes something. False for lost connections.
+    """
+
+    kind: OutcomeKind
+    cause: str = ""
+    refused: bool = False
+
+    @property
+    def committed(self) -> bool:
+        """Whether the broker is known to have applied everything."""
+        return self.kind is OutcomeKind.COMMITTED
+
+
+class TransactedSession(Protocol):
+    """One transacted session of the broker: always one transaction open, its operations in order from one thread.
+
+    After a reconnect inside a transaction the session answers the next operation or the commit with a rollback:
+    the client may otherwise return normally from a commit that carried only a part of the data.
+    """
+
+    def publish(self, batch: EventBatch, topics: str | pa.StringArray) -> None:
+        """Publish a batch within the open transaction.
+
+        Args:
+            batch: Events; reserved headers are not published.
+            topics: One topic for all, or one per event.
+
+        Raises:
+            ConnectionFailedError: The session is dead; what was published is rolled back by the broker.
+        """
+        ...
+
+    def receive(self, max_events: int, timeout: float) -> EventBatch:
+        """Take up to ``max_events`` events from the session's queue; wait at most ``timeout`` seconds for the first.
+
+        Raises:
+            ConnectionFailedError: The session is dead; what was taken comes again.
+        """
+        ...
+
+    def commit(self) -> Outcome:
+        """End the transaction and open the next one. Never raises for what the broker or the network did."""
+        ...
+
+    def rollback(self) -> Outcome:
+        """Give up the transaction and open the next one; ``ROLLED_BACK``, or ``UNKNOWN`` if the session is dead
+        (then the broker rolls back by itself)."""
+        ...
+
+    @property
+    def alive(self) -> bool:
+        """Whether another transaction can be tried on this session."""
+        ...
+
+    def close(self) -> None:
+        """Release the session; what is open is rolled back. Idempotent, never hangs."""
+        ...
+
+
+class Connection(Protocol):
+    """One connection to the broker."""
+
+    def transacted_session(self, *, queue: str | None = None) -> TransactedSession:
+        """Open a transacted session, with a consumer flow on ``queue`` if one is named.
+
+        Raises:
+            QueueError: The queue is unknown, or permission is missing.
+            ConnectionFailedError: The broker does not answer.
+        """
+        ...
+
+    def receiver(self, queue: str, *, before_bind: Callable[[str], None] | None = None) -> Receiver:
+        """Bind a consumer flow whose messages are acknowledged by id.
+
+        Args:
+            queue: Name of a durable queue.
+            before_bind: Called with the new receiver's id before the flow is bound, so that an exactly-once sink can
+                open an epoch of that name.
+
+        Raises:
+            QueueError: The queue is unknown, or permission is missing.
+            ConnectionFailedError: The broker does not answer.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close everything that was opened here. Idempotent, never hangs."""
+        ...
