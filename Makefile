@@ -1,0 +1,62 @@
+# Every target makes its own virtual environment first; nothing outside .venv and ~/.cache/flumebeam is touched.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+INPUT  ?=
+OUTPUT ?= demo-output
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench format dist clean
+
+help:  ## what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(VENV)/run.stamp  ## real log lines through the embedded broker into files, with proof [INPUT=file OUTPUT=directory]
+	@$(BIN)/flumebeam demo $(if $(INPUT),--input "$(INPUT)") --output "$(OUTPUT)"
+
+test: $(VENV)/test.stamp  ## every test, on real parts [ARGS="-k name"]
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/dev.stamp  ## lint, types, layers and walls, dead links, spelling
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.docs.links README.md CHANGELOG.md docs
+	$(BIN)/codespell README.md CHANGELOG.md docs flumebeam transforms pipelines tests
+
+bench: $(VENV)/test.stamp  ## events per second of each stage, side by side in one run [ARGS="--events 100000"]
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+format: $(VENV)/dev.stamp  ## put the code into its one format
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+dist: $(VENV)/dev.stamp  ## wheel and sdist
+	rm -rf build dist
+	$(BIN)/python -m build --outdir dist .
+
+clean:  ## remove what was made here
+	rm -rf $(VENV) build dist demo-output *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/python.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "flumebeam needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "Making a virtual environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV) && touch $@
+
+define install
+	@echo "Installing flumebeam$(1) into $(VENV) (a minute or two the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".$(1)" && touch $@
+endef
+
+$(VENV)/run.stamp: $(VENV)/python.stamp setup.cfg pyproject.toml
+	$(call install,)
+
+$(VENV)/test.stamp: $(VENV)/python.stamp setup.cfg pyproject.toml
+	$(call install,[test])
+	@touch $(VENV)/run.stamp
+
+$(VENV)/dev.stamp: $(VENV)/python.stamp setup.cfg pyproject.toml
+	$(call install,[test,dev])
+	@touch $(VENV)/run.stamp $(VENV)/test.stamp
