@@ -306,8 +306,11 @@ class EventBatch:
             if "provenance" in facts:
                 receiver, queue, fence = facts["provenance"]
                 origin = BatchProvenance(receiver, queue, table.column("id"), table.column("redelivered"), fence)
-            return cls(table.column("body"), facts["shared"], columns, origin)
-        except (pa.ArrowInvalid, KeyError, TypeError, ValueError, StopIteration) as error:
+            bodies = table.column("body")
+            if bodies.type != pa.binary() or bodies.null_count:
+                raise FormatError(f"bodies are {bodies.type} with {bodies.null_count} nulls")
+            return cls(bodies, dict(facts["shared"]), columns, origin)
+        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, StopIteration, FormatError) as error:
             raise FormatError(f"These bytes are no event batch: {error}.") from error
 
 
