@@ -56,7 +56,7 @@ class FileSystem(Protocol):
     """A target. Thread-safe. Every call is bounded in time.
 
     All methods raise :class:`~flumebeam.errors.StorageError` or one of its kinds: ``StorageUnavailableError`` (it did
-    not answer; retriable), ``StorageFullError`` (no space, quota), plain ``StorageError`` (permission, path; permanent).
+    not answer; retriable), ``StorageFullError`` (no space, quota), plain ``StorageError`` (permission, path).
     """
 
     exactly_once: bool
@@ -67,11 +67,19 @@ class FileSystem(Protocol):
         ...
 
     def list(self, path: str) -> list[FileStat]:
-        """Return the entries of a directory, sorted by name; empty if there is no such directory."""
+        """Return the entries of a directory, sorted by name; empty if there is no such directory.
+
+        Raises:
+            StorageConflictError: ``path`` is a file.
+        """
         ...
 
     def make_directory(self, path: str) -> None:
-        """Make a directory with its parents, durably; no error if it is there."""
+        """Make a directory with its parents, durably; no error if it is there.
+
+        Raises:
+            StorageConflictError: A file stands under that name, or under the name of one of its parents.
+        """
         ...
 
     def write(self, path: str, chunks: Iterable[bytes]) -> FileStat:
@@ -91,6 +99,9 @@ class FileSystem(Protocol):
 
     def rename(self, source: str, target: str) -> RenameOutcome:
         """Move a file or a directory to a name that is free, atomically and durably; never overwrites or moves into.
+
+        If several things are wrong, ``SOURCE_MISSING`` and ``PARENT_MISSING`` come before ``TARGET_EXISTS``. A target's
+        parent that is a file counts as missing.
 
         Raises:
             StorageUnavailableError: No answer: it may have happened.
