@@ -1,1 +1,1 @@
-"""The client side of the broker: options, the mapping of events to messages, and the one adapter to the vendor's client."""
+"""The client side of the broker: options, mapping of events to messages, the one adapter to the vendor's client."""

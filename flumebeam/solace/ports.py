@@ -84,8 +84,11 @@ class TransactedSession(Protocol):
         ...
 
     def rollback(self) -> Outcome:
-        """Give up the transaction and open the next one; ``ROLLED_BACK``, or ``UNKNOWN`` if the session is dead
-        (then the broker rolls back by itself)."""
+        """Give up the transaction and open the next one.
+
+        Returns:
+            ``ROLLED_BACK``; also if the session is dead, since the broker then rolls back by itself.
+        """
         ...
 
     @property

@@ -1,0 +1,368 @@
+"""Events to broker messages and back, pure and per batch.
+
+**Out.** The body becomes the binary payload, every header a string user property, so that any other consumer on the
+bus can read them. Reserved headers (below ``solace.``) are not published. The header ``flumebeam.id`` also becomes the
+message's application message id. What the client would cut or mangle in silence is refused by name before anything of
+the batch is sent.
+
+**In.** Any message of any producer becomes an event:
+
+============ ================================================= =====================
+payload      body                                              ``solace.payload``
+============ ================================================= =====================
+binary       its bytes                                         ``bytes``
+text         UTF-8                                             ``text``
+map          a JSON object, keys sorted, no spaces             ``map``
+stream       a JSON array                                      ``stream``
+none         empty                                             ``empty``
+============ ================================================= =====================
+
+A string user property is the header's text; of any other type it is the value as JSON (``true``, ``42``, ``1.5``,
+``null``, ``{"a":1}``). Inside JSON, and as headers, bytes are base64, a character is a string of one character, a
+destination is its name, a number that JSON lacks is ``NaN``, ``Infinity`` or ``-Infinity``. A property below
+``solace.`` would pass for a field of the message, so it is found below ``property.``. Text that is not UTF-8 carries
+U+FFFD where it is broken.
+
+The message's own fields are read-only headers, and present only if the message has them; see :data:`FIELD_HEADERS`,
+:data:`TOPIC_HEADER` with its levels ``solace.topic.1`` and so on, and :data:`REDELIVERED_HEADER`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flumebeam.batch import BatchProvenance, EventBatch
+from flumebeam.errors import PublishRefusedError
+from flumebeam.event import EVENT_ID_HEADER, is_reserved
+from flumebeam.ids import DELIVERY_ID_TYPE
+
+__all__ = [
+    "FIELD_HEADERS",
+    "MESSAGE_ID_HEADER",
+    "PAYLOAD_HEADER",
+    "PROPERTY_PREFIX",
+    "REDELIVERED_HEADER",
+    "TOPIC_HEADER",
+    "Destination",
+    "OutgoingEvent",
+    "OutgoingEvents",
+    "ReceivedMessage",
+    "events_of_messages",
+    "header_text",
+    "json_body",
+    "messages_of_events",
+]
+
+TOPIC_HEADER: Final = "solace.topic"
+"""The topic (or queue) that the message was sent to; ``solace.topic.1`` and up are its levels, from 1."""
+
+PAYLOAD_HEADER: Final = "solace.payload"
+"""What the payload was: ``bytes``, ``text``, ``map``, ``stream`` or ``empty``."""
+
+MESSAGE_ID_HEADER: Final = "solace.message-id"
+"""The replication group message id, as the broker prints it."""
+
+REDELIVERED_HEADER: Final = "solace.redelivered"
+"""``true`` on a message that the broker may have delivered before; absent on any other."""
+
+PROPERTY_PREFIX: Final = "property."
+"""Where a foreign user property below the reserved prefix is found."""
+
+FIELD_HEADERS: Final = (
+    PAYLOAD_HEADER,
+    MESSAGE_ID_HEADER,
+    "solace.sender-timestamp",
+    "solace.sender-id",
+    "solace.application-message-id",
+    "solace.application-message-type",
+    "solace.correlation-id",
+    "solace.reply-to",
+    "solace.sequence-number",
+    "solace.priority",
+    "solace.expiration",
+    "solace.content-type",
+    "solace.content-encoding",
+)
+"""Headers of the message's other fields, in the order of :class:`ReceivedMessage`; times in milliseconds since 1970."""
+
+_MAX_TOPIC_BYTES: Final = 250  # limits of the broker
+_MAX_TOPIC_LEVELS: Final = 128
+
+
+class Destination(NamedTuple):
+    """A topic or queue that stands in a property, or inside a map or stream."""
+
+    name: str
+
+
+class ReceivedMessage(NamedTuple):
+    """What the adapter reads off one message; ``None`` where the message lacks a field.
+
+    The fields from ``payload`` on stand in the order of :data:`FIELD_HEADERS`.
+    """
+
+    delivery: bytes
+    redelivered: bool
+    body: bytes
+    properties: Mapping[str, Any]
+    topic: str | None
+    payload: str = "bytes"
+    message_id: str | None = None
+    sender_timestamp: int | None = None
+    sender_id: str | None = None
+    application_message_id: str | None = None
+    application_message_type: str | None = None
+    correlation_id: str | None = None
+    reply_to: str | None = None
+    sequence_number: int | None = None
+    priority: int | None = None
+    expiration: int | None = None
+    content_type: str | None = None
+    content_encoding: str | None = None
+
+
+class OutgoingEvent(NamedTuple):
+    """One event as the adapter publishes it: body, its own headers, topic, application message id."""
+
+    body: bytes
+    headers: Mapping[str, str]
+    topic: str
+    application_message_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingEvents:
+    """A checked batch, ready to be published.
+
+    Attributes:
+        shared: Headers that every message gets.
+        events: The rest, event by event, in order; to be read once.
+    """
+
+    shared: Mapping[str, str]
+    events: Iterator[OutgoingEvent]
+
+
+# -- in ----------------------------------------------------------------------------------------------------------------
+
+
+def events_of_messages(messages: Sequence[ReceivedMessage], *, receiver: str, queue: str, fence: bool) -> EventBatch:
+    """Return the events of received messages, in order.
+
+    Args:
+        messages: What was received.
+        receiver: Identity of the receiver.
+        queue: Name of the queue.
+        fence: Whether something happened before them, see :class:`~flumebeam.batch.BatchProvenance`; a redelivered
+            message among them sets it too.
+    """
+    if not messages:
+        return EventBatch.empty()
+    ids, redelivered, bodies, properties, topics, *fields = zip(*messages, strict=True)
+    again = any(redelivered)
+    shared: dict[str, str] = {}
+    columns: dict[str, pa.StringArray] = {}
+    _add_properties(properties, shared, columns)
+    _add_topics(topics, shared, columns)
+    for name, values in zip(FIELD_HEADERS, fields, strict=True):
+        _add(name, [v if v is None else str(v) for v in values], shared, columns)
+    if again:
+        _add(REDELIVERED_HEADER, ["true" if flag else None for flag in redelivered], shared, columns)
+    origin = BatchProvenance(
+        receiver,
+        queue,
+        pa.array(ids, type=DELIVERY_ID_TYPE),
+        pa.array(redelivered, type=pa.bool_()),
+        fence or again,
+    )
+    return EventBatch(pa.array(bodies, type=pa.binary()), shared, columns, origin)
+
+
+def header_text(value: Any) -> str:
+    """Return a user property's value as the text of a header: strings as they are, anything else as JSON."""
+    plain = _plain(value)
+    return plain if isinstance(plain, str) else _json(plain)
+
+
+def json_body(value: Mapping[str, Any] | Sequence[Any]) -> bytes:
+    """Return the body that stands for a map or a stream: JSON in UTF-8, keys sorted, no spaces."""
+    return _json(_plain(value)).encode("utf-8", "replace")
+
+
+def _plain(value: Any) -> Any:
+    """Return a value with only what JSON has in it."""
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return value
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, (bytes, bytearray)):
+        return b64encode(value).decode()
+    if isinstance(value, Destination):
+        return value.name
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return str(value)
+
+
+def _json(plain: Any) -> str:
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _add_properties(
+    properties: Sequence[Mapping[str, Any]], shared: dict[str, str], columns: dict[str, pa.StringArray]
+) -> None:
+    names = properties[0].keys()
+    if all(names == own.keys() for own in properties):  # the common case: one producer, one set of names
+        for name in names:
+            _add(_property_name(name), [_text(own[name]) for own in properties], shared, columns)
+        return
+    for name in dict.fromkeys(name for own in properties for name in own):
+        texts = [_text(own[name]) if name in own else None for own in properties]
+        _add(_property_name(name), texts, shared, columns)
+
+
+def _text(value: Any) -> str:
+    return value if type(value) is str else header_text(value)
+
+
+def _property_name(name: str) -> str:
+    return PROPERTY_PREFIX + name if is_reserved(name) else name
+
+
+def _add_topics(topics: Sequence[str | None], shared: dict[str, str], columns: dict[str, pa.StringArray]) -> None:
+    first = topics[0]
+    if first is not None and topics.count(first) == len(topics):
+        shared[TOPIC_HEADER] = first
+        for number, level in enumerate(first.split("/"), 1):
+            shared[f"{TOPIC_HEADER}.{number}"] = level
+        return
+    column = pa.array(topics, type=pa.string())
+    coded = column.dictionary_encode()  # levels are cut out of each distinct topic once
+    levels = [topic.split("/") for topic in coded.dictionary.to_pylist()]
+    columns[TOPIC_HEADER] = column
+    for number in range(max(map(len, levels), default=0)):
+        texts = pa.array([own[number] if number < len(own) else None for own in levels], type=pa.string())
+        columns[f"{TOPIC_HEADER}.{number + 1}"] = texts.take(coded.indices)
+
+
+def _add(name: str, texts: Sequence[str | None], shared: dict[str, str], columns: dict[str, pa.StringArray]) -> None:
+    """Add one header: shared if all events have it with one value, a column if some have it."""
+    first = texts[0]
+    # Distinct values, the expensive column, are mostly told by the last one already.
+    if first == texts[-1] and texts.count(first) == len(texts):
+        if first is not None:
+            shared[name] = first
+    else:
+        columns[name] = pa.array(texts, type=pa.string())
+
+
+# -- out ---------------------------------------------------------------------------------------------------------------
+
+
+def messages_of_events(batch: EventBatch, topics: str | pa.StringArray) -> OutgoingEvents:
+    """Return what to publish for a batch.
+
+    Args:
+        batch: The events.
+        topics: One topic for all, or one per event.
+
+    Raises:
+        PublishRefusedError: An event cannot be published as it is: a topic that the broker refuses, a header whose
+            name is empty or whose text holds a NUL or half a surrogate pair. The text names the event by its place
+            in the batch and by its ``flumebeam.id``, if it has one.
+    """
+    shared = {name: value for name, value in batch.shared.items() if not is_reserved(name)}
+    columns = {name: column for name, column in batch.columns.items() if not is_reserved(name)}
+    for name, value in shared.items():
+        _check_text("name", name, name, batch)
+        _check_text("value", name, value, batch)
+    for name, column in columns.items():
+        _check_text("name", name, name, batch)
+        _check_column(name, column, batch)
+    targets = _check_topics(topics, batch)
+    return OutgoingEvents(shared, _outgoing(batch, columns, targets))
+
+
+def _outgoing(
+    batch: EventBatch, columns: Mapping[str, pa.StringArray], targets: Sequence[str]
+) -> Iterator[OutgoingEvent]:
+    bodies = batch.bodies.to_pylist()
+    names = list(columns)
+    identities: Sequence[str | None] = (
+        columns[EVENT_ID_HEADER].to_pylist()
+        if EVENT_ID_HEADER in columns
+        else [batch.shared.get(EVENT_ID_HEADER)] * len(bodies)
+    )
+    if not names:
+        nothing: dict[str, str] = {}
+        for body, target, identity in zip(bodies, targets, identities, strict=True):
+            yield OutgoingEvent(body, nothing, target, identity)
+        return
+    rows = zip(*(column.to_pylist() for column in columns.values()), strict=True)
+    for body, row, target, identity in zip(bodies, rows, targets, identities, strict=True):
+        headers = dict(zip(names, row, strict=True))
+        if None in row:
+            headers = {name: value for name, value in headers.items() if value is not None}
+        yield OutgoingEvent(body, headers, target, identity)
+
+
+def _check_text(part: str, name: str, text: str, batch: EventBatch) -> None:
+    if part == "name" and not text:
+        raise _refusal(batch, 0, "a header has an empty name")
+    if "\0" in text:
+        raise _refusal(batch, 0, f"the {part} of header {name!r} holds a NUL character, which the client would cut off")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise _refusal(batch, 0, f"the {part} of header {name!r} is no valid Unicode text") from None
+
+
+def _check_column(name: str, column: pa.StringArray, batch: EventBatch) -> None:
+    found = pc.match_substring(column, "\0")
+    if pc.any(found).as_py():
+        index = pc.index(found, value=True).as_py()
+        raise _refusal(batch, index, f"header {name!r} holds a NUL character, which the client would cut off")
+
+
+def _check_topics(topics: str | pa.StringArray, batch: EventBatch) -> Sequence[str]:
+    if isinstance(topics, str):
+        if problem := _topic_problem(topics):
+            raise _refusal(batch, 0, f"its topic {topics!r} {problem}")
+        return [topics] * len(batch)
+    targets: list[str | None] = topics.to_pylist()
+    if len(targets) != len(batch):
+        raise PublishRefusedError(f"{len(targets)} topics were given for {len(batch)} events.")
+    for topic in set(targets):
+        if problem := "is missing" if topic is None else _topic_problem(topic):
+            raise _refusal(batch, targets.index(topic), f"its topic {topic!r} {problem}")
+    return [topic for topic in targets if topic is not None]
+
+
+def _topic_problem(topic: str) -> str:
+    if not topic:
+        return "is empty"
+    if "\0" in topic:
+        return "holds a NUL character"
+    if len(topic.encode("utf-8", "replace")) > _MAX_TOPIC_BYTES:
+        return f"is longer than the broker's {_MAX_TOPIC_BYTES} bytes"
+    if topic.count("/") >= _MAX_TOPIC_LEVELS:
+        return f"has more than the broker's {_MAX_TOPIC_LEVELS} levels"
+    return ""
+
+
+def _refusal(batch: EventBatch, index: int, problem: str) -> PublishRefusedError:
+    identity = batch.header(EVENT_ID_HEADER)[index].as_py() if len(batch) else None
+    named = f" ({EVENT_ID_HEADER} {identity})" if identity else ""
+    return PublishRefusedError(f"Event {index} of the batch{named} cannot be published: {problem}.")
