@@ -1,0 +1,77 @@
+"""What a file holds: formats that turn batches of events into the bytes of whole files, found by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, Protocol
+
+from flumebeam.batch import EventBatch
+from flumebeam.errors import ConfigurationError
+from flumebeam.formats.avro_event import AvroEventFormat
+from flumebeam.formats.text import TextFormat
+
+__all__ = ["FORMAT_NAMES", "AvroEventFormat", "Format", "TextFormat", "open_format"]
+
+
+class Format(Protocol):
+    """A way to write events into a file. Holds options only: thread-safe, picklable, used for many files."""
+
+    @property
+    def name(self) -> str:
+        """What options call it."""
+        ...
+
+    @property
+    def extension(self) -> str:
+        """What file names end in, with its dots and with the codec's part."""
+        ...
+
+    @property
+    def concatenable(self) -> bool:
+        """Whether files put one after another are one valid file of all their events, in order."""
+        ...
+
+    def encode(self, batches: Iterable[EventBatch]) -> Iterator[bytes]:
+        """Return one whole file, from its first byte to its last.
+
+        Batches are taken one at a time, as the pieces are consumed, so a file never stands in memory. Called again
+        for another attempt with the same batches, it gives a file of the same length and meaning.
+
+        Args:
+            batches: The file's events, in order.
+
+        Yields:
+            Non-empty pieces of any size; about one for each batch.
+
+        Raises:
+            FormatError: An event cannot be written in this format.
+        """
+        ...
+
+
+_FORMATS: Final[dict[str, Callable[[str, int | None], Format]]] = {
+    "avro_event": AvroEventFormat.of_codec,
+    "text": TextFormat.of_codec,
+}
+
+FORMAT_NAMES: Final = tuple(sorted(_FORMATS))
+"""Names that :func:`open_format` knows."""
+
+
+def open_format(name: str, *, codec: str = "none", level: int | None = None) -> Format:
+    """Return the format of a name.
+
+    Args:
+        name: One of :data:`FORMAT_NAMES`.
+        codec: A compression that this format can carry: ``text`` takes every codec of :mod:`flumebeam.codecs`;
+            ``avro_event`` compresses its own blocks, with ``none`` or ``deflate``.
+        level: How hard to compress, in the codec's own scale; ``None`` for its default.
+
+    Raises:
+        ConfigurationError: There is no such format, or it cannot carry this codec or level.
+    """
+    try:
+        make = _FORMATS[name]
+    except KeyError:
+        raise ConfigurationError(f"There is no format {name!r}; use one of: {', '.join(FORMAT_NAMES)}.") from None
+    return make(codec, level)

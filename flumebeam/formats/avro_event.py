@@ -1,0 +1,166 @@
+"""Flume's ``avro_event``: events with their headers in an Avro object container file."""
+
+from __future__ import annotations
+
+import io
+import secrets
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+import fastavro
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flumebeam.batch import EventBatch
+from flumebeam.errors import ConfigurationError
+from flumebeam.formats.columns import content
+
+__all__ = ["EVENT_SCHEMA", "AvroEventFormat"]
+
+EVENT_SCHEMA: Final = {
+    "type": "record",
+    "name": "Event",
+    "fields": [
+        {"name": "headers", "type": {"type": "map", "values": "string"}},
+        {"name": "body", "type": "bytes"},
+    ],
+}
+"""Flume's schema of the container: record, field names and order are what its readers look for."""
+
+_PARSED: Final = fastavro.parse_schema(EVENT_SCHEMA)
+_AVRO_CODECS: Final = {"none": "null", "null": "null", "deflate": "deflate"}
+_SYNC_BYTES: Final = 16
+_NOTHING: Final = pa.scalar(b"", type=pa.binary())
+_MAP_END: Final = b"\x00"
+
+
+@dataclass(frozen=True, slots=True)
+class AvroEventFormat:
+    """One record ``Event {headers: map<string>, body: bytes}`` per event, as Flume's ``AVRO_EVENT`` serializer writes.
+
+    Records are put together as columns: no Python object is made per event.
+
+    Args:
+        codec: ``none`` or ``deflate``, applied block by block, so the file stays splittable.
+        level: 1 (fastest) to 9 (smallest), of ``deflate`` only; ``None`` for zlib's default.
+        block_bytes: A block is closed once its records reach this size before compression (Flume's
+            ``syncIntervalBytes``); a reader holds one block at a time. A batch is never divided between blocks.
+        sync_marker: 16 bytes between blocks; ``None`` draws fresh ones for each file, as readers expect.
+
+    Raises:
+        ConfigurationError: An unknown codec, a level without ``deflate``, a size below 1, a marker of another length.
+    """
+
+    codec: str = "none"
+    level: int | None = None
+    block_bytes: int = 2_048_000
+    sync_marker: bytes | None = None
+    name: ClassVar[str] = "avro_event"
+    extension: ClassVar[str] = ".avro"
+    concatenable: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if self.codec not in _AVRO_CODECS:
+            raise ConfigurationError(
+                f"avro_event compresses its own blocks, with codec none or deflate; {self.codec!r} is neither."
+            )
+        if self.level is not None and (self.codec != "deflate" or not 1 <= self.level <= 9):
+            raise ConfigurationError(f"Level {self.level}: only deflate has levels here, from 1 (fastest) to 9.")
+        if self.block_bytes < 1:
+            raise ConfigurationError(f"block_bytes must be at least 1, got {self.block_bytes}.")
+        if self.sync_marker is not None and len(self.sync_marker) != _SYNC_BYTES:
+            raise ConfigurationError(f"A sync marker has {_SYNC_BYTES} bytes, got {len(self.sync_marker)}.")
+
+    @classmethod
+    def of_codec(cls, codec: str, level: int | None = None) -> AvroEventFormat:
+        """Return the format with a codec by name.
+
+        Raises:
+            ConfigurationError: It cannot carry this codec or level.
+        """
+        return cls(codec, level)
+
+    def encode(self, batches: Iterable[EventBatch]) -> Iterator[bytes]:
+        """Return one whole file; see :meth:`flumebeam.formats.Format.encode`."""
+        sync = self.sync_marker or secrets.token_bytes(_SYNC_BYTES)
+        yield self._header(sync)
+        pending: list[bytes] = []
+        events = size = 0
+        for batch in batches:
+            if not len(batch):
+                continue
+            pending.append(content(_records(batch)))
+            events += len(batch)
+            size += len(pending[-1])
+            if size >= self.block_bytes:
+                yield self._block(pending, events, sync)
+                pending, events, size = [], 0, 0
+        if events:
+            yield self._block(pending, events, sync)
+
+    def _header(self, sync: bytes) -> bytes:
+        header = io.BytesIO()
+        fastavro.writer(header, _PARSED, [], codec=_AVRO_CODECS[self.codec], sync_marker=sync)
+        return header.getvalue()
+
+    def _block(self, records: list[bytes], events: int, sync: bytes) -> bytes:
+        if self.codec == "deflate":
+            level = zlib.Z_DEFAULT_COMPRESSION if self.level is None else self.level
+            machine = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
+            records = [*(machine.compress(piece) for piece in records), machine.flush()]
+        return b"".join((_long(events), _long(sum(map(len, records))), *records, sync))
+
+
+def _records(batch: EventBatch) -> pa.BinaryArray:
+    """Return the binary encoding of each event: the map in one block, its end, then the body."""
+    shared = b"".join(_text(name) + _text(value) for name, value in batch.shared.items())
+    body = (_longs(pc.binary_length(batch.bodies)), batch.bodies)
+    if not batch.columns:
+        # A map without entries is its end alone.
+        headers = (_long(len(batch.shared)) + shared if batch.shared else b"") + _MAP_END
+        return _joined(pa.scalar(headers, type=pa.binary()), *body)
+    count = pa.repeat(pa.scalar(len(batch.shared), type=pa.int32()), len(batch))
+    for column in batch.columns.values():
+        count = pc.add(count, pc.cast(column.is_valid(), pa.int32()))
+    return _joined(
+        _longs(count, zero=b""),
+        pa.scalar(shared, type=pa.binary()),
+        *(_entries(name, column) for name, column in batch.columns.items()),
+        pa.scalar(_MAP_END, type=pa.binary()),
+        *body,
+    )
+
+
+def _entries(name: str, column: pa.StringArray) -> pa.BinaryArray:
+    """Return one header as map entries, empty where an event has none."""
+    key = pa.scalar(_text(name), type=pa.binary())
+    return pc.fill_null(_joined(key, _longs(pc.binary_length(column)), pc.cast(column, pa.binary())), b"")
+
+
+def _joined(*columns: pa.BinaryArray | pa.BinaryScalar) -> pa.BinaryArray:
+    return pc.binary_join_element_wise(*columns, _NOTHING)
+
+
+def _longs(numbers: pa.Int32Array, zero: bytes = b"\x00") -> pa.BinaryArray:
+    """Return Avro longs, null for null; there are few different ones in a batch, so each is made once."""
+    encoded = numbers.dictionary_encode()
+    known = [_long(number) if number else zero for number in encoded.dictionary.to_pylist()]
+    return pc.take(pa.array(known, type=pa.binary()), encoded.indices)
+
+
+def _text(value: str) -> bytes:
+    data = value.encode()
+    return _long(len(data)) + data
+
+
+def _long(number: int) -> bytes:
+    """Return a number that is not negative as an Avro long: zigzag, then seven bits a byte, lowest first."""
+    rest = number << 1
+    encoded = bytearray()
+    while rest > 0x7F:
+        encoded.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    encoded.append(rest)
+    return bytes(encoded)
