@@ -1,0 +1,75 @@
+"""The commit step: tells sources what sinks have made durable.
+
+It stands behind the sink, in the same fused stage, so that source, sink and commit step run in one process. It needs
+no bundle finalizer, so it works alike on every runner, streaming or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+
+from flumebeam.batch import EventBatch
+from flumebeam.deliveries import Durable
+from flumebeam.errors import ConfigurationError
+from flumebeam.transforms.receivers import RECEIVERS
+
+__all__ = ["Acknowledge", "AcknowledgeBatches", "durable_of"]
+
+
+def durable_of(batch: EventBatch) -> Durable:
+    """Return the deliveries of a batch, for a sink that has made all its events durable.
+
+    Raises:
+        ConfigurationError: The batch was made by a program: there is nobody to tell.
+    """
+    if batch.provenance is None:
+        raise ConfigurationError(
+            "A batch without provenance cannot be acknowledged: let transforms between source and sink keep it."
+        )
+    return Durable(batch.provenance.receiver, batch.provenance.ids)
+
+
+class _AcknowledgeFn(beam.DoFn):
+    """Tells the receivers at once: a bundle may be a whole run, and a source delivers only so much without answer."""
+
+    def __init__(self) -> None:
+        self._acknowledged = Metrics.counter("flumebeam", "events_acknowledged")
+
+    def process(self, durable: Durable) -> Iterator[None]:
+        if len(durable.ids):
+            RECEIVERS.acknowledge(durable.receiver, durable.ids)
+            self._acknowledged.inc(len(durable.ids))
+        return iter(())
+
+
+class Acknowledge(beam.PTransform):
+    """Acknowledges what a sink reports as durable.
+
+    Input: a PCollection of :class:`~flumebeam.deliveries.Durable`, from ``WriteToHdfs``, ``WriteToSolace`` or a sink of
+    one's own. Output: an empty PCollection, to be ignored.
+
+    Promise: nothing is acknowledged before the sink has reported it. What repeats: deliveries whose acknowledgement
+    did not reach the source. If a receiver is not open in this process, because a shuffle stands between source and
+    commit step, the bundle fails with :class:`~flumebeam.errors.ReceiverLostError` and the source delivers again.
+    """
+
+    def expand(self, durables: beam.PCollection[Durable]) -> beam.PCollection[None]:
+        """Add the commit step behind a sink."""
+        return durables | "Acknowledge" >> beam.ParDo(_AcknowledgeFn()).with_output_types(type(None))
+
+
+class AcknowledgeBatches(beam.PTransform):
+    """Acknowledges batches that a sink of one's own passes on once all their events are durable.
+
+    Input: a PCollection of :class:`~flumebeam.batch.EventBatch` with the provenance they were read with. Output and
+    promise: as for :class:`Acknowledge`.
+
+    A sink that makes events durable in ``finish_bundle`` emits its batches there, not in ``process``.
+    """
+
+    def expand(self, batches: beam.PCollection[EventBatch]) -> beam.PCollection[None]:
+        """Add the commit step behind a sink."""
+        return batches | "Durable" >> beam.Map(durable_of).with_output_types(Durable) | Acknowledge()
