@@ -270,6 +270,12 @@ class ReceiverRegistry:
         _close_all(entries)
 
     @property
+    def in_use(self) -> bool:
+        """Whether any source of this process is set up."""
+        with self._lock:
+            return bool(self._users)
+
+    @property
     def open_receivers(self) -> tuple[str, ...]:
         """Ids of the receivers that are open now."""
         with self._lock:

@@ -1,0 +1,88 @@
+"""Running a pipeline for people: a clean stop on Ctrl-C, and one clear error instead of a runner's traceback."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import apache_beam as beam
+from apache_beam.runners.runner import PipelineState
+
+from flumebeam import errors
+from flumebeam.errors import FlumebeamError
+from flumebeam.transforms.signals import stop_on_signals
+from flumebeam.transforms.stopping import forget_stop
+
+__all__ = ["run_pipeline", "unwrap"]
+
+_STEP: Final = re.compile(r" \[while running '[^']*'\]$")
+_TRACED: Final = re.compile(r"^flumebeam\.errors\.(\w+): (.*)$", re.MULTILINE)
+
+
+def run_pipeline(pipeline: beam.Pipeline, *, stop_seconds: float = 60.0) -> Any:
+    """Run a pipeline to its end, in this thread.
+
+    Ctrl-C and SIGTERM stop it cleanly, see :func:`~flumebeam.transforms.signals.stop_on_signals`; a stopped pipeline
+    ends as done.
+
+    Args:
+        pipeline: To be run.
+        stop_seconds: How long a clean stop may take before the process ends.
+
+    Returns:
+        Beam's result, in its final state.
+
+    Raises:
+        FlumebeamError: What a source, a sink or the commit step raised, as it was raised.
+        KeyboardInterrupt: Interrupted while no source was open in this process.
+        Exception: Whatever else made the pipeline fail.
+    """
+    with stop_on_signals(stop_seconds=stop_seconds) as install_again, _reported_once():
+        try:
+            result = pipeline.run()
+            if not PipelineState.is_terminal(result.state):
+                install_again()
+                result.wait_until_finish()
+        except Exception as error:
+            if (own := unwrap(error)) is not None:
+                raise own from error
+            raise
+        finally:
+            forget_stop()
+    return result
+
+
+def unwrap(error: BaseException) -> FlumebeamError | None:
+    """Return the error of ours that a runner's error stands for, if any.
+
+    A runner in this process raises the error itself with the name of the step behind its text; others send a traceback
+    as text, of which the last error of ours counts.
+
+    Args:
+        error: What ``Pipeline.run`` or ``wait_until_finish`` raised.
+    """
+    if isinstance(error, FlumebeamError):
+        return type(error)(_STEP.sub("", str(error)))
+    for name, text in reversed(_TRACED.findall(str(error))):
+        kind = getattr(errors, name, None)
+        if isinstance(kind, type) and issubclass(kind, FlumebeamError):
+            return kind(_STEP.sub("", text))
+    return None
+
+
+@contextmanager
+def _reported_once() -> Iterator[None]:
+    """Keep Beam from logging the traceback of an error of ours: whoever runs the pipeline gets it, and reports it."""
+    logger = logging.getLogger("apache_beam.runners.common")
+
+    def foreign(record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], FlumebeamError))
+
+    logger.addFilter(foreign)
+    try:
+        yield
+    finally:
+        logger.removeFilter(foreign)
