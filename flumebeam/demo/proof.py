@@ -37,10 +37,19 @@ class LayerProof:
         return self.lost == self.repeated == 0
 
 
-def line_digests(path: Path) -> Iterator[bytes]:
-    """Yield a 16-byte digest of each line of a file; a last line may lack its newline, an empty file has no line."""
+def line_digests(path: Path, end: int | None = None) -> Iterator[bytes]:
+    """Yield a 16-byte digest of each line of a file; a last line may lack its newline, an empty file has no line.
+
+    Args:
+        path: The file.
+        end: Lines that go beyond this offset are left out.
+    """
+    offset = 0
     with path.open("rb") as lines:
         for line in lines:
+            offset += len(line)
+            if end is not None and offset > end:
+                return
             yield blake2b(line.removesuffix(b"\n"), digest_size=16).digest()
 
 
@@ -53,15 +62,19 @@ def files_below(directory: Path) -> list[Path]:
     )
 
 
-def prove_lines(inputs: Iterable[Path], outputs: Iterable[Path]) -> LayerProof:
+def prove_lines(inputs: Iterable[tuple[Path, int]], outputs: Iterable[Path]) -> LayerProof:
     """Compare the lines of two sets of files as multisets.
 
     Memory is one counter entry for each different line.
+
+    Args:
+        inputs: Files, each with the offset up to which it went in.
+        outputs: Files that came out.
     """
     balance: Counter[bytes] = Counter()
     expected = seen = 0
-    for path in inputs:
-        for digest in line_digests(path):
+    for path, end in inputs:
+        for digest in line_digests(path, end):
             balance[digest] += 1
             expected += 1
     for path in outputs:

@@ -15,18 +15,22 @@ def test_the_same_lines_in_other_files_and_order_close(tmp_path: Path) -> None:
     one = file(tmp_path / "in", b"a\nb\r\n\n\xff\nlast")
     out = [file(tmp_path / "1", b"last\n\xff\n"), file(tmp_path / "2", b"\nb\r\na\n")]
 
-    assert prove_lines([one], out) == LayerProof(5, 5, 0, 0)
+    assert prove_lines([(one, 100)], out) == LayerProof(5, 5, 0, 0)
 
 
 def test_a_lost_line_is_not_hidden_by_a_repeated_one(tmp_path: Path) -> None:
-    proof = prove_lines([file(tmp_path / "in", b"a\nb\n")], [file(tmp_path / "out", b"a\na\n")])
+    proof = prove_lines([(file(tmp_path / "in", b"a\nb\n"), 4)], [file(tmp_path / "out", b"a\na\n")])
 
     assert proof == LayerProof(2, 2, 1, 1)
     assert not proof.closes
 
 
 def test_a_missing_carriage_return_is_a_loss(tmp_path: Path) -> None:
-    assert prove_lines([file(tmp_path / "in", b"a\r\n")], [file(tmp_path / "out", b"a\n")]).lost == 1
+    assert prove_lines([(file(tmp_path / "in", b"a\r\n"), 3)], [file(tmp_path / "out", b"a\n")]).lost == 1
+
+
+def test_lines_that_were_not_ingested_yet_are_not_expected(tmp_path: Path) -> None:
+    assert prove_lines([(file(tmp_path / "in", b"a\nb\nc"), 4)], [file(tmp_path / "out", b"a\nb\n")]).closes
 
 
 def test_files_hidden_by_name_or_directory_are_not_read(tmp_path: Path) -> None:

@@ -1,0 +1,232 @@
+"""The demonstration itself: broker, ingest, batch layer and speed layer side by side, one kill, and the proof."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+
+from flumebeam.broker import BrokerConfig, DevelopmentBroker
+from flumebeam.demo.processes import StageProcess
+from flumebeam.demo.proof import LayerProof, files_below, prove_ids, prove_lines
+from flumebeam.demo.screen import QueueView, Screen, StageView
+from flumebeam.demo.workspace import Progress, Workspace
+from flumebeam.ids import DeliveryId
+
+__all__ = ["Demo"]
+
+_TOPIC: Final = "demo/logs"
+_QUEUES: Final = ("batch", "speed")
+_TICK_SECONDS: Final = 0.1
+_LAYERS: Final = ("drain_to_hdfs", "speed_layer")
+
+
+@dataclass(slots=True)
+class _Meter:
+    """When a stage saw its first and its last event, and how many."""
+
+    name: str
+    done: int = 0
+    first: float | None = None
+    last: float = 0.0
+
+    def read(self, done: int, now: float) -> None:
+        if done > self.done:
+            self.first = now if self.first is None else self.first
+            self.done, self.last = done, now
+
+    @property
+    def seconds(self) -> float:
+        return self.last - self.first if self.first is not None else 0.0
+
+    @property
+    def rate(self) -> float:
+        return self.done / self.seconds if self.seconds > 0 else 0.0
+
+
+class Demo:
+    """One run of the demonstration.
+
+    Args:
+        output: Directory for everything.
+        given: The user's log, or ``None`` for a made one.
+        lines: Lines of the made one.
+        kill: Whether the drain is killed once.
+    """
+
+    def __init__(self, output: Path, given: Path | None, *, lines: int, kill: bool) -> None:
+        self._console = Console()
+        self._workspace = Workspace.open(output, given, lines)
+        self._kill = kill
+        self._interrupts = 0
+        self._meters = {name: _Meter(name) for name in ("ingest", *_LAYERS)}
+
+    def run(self) -> int:
+        """Run it and return an exit status: 0 if every sum closes, 1 if not, 130 if it was stopped and they close.
+
+        Raises:
+            FlumebeamError: A stage failed, or the output cannot be used.
+        """
+        workspace = self._workspace
+        before = {progress.path: progress for progress in workspace.progress()}
+        total = sum(1 for _ in before[workspace.input].line_ends())
+        self._console.print(f"Log     {workspace.input}: {total:,} lines to go", highlight=False)
+        if total:
+            with DevelopmentBroker(BrokerConfig(port=0)) as broker, self._count_interrupts(), workspace.running():
+                for queue in _QUEUES:
+                    broker.create_queue(queue, access="exclusive", subscriptions=[_TOPIC])
+                self._console.print(
+                    f"Broker  {broker.url}: topic {_TOPIC} feeds the queues {' and '.join(_QUEUES)}", highlight=False
+                )
+                self._move(broker, total)
+        return self._prove(workspace.progress())
+
+    # -- moving ------------------------------------------------------------------------------------------------------
+
+    def _stages(self, broker: DevelopmentBroker) -> dict[str, StageProcess]:
+        workspace = self._workspace
+        options = {
+            "ingest": ["--input", str(workspace.input), "--topic", _TOPIC, "--tracker_dir"]
+            + [str(workspace.positions(workspace.input))],
+            "drain_to_hdfs": ["--queue", "batch", "--target", str(workspace.batch)],
+            "speed_layer": ["--queue", "speed", "--counts_to", str(workspace.counts), "--seen_to", str(workspace.seen)],
+        }
+        environment = {"SOLACE_HOST": broker.url, "SOLACE_VPN": "default", "SOLACE_USERNAME": "default"}
+        return {
+            name: StageProcess(name, arguments, workspace.logs / f"{name}.log", environment)
+            for name, arguments in options.items()
+        }
+
+    def _move(self, broker: DevelopmentBroker, total: int) -> None:
+        stages = self._stages(broker)
+        drain = stages["drain_to_hdfs"]
+        started, to_kill = time.monotonic(), self._kill
+        try:
+            for stage in stages.values():
+                stage.start()
+            with Screen(self._console, total) as screen:
+                while not self._through(broker, stages["ingest"]):
+                    time.sleep(_TICK_SECONDS)  # the pace of the screen, not a wait for luck
+                    now = time.monotonic()
+                    self._read(broker, now)
+                    self._show(screen, broker, stages, now - started)
+                    if self._interrupts:
+                        self._end_early(screen, broker, stages["ingest"])
+                    elif to_kill and self._meters["drain_to_hdfs"].done >= total / 3:
+                        to_kill = False
+                        self._kill_and_restart(screen, drain)
+                    for layer in _LAYERS:
+                        stages[layer].check()
+                self._read(broker, time.monotonic())
+        finally:
+            for stage in stages.values():
+                stage.stop()
+        for stage in stages.values():
+            stage.check()
+
+    def _through(self, broker: DevelopmentBroker, ingest: StageProcess) -> bool:
+        return not ingest.running and ingest.check() and not any(status.messages for status in broker.queues())
+
+    def _read(self, broker: DevelopmentBroker, now: float) -> None:
+        batch, speed = (broker.queue(name) for name in _QUEUES)
+        self._meters["ingest"].read(batch.received, now)
+        self._meters["drain_to_hdfs"].read(batch.received - batch.messages, now)
+        self._meters["speed_layer"].read(speed.received - speed.messages, now)
+
+    def _show(self, screen: Screen, broker: DevelopmentBroker, stages: dict[str, StageProcess], elapsed: float) -> None:
+        views = tuple(
+            StageView(meter.name, meter.done, meter.rate, "running" if stages[meter.name].running else "done")
+            for meter in self._meters.values()
+        )
+        queues = tuple(
+            QueueView(status.name, status.messages, status.unacknowledged) for status in map(broker.queue, _QUEUES)
+        )
+        screen.show(elapsed, views, queues)
+
+    def _kill_and_restart(self, screen: Screen, drain: StageProcess) -> None:
+        done = self._meters["drain_to_hdfs"].done
+        killed = drain.kill()
+        started = drain.start()
+        screen.say(f"Kill    drain_to_hdfs (process {killed}) with kill -9 after {done:,} events; it is {started} now")
+
+    def _end_early(self, screen: Screen, broker: DevelopmentBroker, ingest: StageProcess) -> None:
+        interrupts, self._interrupts = self._interrupts, 0
+        if ingest.running:
+            ingest.stop()
+            self._stopped = True
+        left = sum(status.messages for status in broker.queues())
+        screen.say(
+            f"Stop    ingest has stopped; {left:,} messages are still in the queues and are drained now"
+            + (" (they are in memory only, so this waits for them)" if interrupts > 1 else "")
+        )
+
+    _stopped = False
+
+    @contextmanager
+    def _count_interrupts(self) -> Iterator[None]:
+        def note(number: int, frame: FrameType | None) -> None:
+            self._interrupts += 1
+
+        previous = signal.signal(signal.SIGINT, note)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, previous)
+
+    # -- proving -----------------------------------------------------------------------------------------------------
+
+    def _prove(self, inputs: list[Progress]) -> int:
+        files = files_below(self._workspace.batch)
+        batch = prove_lines(((progress.path, progress.offset) for progress in inputs), files)
+        speed = prove_ids(self._expected_ids(inputs), self._seen_ids())
+        table = Table(title="What went in and what came out, counted by reading both", title_justify="left")
+        for column in ("", "ingest", "batch layer", "speed layer"):
+            table.add_column(column, justify="left" if not column else "right")
+        for row, ingest, left, right in self._rows(batch, speed):
+            table.add_row(row, ingest, left, right)
+        self._console.print(table)
+        size = sum(path.stat().st_size for path in files)
+        self._console.print(
+            f"Files   {len(files)} with {size:,} bytes below {self._workspace.batch}\nCounts  {self._workspace.counts}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        closes = batch.closes and speed.closes
+        if closes:
+            self._console.print("Proof   every line is in the files once, and was seen live once", style="green")
+        else:
+            self._console.print("Proof   THE SUMS DO NOT CLOSE: see 'lost' and 'repeated' above", style="bold red")
+        if not closes:
+            return 1
+        return 130 if self._stopped else 0
+
+    def _rows(self, batch: LayerProof, speed: LayerProof) -> Iterator[tuple[str, str, str, str]]:
+        meters = list(self._meters.values())
+        yield "lines read", f"{batch.expected:,}", "", ""
+        yield "events committed to the broker, this run", f"{meters[0].done:,}", "", ""
+        yield "events found", "", f"{batch.seen:,}", f"{speed.seen:,}"
+        yield "lost", "", f"{batch.lost:,}", f"{speed.lost:,}"
+        yield "repeated", "", f"{batch.repeated:,}", f"{speed.repeated:,}"
+        yield "seconds", *(f"{meter.seconds:.1f}" for meter in meters)  # type: ignore[misc]
+        yield "events per second", *(f"{meter.rate:,.0f}" for meter in meters)  # type: ignore[misc]
+
+    def _expected_ids(self, inputs: list[Progress]) -> Iterator[str]:
+        for progress in inputs:
+            whole = Progress(progress.path, progress.origin, 0)
+            for end in whole.line_ends():
+                if end <= progress.offset:
+                    yield str(DeliveryId(progress.origin, end))
+
+    def _seen_ids(self) -> Iterator[str]:
+        if self._workspace.seen.exists():
+            with self._workspace.seen.open(encoding="ascii") as lines:
+                for line in lines:
+                    yield line.rstrip("\n")
