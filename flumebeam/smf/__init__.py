@@ -2,5 +2,6 @@
 
 Layers, bottom up: ``values`` (one value), ``fields`` (a table of parameters), ``header`` and ``params`` (a frame and
 its header parameters), one module per encapsulated protocol, ``messages`` (any frame), ``stream`` (bytes as they
-arrive), ``pubmsg`` (the hot path of messages). Any input ends in a message or in :class:`flumebeam.errors.ProtocolError`.
+arrive), ``pubmsg`` (the hot path of messages). Any input ends in a message or in a
+:class:`~flumebeam.errors.ProtocolError`.
 """

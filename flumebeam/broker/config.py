@@ -1,0 +1,90 @@
+"""Options of the development broker: where it listens, whom it lets in, and a limit on everything that can grow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Final
+
+from flumebeam.errors import ConfigurationError
+
+__all__ = ["BrokerConfig"]
+
+_MAY_BE_ZERO: Final = frozenset({"port"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrokerConfig:
+    """Options of a development broker. The defaults are those of the vendor's own broker container where it has them.
+
+    Raises:
+        ConfigurationError: A value is out of its range.
+    """
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Loopback: nobody should run production on a development broker."""
+    port: int = 55555
+    """SMF port; 0 takes a free one."""
+    vpn: str = "default"
+    """The only message VPN."""
+    users: Mapping[str, str | None] = field(default_factory=lambda: {"default": None}, repr=False)
+    """Client usernames and their passwords; None accepts any password."""
+    reject_on_no_match: bool = False
+    """Refuse guaranteed messages that match no queue; otherwise they are acknowledged and dropped."""
+
+    max_connections: int = 1_000
+    """Each connection costs a socket and buffers."""
+    max_queues: int = 10_000
+    """Queues made by clients; each is kept until it is deleted."""
+    max_subscriptions: int = 100_000
+    """Topic subscriptions of all clients and queues together; each is a node in the topic tree."""
+    max_flows_per_connection: int = 1_000
+    """Publisher and consumer flows; each has its own state."""
+    max_sessions_per_connection: int = 100
+    """Transacted sessions; each may hold a whole transaction."""
+    max_resumable: int = 10_000
+    """Publisher flows and transacted sessions remembered for clients that are away."""
+
+    max_message_bytes: int = 10_000_000
+    """Largest message, header included; the client library enforces it too."""
+    max_login_bytes: int = 65_536
+    """Largest frame before login: strangers get little memory."""
+    max_spool_bytes: int = 1_500_000_000
+    """Bodies of all spooled messages; a body in several queues counts once. They are held in memory."""
+    max_queue_bytes: int = 1_500_000_000
+    """Bodies in one queue, so that a forgotten queue can be kept from filling the spool."""
+    max_queue_messages: int = 5_000_000
+    """Messages in one queue: small messages cost memory beyond their bodies."""
+    max_delivered_unacked: int = 10_000
+    """Deliveries of one consumer flow that wait for acknowledgement; beyond it the flow gets nothing more."""
+    max_transaction_messages: int = 256
+    """Published plus consumed messages of one transaction; a commit beyond it fails."""
+    max_transaction_bytes: int = 500_000_000
+    """Bodies staged in one transaction, because nothing else bounds what is published before a commit."""
+    max_unsent_bytes: int = 64_000_000
+    """Output that a client does not read; beyond it the connection is closed."""
+    delivery_batch_bytes: int = 1_048_576
+    """Deliveries put into one write; the rest waits until the client has read."""
+
+    login_timeout_seconds: float = 10.0
+    """A connection that has not logged in by then is closed."""
+    keepalive_misses: int = 10
+    """A client that is silent for this many of its keepalive intervals is disconnected."""
+    session_retention_seconds: float = 180.0
+    """A transacted session whose client is away is rolled back after this time."""
+    publisher_retention_seconds: float = 3_600.0
+    """The position of a publisher flow whose client is away is forgotten after this time."""
+    temporary_queue_grace_seconds: float = 60.0
+    """A temporary queue survives a lost connection for this time."""
+
+    def __post_init__(self) -> None:
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                continue
+            if value < 0 or (value == 0 and option.name not in _MAY_BE_ZERO):
+                raise ConfigurationError(f"The broker option {option.name} is {value}; it must be above 0.")
+        if self.port > 65_535:
+            raise ConfigurationError(f"The broker's port is {self.port}; ports end at 65535.")
+        if not self.vpn or not self.users:
+            raise ConfigurationError("The broker needs the name of its message VPN and at least one client username.")

@@ -1,0 +1,108 @@
+"""One client connection as the core sees it: what it may do, owns, and has to be sent."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from flumebeam.smf.messages import AnyMessage
+from flumebeam.smf.pubmsg import MessageReader, MessageTemplate, encode_direct
+from flumebeam.smf.stream import FrameReader
+
+if TYPE_CHECKING:
+    from flumebeam.broker.config import BrokerConfig
+    from flumebeam.broker.core.flows import Browser, ConsumerFlow
+    from flumebeam.broker.core.publishers import PublisherFlow
+    from flumebeam.broker.core.transactions import TransactedSession
+
+__all__ = ["Connection", "ConnectionState"]
+
+
+class ConnectionState(Enum):
+    """Where a connection is in its life."""
+
+    CONNECTED = auto()
+    """It may only log in."""
+    LOGGED_IN = auto()
+    CLOSING = auto()
+    """What is in the output is still to be sent, then it is closed. Input is ignored."""
+    CLOSED = auto()
+
+
+class Connection:
+    """State of one client connection. The shell moves bytes, the engine changes the rest.
+
+    Args:
+        config: Limits.
+        pending: Connections with output or a wish to be closed; a connection adds itself.
+        now: Time of its beginning, seconds of any clock.
+        peer: Address of the client, for people.
+    """
+
+    def __init__(self, config: BrokerConfig, pending: set[Connection], now: float, peer: str) -> None:
+        self.peer = peer
+        self.state = ConnectionState.CONNECTED
+        self.client_name = ""
+        self.username = ""
+        self.inbox = ""
+        self.opened_at = self.heard_at = now
+        self.silence_limit = config.login_timeout_seconds
+        self.reader = FrameReader(config.max_login_bytes)
+        self.messages = MessageReader()
+        self.output: list[bytes] = []
+        """Parts of frames to be written in one go; only complete frames are ever in it."""
+        self.delivery_room = config.delivery_batch_bytes
+        self.writable = True
+        """Whether the client keeps up with reading; the shell says so."""
+        self.starved = False
+        """Whether a queue had more for this connection than it could take."""
+        self.discarding = False
+        """Whether direct messages were discarded since the last one sent."""
+        self.publishers: dict[int, PublisherFlow] = {}
+        self.consumers: dict[int, ConsumerFlow | Browser] = {}
+        self.sessions: dict[int, TransactedSession] = {}
+        self.acks_due: dict[PublisherFlow, None] = {}
+        """Publisher flows whose position is to be acknowledged at the end of the event being handled."""
+        self.subscriptions: set[str] = set()
+        self._delivery_batch_bytes = config.delivery_batch_bytes
+        self._pending = pending
+
+    @property
+    def accepts_deliveries(self) -> bool:
+        """Whether deliveries may be added to the output now; asking in vain is remembered in ``starved``."""
+        if self.writable and self.delivery_room > 0:
+            return True
+        self.starved = True
+        return False
+
+    def spend(self, room: int) -> None:
+        """Note what room deliveries have left in the output."""
+        self.delivery_room = room
+        self._pending.add(self)
+
+    def send(self, message: AnyMessage) -> None:
+        """Add a message to the output."""
+        self.output.append(message.encode())
+        self._pending.add(self)
+
+    def send_direct(self, template: MessageTemplate, summary: bytes, body: bytes) -> None:
+        """Add a direct message to the output, or discard it if the client does not keep up."""
+        if not self.accepts_deliveries:
+            self.discarding = True
+            return
+        self.output += encode_direct(template, summary, body, self.discarding)
+        self.discarding = False
+        self.spend(self.delivery_room - len(body))
+
+    def take_output(self) -> bytes:
+        """Return what is to be written and make room for more."""
+        data = b"".join(self.output)
+        self.output.clear()
+        self.delivery_room = self._delivery_batch_bytes
+        return data
+
+    def close(self) -> None:
+        """Ask the shell to close the connection once the output is written."""
+        if self.state is not ConnectionState.CLOSED:
+            self.state = ConnectionState.CLOSING
+            self._pending.add(self)

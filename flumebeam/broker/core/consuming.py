@@ -1,0 +1,152 @@
+"""Consuming: binding to queues, windows, settlement, unbinding."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from flumebeam.broker.core.connection import Connection
+from flumebeam.broker.core.flows import Browser, ConsumerFlow
+from flumebeam.broker.core.provisioning import invalid_queue_name
+from flumebeam.broker.core.queues import Queue
+from flumebeam.broker.core.vpn import OK, UNKNOWN_QUEUE, Vpn
+from flumebeam.smf.assuredctrl import (
+    AccessType,
+    AckRange,
+    AssuredControl,
+    AssuredKind,
+    Durability,
+    FlowType,
+    Outcome,
+)
+from flumebeam.smf.values import Response
+
+__all__ = ["handle_ack", "handle_bind", "handle_unbind"]
+
+_PERMISSIONS = b"\0\0\0\x0f"
+_TEMPORARY_PREFIX = "#P2P/QTMP/"
+
+
+def handle_bind(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
+    """Bind a consumer or a browser to a queue; a temporary queue is made by it."""
+    queue = vpn.queues.get(request.queue or "")
+    refusal = _refusal(vpn, connection, request, queue)
+    if refusal is not None:
+        connection.send(AssuredControl(kind=request.kind, correlation=request.correlation, response=refusal))
+        return
+    if queue is None:
+        queue = vpn.add_queue(request.queue or "", AccessType.EXCLUSIVE, durable=False)
+    if not queue.durable:
+        vpn.orphans.keep(queue.name, queue)
+    flow_id = vpn.next_handle()
+    flow: ConsumerFlow | Browser
+    if request.flow_type == FlowType.BROWSER:
+        flow = Browser(flow_id, queue, connection, vpn.spool)
+        queue.browsers.append(flow)
+        active = True
+    else:
+        flow = ConsumerFlow(
+            flow_id,
+            queue,
+            connection,
+            vpn.spool,
+            vpn.config.max_delivered_unacked,
+            request.session_id,
+            bool(request.wants_flow_changes),
+        )
+        queue.flows.append(flow)
+        active = queue.is_active(flow)
+    flow.window = request.window or 0
+    connection.consumers[flow_id] = flow
+    vpn.touch((queue,))
+    connection.send(_bound(vpn, request, flow, active))
+    kind = "browser" if isinstance(flow, Browser) else "consumer"
+    vpn.report(f"{connection.client_name} bound a {kind} to queue {queue.name}" + ("" if active else ", standby"))
+
+
+def _refusal(vpn: Vpn, connection: Connection, request: AssuredControl, queue: Queue | None) -> Response | None:
+    temporary = request.durability == Durability.NON_DURABLE
+    name = request.queue or ""
+    if queue is None and not temporary:
+        return UNKNOWN_QUEUE
+    if queue is None and (not name.startswith(_TEMPORARY_PREFIX) or invalid_queue_name(name)):
+        return Response(400, "Invalid Temporary Queue Name")
+    if queue is None and len(vpn.queues) >= vpn.config.max_queues:
+        return Response(503, "Max Num Queues Exceeded")
+    if request.selector:
+        return Response(400, "Selectors Are Not Supported")
+    if request.session_id is not None and request.session_id not in connection.sessions:
+        return Response(503, "Unknown Transacted Session")
+    if len(connection.publishers) + len(connection.consumers) >= vpn.config.max_flows_per_connection:
+        return Response(503, "Max Flows Exceeded")
+    return None
+
+
+def _bound(vpn: Vpn, request: AssuredControl, flow: ConsumerFlow | Browser, active: bool) -> AssuredControl:
+    queue, config = flow.queue, vpn.config
+    return AssuredControl(
+        kind=request.kind,
+        correlation=request.correlation,
+        response=OK,
+        session_id=request.session_id,
+        flow_id=flow.id,
+        queue=queue.name,
+        durability=Durability.DURABLE if queue.durable else Durability.NON_DURABLE,
+        access=queue.access,
+        granted_permissions=_PERMISSIONS,
+        other_permissions=_PERMISSIONS,
+        quota_mb=config.max_queue_bytes // 1_000_000,
+        max_message_bytes=config.max_message_bytes,
+        respect_ttl=0,
+        last_sent=0,
+        last_acked=0,
+        window=request.window or 0,
+        active=int(active),
+        endpoint_id=1,
+        endpoint_error_id=1,
+        spooler_id=vpn.spool.spooler_id,
+        max_unacked=config.max_delivered_unacked,
+        spooled_messages=queue.messages,
+    )
+
+
+def handle_ack(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
+    """Take a client's transport acknowledgement with its window, and what its application has settled.
+
+    Acknowledgements of a flow that has just ended are late, not wrong, and are ignored.
+    """
+    flow = connection.consumers.get(request.flow_id or 0)
+    if flow is None:
+        return
+    if request.window is not None:
+        flow.confirm(request.last_acked or 0, request.window)
+    queue = flow.queue
+    if isinstance(flow, Browser):
+        for item in request.acks:
+            queue.remove_waiting(item.high)
+    elif flow.session_id is None:
+        # In a transacted session only the commit settles.
+        for item in request.acks:
+            _settle(queue, flow, item)
+    vpn.touch((queue,))
+
+
+def _settle(queue: Queue, flow: ConsumerFlow, item: AckRange) -> None:
+    entries = flow.settled(item.low, item.high)
+    if item.outcome in (Outcome.FAILED, Outcome.RELEASED):
+        queue.put_back(entries)
+    else:
+        queue.remove(entries)
+
+
+def handle_unbind(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
+    """End a flow: what it holds goes back to its queue; a temporary queue ends with its last flow."""
+    flow = connection.consumers.get(request.flow_id or 0)
+    if flow is not None:
+        vpn.release(flow)
+        vpn.report(f"{connection.client_name} unbound from queue {flow.queue.name}")
+        if not flow.queue.durable and not flow.queue.flows:
+            vpn.remove_queue(flow.queue)
+    connection.send(replace(_UNBOUND, correlation=request.correlation, flow_id=request.flow_id))
+
+
+_UNBOUND = AssuredControl(kind=AssuredKind.UNBIND, response=OK)

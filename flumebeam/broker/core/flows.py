@@ -1,0 +1,212 @@
+"""Consumer flows and browsers: what a client may be sent, was sent, and has not acknowledged."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from flumebeam.broker.core.spool import Entry, Spool
+from flumebeam.smf.pubmsg import encode_delivery, encode_redelivery
+
+if TYPE_CHECKING:
+    from flumebeam.broker.core.connection import Connection
+    from flumebeam.broker.core.queues import Queue
+
+__all__ = ["Browser", "ConsumerFlow"]
+
+_BROWSE_AHEAD: Final = 1_000
+
+
+class ConsumerFlow:
+    """One binding of a client to a queue.
+
+    Two limits hold it back: the transport window, which counts what the client library has not confirmed, and the
+    unacknowledged limit, which counts what the application has not settled.
+
+    Args:
+        flow_id: Id on its connection.
+        queue: Queue that it is bound to.
+        connection: Connection that it lives on.
+        spool: Numbers deliveries.
+        max_unacked: Deliveries that may wait for settlement.
+        session_id: Transacted session that it belongs to, or None.
+        wants_changes: Whether the client asked to be told when the flow becomes active.
+    """
+
+    __slots__ = (
+        "_in_flight",
+        "_previous_id",
+        "connection",
+        "id",
+        "last_id",
+        "max_unacked",
+        "queue",
+        "session_id",
+        "spool",
+        "unacked",
+        "wants_changes",
+        "window",
+    )
+
+    def __init__(
+        self,
+        flow_id: int,
+        queue: Queue,
+        connection: Connection,
+        spool: Spool,
+        max_unacked: int,
+        session_id: int | None = None,
+        wants_changes: bool = False,
+    ) -> None:
+        self.id = flow_id
+        self.queue = queue
+        self.connection = connection
+        self.spool = spool
+        self.max_unacked = max_unacked
+        self.session_id = session_id
+        self.wants_changes = wants_changes
+        self.window = 0
+        self.last_id = 0
+        """Highest delivery id sent; the client drops anything not above it."""
+        self.unacked: dict[int, Entry] = {}
+        """Deliveries by id, ascending, until the application settles them."""
+        self._in_flight: deque[int] = deque()
+        self._previous_id = 0
+
+    @property
+    def credit(self) -> int:
+        """Number of messages that may be sent now."""
+        if not self.connection.accepts_deliveries:
+            return 0
+        return min(self.window - len(self._in_flight), self.max_unacked - len(self.unacked))
+
+    def confirm(self, last_acked: int, window: int) -> None:
+        """Take a transport acknowledgement: everything up to ``last_acked`` arrived, ``window`` more may come."""
+        in_flight = self._in_flight
+        while in_flight and in_flight[0] <= last_acked:
+            in_flight.popleft()
+        self.window = window
+
+    def deliver(self, ready: deque[Entry], limit: int) -> None:
+        """Send up to ``limit`` messages from the front of ``ready``, less if the connection's output is full."""
+        connection, spool, unacked = self.connection, self.spool, self.unacked
+        last_id, previous_id, flow_id = self.last_id, self._previous_id, self.id
+        output, in_flight, stamp = connection.output, self._in_flight, spool.stamp
+        room = connection.delivery_room
+        while limit > 0 and ready and room > 0:
+            entry = ready.popleft()
+            if entry.gone:
+                continue
+            message = entry.message
+            delivery_id = entry.delivery_id
+            if delivery_id <= last_id:
+                delivery_id = entry.delivery_id = spool.next_id()
+            if entry.deliveries or delivery_id != message.id:
+                tail = encode_redelivery(spool.spooler_id, message.id, entry.deliveries)
+            else:
+                tail = stamp
+            output += encode_delivery(
+                message.template, message.summary, message.body, flow_id, delivery_id, previous_id, tail
+            )
+            entry.deliveries += 1
+            entry.holder = self
+            unacked[delivery_id] = entry
+            in_flight.append(delivery_id)
+            last_id = previous_id = delivery_id
+            room -= message.size + _DELIVERY_OVERHEAD
+            limit -= 1
+        self.last_id, self._previous_id = last_id, previous_id
+        connection.spend(room)
+
+    def settled(self, low: int, high: int) -> list[Entry]:
+        """Take the deliveries with ``low <= id <= high`` out of the unacknowledged ones and return them."""
+        ids = self._between(low, high)
+        return [self.unacked.pop(delivery_id) for delivery_id in ids]
+
+    def count(self, low: int, high: int) -> int:
+        """Return how many unacknowledged deliveries have ``low <= id <= high``."""
+        return len(self._between(low, high))
+
+    def _between(self, low: int, high: int) -> list[int]:
+        if low == high:
+            return [low] if low in self.unacked else []
+        ids = []
+        for delivery_id in self.unacked:
+            if delivery_id > high:
+                break
+            if delivery_id >= low:
+                ids.append(delivery_id)
+        return ids
+
+    def take_back(self) -> list[Entry]:
+        """Return all unacknowledged deliveries and forget them, and start a new chain of previous ids.
+
+        After a rollback the client discards what was under way until a message names 0 as its previous one.
+        """
+        entries = list(self.unacked.values())
+        self.unacked.clear()
+        self._in_flight.clear()
+        self._previous_id = 0
+        return entries
+
+
+class Browser:
+    """A flow that looks at messages and leaves them where they are, unless the application removes one.
+
+    It reads ahead a bounded number of entries, so that neither a large queue nor a slow browser costs more.
+    """
+
+    __slots__ = ("_ahead", "_in_flight", "_previous_id", "_shown_id", "connection", "id", "queue", "spool", "window")
+
+    def __init__(self, flow_id: int, queue: Queue, connection: Connection, spool: Spool) -> None:
+        self.id = flow_id
+        self.queue = queue
+        self.connection = connection
+        self.spool = spool
+        self.window = 0
+        self._ahead: deque[Entry] = deque()
+        self._shown_id = 0
+        self._previous_id = 0
+        self._in_flight: deque[int] = deque()
+
+    def confirm(self, last_acked: int, window: int) -> None:
+        """Take a transport acknowledgement: everything up to ``last_acked`` arrived, ``window`` more may come."""
+        while self._in_flight and self._in_flight[0] <= last_acked:
+            self._in_flight.popleft()
+        self.window = window
+
+    def show(self, ready: Iterable[Entry]) -> None:
+        """Send what the window allows of the entries behind the last one shown."""
+        connection = self.connection
+        while connection.accepts_deliveries and len(self._in_flight) < self.window:
+            if not self._ahead:
+                self._ahead.extend(islice(self._unseen(ready), _BROWSE_AHEAD))
+                if not self._ahead:
+                    return
+            entry = self._ahead.popleft()
+            message = entry.message
+            self._shown_id = message.id
+            if entry.gone or entry.holder is not None:
+                continue
+            parts = encode_delivery(
+                message.template,
+                message.summary,
+                message.body,
+                self.id,
+                message.id,
+                self._previous_id,
+                self.spool.stamp,
+            )
+            connection.output += parts
+            self._previous_id = message.id
+            self._in_flight.append(message.id)
+            connection.spend(connection.delivery_room - message.size - _DELIVERY_OVERHEAD)
+
+    def _unseen(self, ready: Iterable[Entry]) -> Iterator[Entry]:
+        return (entry for entry in ready if entry.message.id > self._shown_id)
+
+
+_DELIVERY_OVERHEAD: Final = 128
+"""Bytes of a delivery beyond its body, roughly: keeps small messages from filling the output without being counted."""

@@ -1,0 +1,111 @@
+"""Login: who may come in, and what the broker tells about itself."""
+
+from __future__ import annotations
+
+import hmac
+import math
+from typing import Final
+
+from flumebeam.broker.core.connection import Connection, ConnectionState
+from flumebeam.broker.core.vpn import OK, Vpn
+from flumebeam.errors import ProtocolError
+from flumebeam.smf.clientctrl import Capabilities, Capability, ClientControl, ClientControlKind
+from flumebeam.smf.values import Response
+
+__all__ = ["handle_client_control"]
+
+_ROUTER: Final = "flumebeam"
+_MAX_CLIENT_NAME: Final = 160
+_GRANTED: Final = frozenset(
+    (
+        Capability.CONSUMER_FLOWS,
+        Capability.TEMPORARY_ENDPOINTS,
+        Capability.PUBLISHER_FLOWS,
+        Capability.BROWSER,
+        Capability.ENDPOINT_MANAGEMENT,
+        Capability.QUEUE_SUBSCRIPTIONS,
+        Capability.TRANSACTED_SESSIONS,
+        Capability.ACTIVE_FLOW_INDICATION,
+        Capability.SETTLEMENT_OUTCOMES,
+        Capability.VARIABLE_EXTENDED_PARAMETERS,
+    )
+)
+_ASSURED_CONTROL_VERSIONS: Final = bytes.fromhex("00 04 00000007 01 03")
+"""No further booleans; AssuredCtrl in versions 1 to 3, of which clients choose 3."""
+
+
+def handle_client_control(vpn: Vpn, connection: Connection, request: ClientControl) -> None:
+    """Let a client in, or refuse it and close.
+
+    Raises:
+        ProtocolError: The connection is logged in already.
+    """
+    if request.kind is ClientControlKind.UPDATE:
+        response = Response(400, "Client Update Is Not Supported")
+        connection.send(ClientControl(kind=request.kind, correlation=request.correlation, response=response))
+        return
+    if connection.state is not ConnectionState.CONNECTED:
+        raise ProtocolError("A client that is logged in logged in again.")
+    client_name = request.client_name or f"{connection.peer}/{vpn.next_handle()}"
+    refusal = _refusal(vpn, request, client_name)
+    if refusal is not None:
+        connection.send(ClientControl(correlation=request.correlation, response=refusal))
+        connection.close()
+        vpn.report(
+            f"login of {client_name} as {request.username or ''} to VPN {request.vpn or ''} refused: "
+            f"{refusal.code} {refusal.text}"
+        )
+        return
+    former = vpn.clients.get(client_name)
+    if former is not None:
+        # A client that comes back before the broker has noticed that its old connection is dead.
+        vpn.report(f"{client_name} logged in again: its former connection is closed")
+        former.output.clear()
+        former.close()
+        vpn.drop(former)
+    connection.state = ConnectionState.LOGGED_IN
+    connection.client_name = client_name
+    connection.username = request.username or ""
+    connection.inbox = f"#P2P/v:{_ROUTER}/{vpn.spool.spooler_id:x}/{client_name}"
+    connection.reader.max_frame_bytes = vpn.config.max_message_bytes
+    connection.silence_limit = (request.keepalive_seconds or math.inf) * vpn.config.keepalive_misses
+    vpn.clients[client_name] = connection
+    connection.send(_welcome(vpn, connection, request))
+    vpn.report(f"{client_name} logged in as {connection.username} from {connection.peer}")
+
+
+def _refusal(vpn: Vpn, request: ClientControl, client_name: str) -> Response | None:
+    if request.vpn is not None and request.vpn != vpn.config.vpn:
+        return Response(403, "Message VPN Not Allowed")
+    username = request.username or ""
+    if username not in vpn.config.users:
+        return Response(401, "Unauthorized")
+    password = vpn.config.users[username]
+    if password is not None and not hmac.compare_digest(password.encode(), (request.password or "").encode()):
+        return Response(401, "Unauthorized")
+    if len(client_name.encode()) > _MAX_CLIENT_NAME:
+        return Response(400, "Client Name Parse Error")
+    if len(vpn.connections) > vpn.config.max_connections:
+        return Response(503, "Too Many Clients")
+    return None
+
+
+def _welcome(vpn: Vpn, connection: Connection, request: ClientControl) -> ClientControl:
+    return ClientControl(
+        correlation=request.correlation,
+        response=OK,
+        software_version="10.0.0.0",
+        software_date="Jan 1 2025 00:00:00",
+        platform="flumebeam development broker",
+        client_name=connection.client_name,
+        vpn=vpn.config.vpn,
+        p2p_topic=connection.inbox,
+        capabilities=Capabilities(
+            granted=_GRANTED,
+            max_guaranteed_bytes=vpn.config.max_message_bytes,
+            max_direct_bytes=vpn.config.max_message_bytes,
+        ),
+        virtual_router=f"v:{_ROUTER}",
+        router_name=_ROUTER,
+        extended_capabilities=_ASSURED_CONTROL_VERSIONS,
+    )

@@ -1,0 +1,132 @@
+"""Queues and topic subscriptions: what clients may create, change and delete."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from flumebeam.broker.core.connection import Connection
+from flumebeam.broker.core.queues import Queue
+from flumebeam.broker.core.topics import invalid_topic
+from flumebeam.broker.core.vpn import OK, UNKNOWN_QUEUE, Vpn
+from flumebeam.smf.assuredctrl import AccessType, AssuredControl, Durability
+from flumebeam.smf.subctrl import SubscriptionControl, SubscriptionFlag, SubscriptionKind
+from flumebeam.smf.values import Response
+
+__all__ = ["handle_create", "handle_delete", "handle_subscription", "invalid_queue_name", "subscribe_queue"]
+
+_MAX_QUEUE_NAME: Final = 200
+_BAD_SUBSCRIPTION: Final = Response(400, "Subscription Parse Error")
+_EXISTS: Final = Response(400, "Subscription Already Exists")
+_NOT_FOUND: Final = Response(400, "Subscription Not Found")
+_TOO_MANY: Final = Response(400, "Max Num Subscriptions Exceeded")
+_SHARED_PREFIX: Final = "#share/"
+
+
+def invalid_queue_name(name: str) -> bool:
+    """Return whether ``name`` is empty or longer than 200 bytes."""
+    return not name or len(name.encode()) > _MAX_QUEUE_NAME
+
+
+def handle_create(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
+    """Create a durable queue."""
+    name = request.queue or ""
+    access = AccessType.NON_EXCLUSIVE if request.access == AccessType.NON_EXCLUSIVE else AccessType.EXCLUSIVE
+    existing = vpn.queues.get(name)
+    if existing is not None:
+        same = existing.access is access and existing.durable
+        response = Response(400, "Already Exists" if same else "Endpoint Property Mismatch")
+    elif invalid_queue_name(name) or request.durability == Durability.NON_DURABLE:
+        response = Response(400, "Invalid Queue Name Or Durability")
+    elif len(vpn.queues) >= vpn.config.max_queues:
+        response = Response(503, "Max Num Queues Exceeded")
+    else:
+        vpn.add_queue(name, access)
+        response = OK
+    connection.send(
+        AssuredControl(
+            kind=request.kind,
+            correlation=request.correlation,
+            response=response,
+            queue=name,
+            durability=Durability.DURABLE,
+            access=access,
+        )
+    )
+
+
+def handle_delete(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
+    """Delete a queue."""
+    queue = vpn.queues.get(request.queue or "")
+    if queue is not None:
+        vpn.remove_queue(queue)
+    response = UNKNOWN_QUEUE if queue is None else OK
+    connection.send(
+        AssuredControl(kind=request.kind, correlation=request.correlation, response=response, queue=request.queue)
+    )
+
+
+def handle_subscription(vpn: Vpn, connection: Connection, request: SubscriptionControl) -> None:
+    """Add or remove a subscription. A request that did not ask for an answer gets none: clients break on it."""
+    response = _change(vpn, connection, request)
+    if request.flags & SubscriptionFlag.WANTS_RESPONSE:
+        connection.send(replace(request, response=response))
+
+
+def _change(vpn: Vpn, connection: Connection, request: SubscriptionControl) -> Response:
+    if request.kind in (SubscriptionKind.ADD_TO_QUEUE, SubscriptionKind.REMOVE_FROM_QUEUE):
+        queue = vpn.queues.get(request.target or "")
+        if queue is None:
+            return UNKNOWN_QUEUE
+        if request.kind is SubscriptionKind.ADD_TO_QUEUE:
+            return subscribe_queue(vpn, queue, request.topic)
+        return _unsubscribe_queue(vpn, queue, request.topic)
+    if request.kind is SubscriptionKind.ADD:
+        return _subscribe_client(vpn, connection, request.topic)
+    if request.kind is SubscriptionKind.REMOVE:
+        return _unsubscribe_client(vpn, connection, request.topic)
+    return Response(403, "Subscription ACL Denied")
+
+
+def subscribe_queue(vpn: Vpn, queue: Queue, topic: str) -> Response:
+    """Let ``queue`` get what matches ``topic``, and return what a client is told."""
+    if invalid_topic(topic) or topic.startswith(_SHARED_PREFIX):
+        return _BAD_SUBSCRIPTION
+    if topic in queue.subscriptions:
+        return _EXISTS
+    if len(vpn.routes) >= vpn.config.max_subscriptions:
+        return _TOO_MANY
+    queue.subscriptions[topic] = None
+    vpn.routes.add(topic, queue)
+    vpn.report(f"queue {queue.name} subscribed to {topic}")
+    return OK
+
+
+def _unsubscribe_queue(vpn: Vpn, queue: Queue, topic: str) -> Response:
+    if topic not in queue.subscriptions:
+        return _NOT_FOUND
+    del queue.subscriptions[topic]
+    vpn.routes.remove(topic, queue)
+    vpn.report(f"queue {queue.name} unsubscribed from {topic}")
+    return OK
+
+
+def _subscribe_client(vpn: Vpn, connection: Connection, topic: str) -> Response:
+    if topic in connection.subscriptions:
+        return _EXISTS
+    # The client's inbox may be longer than topics of messages are: it holds the client's name.
+    if topic != f"{connection.inbox}/>" and (invalid_topic(topic) or topic.startswith(_SHARED_PREFIX)):
+        return _BAD_SUBSCRIPTION
+    if len(vpn.routes) >= vpn.config.max_subscriptions:
+        return _TOO_MANY
+    connection.subscriptions.add(topic)
+    vpn.routes.add(topic, connection)
+    return OK
+
+
+def _unsubscribe_client(vpn: Vpn, connection: Connection, topic: str) -> Response:
+    if topic not in connection.subscriptions:
+        return _NOT_FOUND
+    connection.subscriptions.discard(topic)
+    vpn.routes.remove(topic, connection)
+    return OK

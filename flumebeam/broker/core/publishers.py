@@ -1,0 +1,61 @@
+"""Publisher flows: which message ids have arrived, in order and without gaps."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flumebeam.broker.core.connection import Connection
+    from flumebeam.broker.core.transactions import TransactedSession
+
+__all__ = ["Arrival", "PublisherFlow"]
+
+
+class Arrival(Enum):
+    """What a message's ids say about it."""
+
+    NEXT = auto()
+    """It is the one that was to come."""
+    REPEATED = auto()
+    """It is here already; the client has missed the acknowledgement."""
+    AFTER_GAP = auto()
+    """One before it is missing; the client will send both again."""
+
+
+class PublisherFlow:
+    """The broker's side of one publisher flow. It outlives its connection, so that the client can resume by name.
+
+    Attributes:
+        id: Flow id, kept over reconnects.
+        name: Name that the client resumes it by.
+        owner: Client name that may resume it.
+        session: Transacted session that it publishes for, or None.
+        connection: Connection that it is open on, or None while the client is away.
+        last_id: Last message id that arrived in order.
+        eager_acks: Whether it acknowledges before a commit. A client whose window is smaller than the largest waits
+            for acknowledgements inside a transaction; the others do not need them there.
+    """
+
+    __slots__ = ("_started", "connection", "eager_acks", "id", "last_id", "name", "owner", "session")
+
+    def __init__(self, flow_id: int, name: str, owner: str, session: TransactedSession | None, eager: bool) -> None:
+        self.id = flow_id
+        self.name = name
+        self.owner = owner
+        self.session = session
+        self.eager_acks = eager or session is None
+        self.connection: Connection | None = None
+        self.last_id = 0
+        self._started = False
+
+    def arrive(self, message_id: int, previous_id: int) -> Arrival:
+        """Take note of a message and return what to do with it. The first one may have any id."""
+        if self._started:
+            if message_id <= self.last_id:
+                return Arrival.REPEATED
+            if previous_id != self.last_id:
+                return Arrival.AFTER_GAP
+        self._started = True
+        self.last_id = message_id
+        return Arrival.NEXT

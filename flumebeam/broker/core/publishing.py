@@ -1,0 +1,181 @@
+"""Publishing: publisher flows, direct and guaranteed messages, acknowledgements."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flumebeam.broker.core.connection import Connection
+from flumebeam.broker.core.publishers import Arrival, PublisherFlow
+from flumebeam.broker.core.routes import Route
+from flumebeam.broker.core.transactions import Staged
+from flumebeam.broker.core.vpn import OK, OVER_QUOTA, Vpn
+from flumebeam.broker.faults import LosePublishAck, NackPublishes
+from flumebeam.errors import ProtocolError
+from flumebeam.smf.assuredctrl import AssuredControl, AssuredKind
+from flumebeam.smf.header import Frame
+from flumebeam.smf.pubmsg import MessageTemplate
+from flumebeam.smf.values import Response
+
+__all__ = [
+    "MAX_WINDOW",
+    "acknowledge",
+    "handle_close_publisher",
+    "handle_message",
+    "handle_open_publisher",
+    "spool_message",
+]
+
+MAX_WINDOW: Final = 255
+
+
+def handle_open_publisher(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
+    """Open a new publisher flow, or give a client that comes back the one it had."""
+    session = None
+    if request.session_id is not None:
+        session = connection.sessions.get(request.session_id)
+        if session is None:
+            _refuse(connection, request, Response(503, "Unknown Transacted Session"))
+            return
+    window = min(request.window or MAX_WINDOW, MAX_WINDOW)
+    if request.flow_name:
+        flow = vpn.publishers.get(request.flow_name)
+        if flow is None or flow.owner != connection.client_name or flow.session is not session:
+            # 400 makes the client open a new flow and send again what is unacknowledged; 503 makes it give up. A
+            # transacted session takes the answer for its own only if it names the session.
+            _refuse(connection, request, Response(400, "Unknown Flow Name"))
+            return
+    elif len(connection.publishers) + len(connection.consumers) >= vpn.config.max_flows_per_connection:
+        _refuse(connection, request, Response(503, "Max Flows Exceeded"))
+        return
+    else:
+        flow_id = vpn.next_handle()
+        name = f"flow-{vpn.spool.spooler_id:x}-{flow_id}"
+        flow = PublisherFlow(flow_id, name, connection.client_name, session, eager=window < MAX_WINDOW)
+    if session is not None:
+        if session.publisher is not None and session.publisher is not flow:
+            vpn.publishers.remove(session.publisher.name)
+            connection.publishers.pop(session.publisher.id, None)
+        session.publisher = flow
+    flow.connection = connection
+    connection.publishers[flow.id] = flow
+    vpn.publishers.keep(flow.name, flow)
+    connection.send(
+        AssuredControl(
+            kind=request.kind,
+            correlation=request.correlation,
+            response=OK,
+            session_id=request.session_id,
+            flow_id=flow.id,
+            flow_name=flow.name,
+            last_sent=flow.last_id,
+            last_acked=flow.last_id,
+            window=MAX_WINDOW,
+            publisher_id=flow.id,
+        )
+    )
+
+
+def _refuse(connection: Connection, request: AssuredControl, response: Response) -> None:
+    connection.send(
+        AssuredControl(
+            kind=request.kind,
+            correlation=request.correlation,
+            response=response,
+            session_id=request.session_id,
+            flow_name=request.flow_name,
+        )
+    )
+
+
+def handle_close_publisher(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
+    """Close a publisher flow for good."""
+    flow = connection.publishers.pop(request.flow_id or 0, None)
+    response = Response(503, "Unknown Flow")
+    if flow is not None:
+        vpn.publishers.remove(flow.name)
+        if flow.session is not None:
+            flow.session.publisher = None
+        response = OK
+    connection.send(
+        AssuredControl(kind=request.kind, correlation=request.correlation, response=response, flow_id=request.flow_id)
+    )
+
+
+def handle_message(vpn: Vpn, connection: Connection, frame: Frame) -> None:
+    """Take a published message: stage it in its transaction, spool it, or pass it on at once.
+
+    Raises:
+        ProtocolError: It names a publisher flow that the connection does not have.
+    """
+    template, summary, message_id, previous_id = connection.messages.read(frame.head)
+    if not template.assured:
+        _pass_on(vpn, template, summary, frame.payload)
+        return
+    flow = connection.publishers.get(template.flow_id)
+    if flow is None:
+        raise ProtocolError(f"A message came on publisher flow {template.flow_id}, which is not open.")
+    if flow.eager_acks:
+        connection.acks_due[flow] = None
+    if flow.arrive(message_id, previous_id) is not Arrival.NEXT:
+        # A repeated message is answered with the flow's position again, one after a gap will come again.
+        return
+    if flow.session is not None:
+        flow.session.stage(Staged(message_id, template, summary, frame.payload))
+        return
+    refusal = _spool(vpn, template, summary, frame.payload)
+    if refusal is not None:
+        acknowledge(vpn, connection, flow, message_id, refusal)
+
+
+def _pass_on(vpn: Vpn, template: MessageTemplate, summary: bytes, body: bytes) -> None:
+    route = vpn.routes.of(template.topic)
+    for client in route.clients:
+        client.send_direct(template, summary, body)
+    if route.queues and vpn.fits(((route, 1, len(body)),)):
+        spool_message(vpn, route._replace(clients=()), template, summary, body)
+
+
+def _spool(vpn: Vpn, template: MessageTemplate, summary: bytes, body: bytes) -> Response | None:
+    fault = vpn.faults.strike(NackPublishes) if vpn.faults else None
+    if fault is not None:
+        return Response(fault.code, fault.reason)
+    route = vpn.routes.of(template.topic)
+    if route.refusal is not None:
+        return route.refusal
+    if not vpn.fits(((route, 1, len(body)),)):
+        return OVER_QUOTA
+    spool_message(vpn, route, template, summary, body)
+    return None
+
+
+def spool_message(vpn: Vpn, route: Route, template: MessageTemplate, summary: bytes, body: bytes) -> None:
+    """Put a message into the queues of its route and pass it to the clients of its route."""
+    queues = route.queues
+    if queues:
+        message = vpn.spool.store(template, summary, body, len(queues))
+        for queue in queues:
+            queue.append(message)
+        vpn.touch(queues)
+    for client in route.clients:
+        client.send_direct(template, summary, body)
+
+
+def acknowledge(
+    vpn: Vpn, connection: Connection, flow: PublisherFlow, message_id: int, response: Response = OK
+) -> None:
+    """Tell the publisher that everything up to ``message_id`` is kept, or that this one is refused.
+
+    A refusal acknowledges what came before it. Every acknowledgement carries a response: clients remember the last one
+    they saw.
+    """
+    if response is OK and vpn.faults and vpn.faults.strike(LosePublishAck) is not None:
+        return
+    connection.send(
+        AssuredControl(
+            kind=AssuredKind.ACK,
+            response=response,
+            flow_id=flow.id,
+            last_acked=message_id,
+            window=MAX_WINDOW if response is OK else None,
+        )
+    )

@@ -1,0 +1,151 @@
+"""Queues: messages in order, and the flows that take them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Final
+
+from flumebeam.broker.core.flows import Browser, ConsumerFlow
+from flumebeam.broker.core.spool import Entry, Spool, SpooledMessage
+from flumebeam.smf.assuredctrl import AccessType
+
+__all__ = ["Queue", "QueueStatus"]
+
+_by_age: Final = attrgetter("message.id")
+_MIN_DEAD: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStatus:
+    """What a queue holds at one moment.
+
+    Attributes:
+        name: Its name.
+        access: ``"exclusive"`` or ``"non-exclusive"``.
+        durable: Whether it outlives the flow that made it.
+        messages: Messages in it, delivered but unacknowledged ones included.
+        unacknowledged: Messages delivered and not yet settled.
+        bytes: Bodies of all its messages.
+        consumers: Flows bound to it, browsers left out.
+        subscriptions: Topics that feed it.
+    """
+
+    name: str
+    access: str
+    durable: bool
+    messages: int
+    unacknowledged: int
+    bytes: int
+    consumers: int
+    subscriptions: tuple[str, ...]
+
+
+class Queue:
+    """One queue.
+
+    Args:
+        name: Its name.
+        access: Whether one flow receives at a time, or all in turn.
+        spool: Where its messages are accounted.
+        durable: False for temporary queues.
+    """
+
+    def __init__(self, name: str, access: AccessType, spool: Spool, durable: bool = True) -> None:
+        self.name = name
+        self.access = access
+        self.durable = durable
+        self.ready: deque[Entry] = deque()
+        """Messages that wait for a consumer, oldest first; entries that are gone are skipped."""
+        self.flows: list[ConsumerFlow] = []
+        """Consumers in the order they bound; the first one is the active flow of an exclusive queue."""
+        self.browsers: list[Browser] = []
+        self.subscriptions: dict[str, None] = {}
+        self.messages = 0
+        self.bytes = 0
+        self._spool = spool
+        self._dead = 0
+        self._turn = 0
+
+    @property
+    def active(self) -> ConsumerFlow | None:
+        """The flow that receives, if the queue is exclusive."""
+        return self.flows[0] if self.flows and self.access is AccessType.EXCLUSIVE else None
+
+    def is_active(self, flow: ConsumerFlow) -> bool:
+        """Return whether ``flow`` receives messages."""
+        return self.access is not AccessType.EXCLUSIVE or self.active is flow
+
+    def append(self, message: SpooledMessage) -> None:
+        """Put a message at the end; :meth:`pump` delivers it."""
+        self.ready.append(Entry(message))
+        self.messages += 1
+        self.bytes += message.size
+
+    def remove(self, entries: Iterable[Entry]) -> None:
+        """Let go of messages that a flow has settled."""
+        for entry in entries:
+            entry.gone = True
+            entry.holder = None
+            self.messages -= 1
+            self.bytes -= entry.message.size
+            self._spool.release(entry.message)
+
+    def remove_waiting(self, message_id: int) -> None:
+        """Remove the waiting message with this permanent id, as a browser may; one that is not there is ignored."""
+        for entry in self.ready:
+            if entry.message.id == message_id and not entry.gone:
+                self.remove((entry,))
+                self._dead += 1
+                break
+        if self._dead > max(_MIN_DEAD, len(self.ready) // 2):
+            self.ready = deque(entry for entry in self.ready if not entry.gone)
+            self._dead = 0
+
+    def put_back(self, entries: list[Entry]) -> None:
+        """Return unsettled messages to the place of their age; :meth:`pump` delivers them again."""
+        if not entries:
+            return
+        for entry in entries:
+            entry.holder = None
+        entries.sort(key=_by_age)
+        if not self.ready or entries[-1].message.id < self.ready[0].message.id:
+            self.ready.extendleft(reversed(entries))
+        else:
+            self.ready = deque(sorted((*entries, *self.ready), key=_by_age))
+
+    def unbind(self, flow: ConsumerFlow) -> ConsumerFlow | None:
+        """Remove a flow, put back what it held, and return the flow that has become active, if one has."""
+        was_active = self.active is flow
+        self.flows.remove(flow)
+        self.put_back(flow.take_back())
+        return self.active if was_active else None
+
+    def pump(self) -> None:
+        """Deliver as much as the flows take: all to the active flow, or in turn to all that have room."""
+        for browser in self.browsers:
+            browser.show(self.ready)
+        while self.ready:
+            takers = [flow for flow in self.flows if self.is_active(flow) and flow.credit > 0]
+            if not takers:
+                return
+            if len(takers) == 1:
+                takers[0].deliver(self.ready, takers[0].credit)
+                continue
+            self._turn += 1
+            takers[self._turn % len(takers)].deliver(self.ready, 1)
+
+    def status(self) -> QueueStatus:
+        """Return what the queue holds now."""
+        return QueueStatus(
+            name=self.name,
+            access="exclusive" if self.access is AccessType.EXCLUSIVE else "non-exclusive",
+            durable=self.durable,
+            messages=self.messages,
+            unacknowledged=sum(len(flow.unacked) for flow in self.flows),
+            bytes=self.bytes,
+            consumers=len(self.flows),
+            subscriptions=tuple(self.subscriptions),
+        )

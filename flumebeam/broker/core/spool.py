@@ -1,0 +1,92 @@
+"""Spooled messages: their ids, and what they cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flumebeam.smf.pubmsg import MessageTemplate, spooler_stamp
+
+if TYPE_CHECKING:
+    from flumebeam.broker.core.flows import ConsumerFlow
+
+__all__ = ["Entry", "Spool", "SpooledMessage"]
+
+_IDS_PER_MILLISECOND_BITS = 16
+
+
+class SpooledMessage:
+    """A guaranteed message that the broker keeps, once for all queues it is in.
+
+    Attributes:
+        id: Its permanent id, which the client shows as part of the replication group message id.
+        references: Number of queues that hold it.
+    """
+
+    __slots__ = ("body", "id", "references", "size", "summary", "template")
+
+    def __init__(self, message_id: int, template: MessageTemplate, summary: bytes, body: bytes) -> None:
+        self.id = message_id
+        self.template = template
+        self.summary = summary
+        self.body = body
+        self.size = len(body)
+        self.references = 0
+
+
+class Entry:
+    """A message in one queue.
+
+    Attributes:
+        delivery_id: Id under which it was or will be delivered, the permanent one unless a flow needed a higher one.
+            It stays over reconnects: the client acknowledges by it.
+        deliveries: How often it was handed to a consumer.
+        holder: The flow that has it unacknowledged.
+        gone: Whether it has left the queue.
+    """
+
+    __slots__ = ("deliveries", "delivery_id", "gone", "holder", "message")
+
+    def __init__(self, message: SpooledMessage) -> None:
+        self.message = message
+        self.delivery_id = message.id
+        self.deliveries = 0
+        self.holder: ConsumerFlow | None = None
+        self.gone = False
+
+
+class Spool:
+    """Numbers messages and adds up their bytes.
+
+    Ids never start again below one issued: a client drops what it takes for old, and an old acknowledgement would
+    remove a new message. So they begin at a number made from the time of day, 65,536 a millisecond, and a spool
+    without memory of its past has an identity of its own.
+
+    Args:
+        spooler_id: Identity of this spool, drawn at random.
+        epoch_ms: Time of its creation, milliseconds since 1970 UTC.
+    """
+
+    def __init__(self, spooler_id: int, epoch_ms: int) -> None:
+        self.spooler_id = spooler_id
+        self.stamp = spooler_stamp(spooler_id)
+        self.bytes = 0
+        self.last_id = epoch_ms << _IDS_PER_MILLISECOND_BITS
+
+    def next_id(self) -> int:
+        """Return an id above all issued before."""
+        self.last_id += 1
+        return self.last_id
+
+    def store(self, template: MessageTemplate, summary: bytes, body: bytes, references: int) -> SpooledMessage:
+        """Return a new message that ``references`` queues will hold."""
+        self.last_id += 1
+        message = SpooledMessage(self.last_id, template, summary, body)
+        message.references = references
+        self.bytes += message.size
+        return message
+
+    def release(self, message: SpooledMessage) -> None:
+        """Note that one queue let go of ``message``."""
+        message.references -= 1
+        if not message.references:
+            self.bytes -= message.size

@@ -1,0 +1,221 @@
+"""Transacted sessions: open, resume, commit, roll back, close.
+
+A commit is all or nothing: everything that can refuse it is asked first, then it is applied in one go. Success is
+answered with the request's own type, and a failed commit with the type of a rollback: the clients disagree on other
+types, some hang on them (measured against solace-pubsubplus 1.11).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from flumebeam.broker.core.connection import Connection
+from flumebeam.broker.core.flows import ConsumerFlow
+from flumebeam.broker.core.publishing import MAX_WINDOW, spool_message
+from flumebeam.broker.core.routes import NO_MATCH, Route
+from flumebeam.broker.core.transactions import Staged, TransactedSession
+from flumebeam.broker.core.vpn import OK, OVER_QUOTA, Vpn
+from flumebeam.broker.faults import FailCommit, LoseCommitResponse
+from flumebeam.errors import ProtocolError
+from flumebeam.smf.assuredctrl import (
+    AssuredControl,
+    AssuredKind,
+    ConsumerAck,
+    PublisherAck,
+    SessionState,
+    TransactionKind,
+)
+from flumebeam.smf.values import Response
+
+__all__ = ["handle_transaction"]
+
+_FIRST: Final = (0, 1)
+
+
+def handle_transaction(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
+    """Handle a request of a transacted session.
+
+    Raises:
+        ProtocolError: Its type is none of open, close, commit and rollback.
+    """
+    handler = _HANDLERS.get(request.transaction_kind)
+    if handler is None:
+        raise ProtocolError(f"Transaction control type {request.transaction_kind} is no request.")
+    handler(vpn, connection, request)
+
+
+def _open(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
+    transaction = request.transaction or _FIRST
+    name = request.session_name
+    response, state, session_id = OK, SessionState.NEW, 0
+    if name:
+        session = vpn.sessions.get(name)
+        if session is None or session.owner != connection.client_name:
+            # Refused by name and with some session id, or the client waits a minute in every send. A fresh session
+            # instead would lose what the client published before, in silence.
+            response = Response(503, "Unknown Transacted Session Name")
+            session = None
+    elif len(connection.sessions) >= vpn.config.max_sessions_per_connection:
+        session, response = None, Response(503, "Max Transacted Sessions Exceeded")
+    else:
+        config = vpn.config
+        handle = vpn.next_handle()
+        session = TransactedSession(
+            handle,
+            f"session-{vpn.spool.spooler_id:x}-{handle}",
+            connection.client_name,
+            config.max_transaction_messages,
+            config.max_transaction_bytes,
+        )
+    if session is not None:
+        session.connection = connection
+        connection.sessions[session.id] = session
+        vpn.sessions.keep(session.name, session)
+        state, session_id, name = session.outcome(transaction), session.id, session.name
+    connection.send(
+        AssuredControl(
+            kind=AssuredKind.TRANSACTION,
+            correlation=request.correlation,
+            response=response,
+            transaction_kind=TransactionKind.OPEN_RESPONSE,
+            session_id=session_id,
+            session_name=name,
+            transaction=transaction,
+            session_state=state,
+        )
+    )
+
+
+def _close(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
+    session = connection.sessions.get(request.session_id or 0)
+    if session is not None:
+        vpn.drop_session(session)
+    if request.correlation is None:
+        # An answer to a close without tag makes JCSMP fail, and nobody waits for it.
+        return
+    connection.send(
+        AssuredControl(
+            kind=AssuredKind.TRANSACTION,
+            correlation=request.correlation,
+            response=OK,
+            transaction_kind=TransactionKind.CLOSE_RESPONSE,
+            session_id=request.session_id,
+        )
+    )
+
+
+def _session(connection: Connection, request: AssuredControl) -> tuple[TransactedSession, tuple[int, int]]:
+    session = connection.sessions.get(request.session_id or 0)
+    if session is None or request.transaction is None:
+        raise ProtocolError("A transaction ended in a session that is not open, or without its counters.")
+    return session, request.transaction
+
+
+def _commit(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
+    session, transaction = _session(connection, request)
+    lost = vpn.faults.strike(LoseCommitResponse) if vpn.faults else None
+    if lost is None or lost.applied:
+        failure = _apply(vpn, connection, session, request)
+        if failure is None:
+            session.end(transaction, SessionState.COMMITTED)
+        else:
+            _roll_back(vpn, connection, session, transaction)
+            vpn.report(f"commit of {connection.client_name} failed: {failure}")
+        if lost is None:
+            _answer(connection, session, request, failure)
+            return
+    if lost.cut:
+        connection.output.clear()
+        connection.close()
+
+
+def _rollback(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
+    session, transaction = _session(connection, request)
+    _roll_back(vpn, connection, session, transaction)
+    _answer(connection, session, request, None)
+
+
+def _answer(connection: Connection, session: TransactedSession, request: AssuredControl, failure: str | None) -> None:
+    publisher = session.publisher
+    connection.send(
+        AssuredControl(
+            kind=AssuredKind.TRANSACTION,
+            pass_through=True,
+            correlation=request.correlation,
+            response=OK if failure is None else Response(503, failure),
+            transaction_kind=request.transaction_kind if failure is None else TransactionKind.ROLLBACK,
+            session_id=session.id,
+            transaction=request.transaction,
+            publisher_acks=(PublisherAck(publisher.id, publisher.last_id, MAX_WINDOW),) if publisher else None,
+        )
+    )
+
+
+def _roll_back(vpn: Vpn, connection: Connection, session: TransactedSession, transaction: tuple[int, int]) -> None:
+    session.end(transaction, SessionState.ROLLED_BACK)
+    for flow in connection.consumers.values():
+        if isinstance(flow, ConsumerFlow) and flow.session_id == session.id:
+            flow.queue.put_back(flow.take_back())
+            vpn.touch((flow.queue,))
+
+
+def _apply(vpn: Vpn, connection: Connection, session: TransactedSession, request: AssuredControl) -> str | None:
+    """Carry out a commit, or return why not, with nothing changed."""
+    fault = vpn.faults.strike(FailCommit) if vpn.faults else None
+    if fault is not None:
+        return fault.reason
+    notified, consumed = request.published or (), request.consumed or ()
+    size = sum(item.messages for item in notified) + sum(item.messages for item in consumed)
+    if size > vpn.config.max_transaction_messages:
+        return "Transaction Failure"
+    published = session.published(notified)
+    if published is None:
+        return "Message Publish Failure"
+    flows = _consumed_flows(connection, session, consumed)
+    if flows is None:
+        return "Message Consume Failure"
+    routes = [vpn.routes.of(message.template.topic) for message in published]
+    refusal = _refusal(vpn, published, routes)
+    if refusal is not None:
+        return refusal
+    for message, route in zip(published, routes, strict=True):
+        spool_message(vpn, route, message.template, message.summary, message.body)
+    for flow, item in flows:
+        flow.queue.remove(flow.settled(item.low, item.high))
+        flow.confirm(item.last_received, item.window)
+        vpn.touch((flow.queue,))
+    return None
+
+
+def _consumed_flows(
+    connection: Connection, session: TransactedSession, consumed: tuple[ConsumerAck, ...]
+) -> list[tuple[ConsumerFlow, ConsumerAck]] | None:
+    flows = []
+    for item in consumed:
+        flow = connection.consumers.get(item.flow_id)
+        if not isinstance(flow, ConsumerFlow) or flow.session_id != session.id:
+            return None
+        if flow.count(item.low, item.high) < item.messages:
+            # Some went back to the queue with a lost connection, and perhaps to somebody else.
+            return None
+        flows.append((flow, item))
+    return flows
+
+
+def _refusal(vpn: Vpn, published: list[Staged], routes: list[Route]) -> str | None:
+    totals: dict[Route, tuple[int, int]] = {}
+    for message, route in zip(published, routes, strict=True):
+        if route.refusal is not None:
+            return NO_MATCH.text if route.refusal is NO_MATCH else "Message Publish Failure"
+        messages, size = totals.get(route, (0, 0))
+        totals[route] = (messages + 1, size + len(message.body))
+    return None if vpn.fits((route, *total) for route, total in totals.items()) else OVER_QUOTA.text
+
+
+_HANDLERS: Final[dict[int | None, Callable[[Vpn, Connection, AssuredControl], None]]] = {
+    TransactionKind.OPEN: _open,
+    TransactionKind.CLOSE: _close,
+    TransactionKind.COMMIT: _commit,
+    TransactionKind.ROLLBACK: _rollback,
+}

@@ -1,0 +1,193 @@
+"""The message VPN: everything that connections share, and the operations that keep it consistent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from flumebeam.broker.config import BrokerConfig
+from flumebeam.broker.core.connection import Connection, ConnectionState
+from flumebeam.broker.core.flows import Browser, ConsumerFlow
+from flumebeam.broker.core.publishers import PublisherFlow
+from flumebeam.broker.core.queues import Queue
+from flumebeam.broker.core.resumables import Resumables
+from flumebeam.broker.core.routes import Route, Routes
+from flumebeam.broker.core.spool import Spool
+from flumebeam.broker.core.transactions import TransactedSession
+from flumebeam.broker.faults import FaultPlan
+from flumebeam.smf.assuredctrl import AccessType, AssuredControl, AssuredKind
+from flumebeam.smf.values import Response
+
+__all__ = ["OK", "OVER_QUOTA", "UNKNOWN_QUEUE", "Vpn"]
+
+OK: Final = Response(200, "OK")
+OVER_QUOTA: Final = Response(503, "Spool Over Quota")
+UNKNOWN_QUEUE: Final = Response(503, "Unknown Queue")
+
+
+class Vpn:
+    """State that all connections share.
+
+    Args:
+        config: Limits and defaults.
+        spool: Numbers messages.
+        faults: What is to go wrong.
+        report: Told of logins, binds and the like, one readable line each.
+    """
+
+    def __init__(self, config: BrokerConfig, spool: Spool, faults: FaultPlan, report: Callable[[str], None]) -> None:
+        self.config = config
+        self.spool = spool
+        self.faults = faults
+        self.report = report
+        self.now = 0.0
+        """Time of the event being handled, seconds of the shell's clock."""
+        self.pending: set[Connection] = set()
+        """Connections with output to write or a wish to be closed."""
+        self.connections: set[Connection] = set()
+        self.clients: dict[str, Connection] = {}
+        self.queues: dict[str, Queue] = {}
+        self.routes = Routes(self.queues, config.reject_on_no_match)
+        self.publishers: Resumables[PublisherFlow] = Resumables(
+            config.publisher_retention_seconds, config.max_resumable
+        )
+        self.sessions: Resumables[TransactedSession] = Resumables(
+            config.session_retention_seconds, config.max_resumable
+        )
+        self.orphans: Resumables[Queue] = Resumables(config.temporary_queue_grace_seconds, config.max_queues)
+        """Temporary queues."""
+        self._touched: dict[Queue, None] = {}
+        self._last_handle = 0
+
+    def next_handle(self) -> int:
+        """Return a flow or session id that this broker has not used before (32 bits)."""
+        self._last_handle = self._last_handle % 0xFFFF_FFFF + 1
+        return self._last_handle
+
+    # Queues
+
+    def add_queue(self, name: str, access: AccessType, durable: bool = True) -> Queue:
+        """Create a queue under a name that is free."""
+        queue = self.queues[name] = Queue(name, access, self.spool, durable)
+        if not durable:
+            self.orphans.keep(name, queue)
+        self.routes.forget()
+        self.report(f"queue {name} created, {queue.status().access}" + ("" if durable else ", temporary"))
+        return queue
+
+    def remove_queue(self, queue: Queue) -> None:
+        """Delete a queue with its messages and subscriptions, and unbind its consumers."""
+        bound: list[ConsumerFlow | Browser] = [*queue.flows, *queue.browsers]
+        for flow in bound:
+            flow.connection.consumers.pop(flow.id, None)
+            response = Response(503, "Queue Deleted")
+            flow.connection.send(AssuredControl(kind=AssuredKind.UNBIND, flow_id=flow.id, response=response))
+            if isinstance(flow, ConsumerFlow):
+                queue.put_back(flow.take_back())
+        queue.flows.clear()
+        queue.browsers.clear()
+        queue.remove([entry for entry in queue.ready if not entry.gone])
+        queue.ready.clear()
+        for subscription in queue.subscriptions:
+            self.routes.remove(subscription, queue)
+        del self.queues[queue.name]
+        self.orphans.remove(queue.name)
+        self._touched.pop(queue, None)
+        self.routes.forget()
+        self.report(f"queue {queue.name} deleted")
+
+    def touch(self, queues: Iterable[Queue]) -> None:
+        """Have queues pumped at the end of the event being handled, each once."""
+        for queue in queues:
+            self._touched[queue] = None
+
+    def settle(self) -> None:
+        """Pump the touched queues."""
+        while self._touched:
+            self._touched.popitem()[0].pump()
+
+    def fits(self, totals: Iterable[tuple[Route, int, int]]) -> bool:
+        """Return whether messages fit into the spool and the queues they are for.
+
+        Args:
+            totals: Per route the number of messages and the sum of their bytes. Several routes may share a queue.
+        """
+        config = self.config
+        spooled = self.spool.bytes
+        per_queue: dict[Queue, tuple[int, int]] = {}
+        for route, messages, size in totals:
+            if route.queues:
+                spooled += size
+            for queue in route.queues:
+                before = per_queue.get(queue) or (queue.messages, queue.bytes)
+                per_queue[queue] = (before[0] + messages, before[1] + size)
+        return spooled <= config.max_spool_bytes and all(
+            messages <= config.max_queue_messages and size <= config.max_queue_bytes
+            for messages, size in per_queue.values()
+        )
+
+    # Flows
+
+    def release(self, flow: ConsumerFlow | Browser) -> None:
+        """End a flow: what it held goes back, and an exclusive queue is handed over to the next flow."""
+        queue = flow.queue
+        flow.connection.consumers.pop(flow.id, None)
+        if isinstance(flow, Browser):
+            queue.browsers.remove(flow)
+            return
+        successor = queue.unbind(flow)
+        if successor is not None and successor.wants_changes:
+            successor.connection.send(AssuredControl(kind=AssuredKind.FLOW_CHANGE, flow_id=successor.id, active=1))
+        self.touch((queue,))
+
+    def drop_session(self, session: TransactedSession) -> None:
+        """Roll a transacted session back and forget it with its publisher flow."""
+        session.clear()
+        self.sessions.remove(session.name)
+        publisher = session.publisher
+        if publisher is not None:
+            self.publishers.remove(publisher.name)
+            if publisher.connection is not None:
+                publisher.connection.publishers.pop(publisher.id, None)
+        connection = session.connection
+        if connection is not None:
+            connection.sessions.pop(session.id, None)
+            for flow in list(connection.consumers.values()):
+                if isinstance(flow, ConsumerFlow) and flow.session_id == session.id:
+                    self.release(flow)
+
+    # Connections
+
+    def drop(self, connection: Connection) -> None:
+        """Take a connection out of everything that knows it; what can be resumed is kept for its client."""
+        if connection not in self.connections:
+            return
+        self.connections.discard(connection)
+        if self.clients.get(connection.client_name) is connection:
+            del self.clients[connection.client_name]
+        for subscription in connection.subscriptions:
+            self.routes.remove(subscription, connection)
+        connection.subscriptions.clear()
+        for flow in list(connection.consumers.values()):
+            self.release(flow)
+            if not flow.queue.durable:
+                self.orphans.leave(flow.queue.name, self.now)
+        for publisher in connection.publishers.values():
+            publisher.connection = None
+            self.publishers.leave(publisher.name, self.now)
+        for session in connection.sessions.values():
+            session.connection = None
+            self.sessions.leave(session.name, self.now)
+        connection.publishers.clear()
+        connection.sessions.clear()
+        if connection.state is not ConnectionState.CONNECTED and connection.client_name:
+            self.report(f"{connection.client_name} left")
+
+    def expire(self) -> None:
+        """Forget what clients that are away have not come back for."""
+        for session in self.sessions.expire(self.now):
+            self.report(f"transacted session {session.name} of {session.owner} rolled back: its client stayed away")
+            self.drop_session(session)
+        self.publishers.expire(self.now)
+        for queue in self.orphans.expire(self.now):
+            self.remove_queue(queue)

@@ -1,0 +1,254 @@
+"""The development broker as an object: in a thread of its own, with methods that any thread may call."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import threading
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+from flumebeam.broker.config import BrokerConfig
+from flumebeam.broker.core.queues import QueueStatus
+from flumebeam.broker.faults import Fault
+from flumebeam.broker.server import BrokerServer
+from flumebeam.clock import Clock, SystemClock
+from flumebeam.errors import ConfigurationError, FlumebeamError
+
+__all__ = ["DevelopmentBroker", "running_broker"]
+
+_CALL_SECONDS: Final = 30.0
+
+T = TypeVar("T")
+
+
+class DevelopmentBroker:
+    """A broker for laptops and tests that speaks SMF, Solace's wire protocol, and keeps everything in memory.
+
+    It runs in a daemon thread of its own. All methods may be called from any thread. Use it as a context manager, or
+    call :meth:`start` and :meth:`stop`.
+
+    Args:
+        config: Where it listens, whom it lets in, and its limits.
+        clock: Where message ids take their start from.
+    """
+
+    def __init__(self, config: BrokerConfig | None = None, *, clock: Clock | None = None) -> None:
+        self._config = config or BrokerConfig()
+        self._clock = clock or SystemClock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._server: BrokerServer | None = None
+        self._thread: threading.Thread | None = None
+        self._stopped = threading.Event()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # Life
+
+    def start(self) -> None:
+        """Start the broker and return when it listens.
+
+        Raises:
+            ConfigurationError: It runs already, or its address cannot be listened on.
+        """
+        if self._thread is not None:
+            raise ConfigurationError("This broker was started before; make a new one.")
+        started: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, args=(started,), name="flumebeam-broker", daemon=True)
+        self._thread.start()
+        started.result(_CALL_SECONDS)
+
+    def _run(self, started: Future[None]) -> None:
+        with asyncio.Runner() as runner:
+            self._loop = runner.get_loop()
+            self._server = BrokerServer(self._config, self._clock)
+            try:
+                runner.run(self._server.start())
+            except FlumebeamError as error:
+                self._stopped.set()
+                started.set_exception(error)
+                return
+            started.set_result(None)
+            self._loop.run_forever()
+
+    def stop(self) -> None:
+        """Cut all connections and end the thread; a broker that has stopped is left alone."""
+        thread = self._thread
+        if thread is None or self._loop is None or self._stopped.is_set():
+            return
+        self._stopped.set()
+        server = self._running()
+        self._wait(server.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        thread.join(_CALL_SECONDS)
+
+    def serve_forever(self) -> None:
+        """Start, and return only when another thread calls :meth:`stop` or a KeyboardInterrupt ends the wait.
+
+        The process is taken to be the broker's own: what exists at the start is taken out of garbage collection, and
+        the collector runs less often, because spooled messages are many objects without cycles.
+
+        Raises:
+            ConfigurationError: The address cannot be listened on.
+        """
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(100_000, 50, 100)
+        self.start()
+        try:
+            self._stopped.wait()
+        finally:
+            self.stop()
+
+    @property
+    def config(self) -> BrokerConfig:
+        """Its options."""
+        return self._config
+
+    @property
+    def port(self) -> int:
+        """Port that it listens on."""
+        return self._running().port
+
+    @property
+    def url(self) -> str:
+        """Address for clients, such as ``tcp://127.0.0.1:55555``."""
+        return f"tcp://{self._config.host}:{self.port}"
+
+    # Queues
+
+    def create_queue(self, name: str, access: str = "exclusive", subscriptions: Iterable[str] = ()) -> None:
+        """Create a durable queue, or add subscriptions to one that exists.
+
+        Args:
+            name: 1 to 200 bytes.
+            access: ``"exclusive"`` (one consumer at a time) or ``"non-exclusive"`` (all in turn).
+            subscriptions: Topics that feed it, wildcards allowed.
+
+        Raises:
+            ConfigurationError: The name, the access type or a subscription is not valid.
+            QueueError: The queue exists with another access type.
+        """
+        topics = tuple(subscriptions)
+        self._call(lambda server: server.engine.create_queue(name, access, topics))
+
+    def delete_queue(self, name: str) -> None:
+        """Delete a queue with all that is in it, and unbind its consumers.
+
+        Raises:
+            QueueError: There is no such queue.
+        """
+
+        def delete(server: BrokerServer) -> None:
+            server.engine.delete_queue(name)
+            server.flush()
+
+        self._call(delete)
+
+    def queue(self, name: str) -> QueueStatus:
+        """Return what a queue holds now.
+
+        Raises:
+            QueueError: There is no such queue.
+        """
+        return self._call(lambda server: server.engine.queue(name))
+
+    def queues(self) -> tuple[QueueStatus, ...]:
+        """Return what all queues hold now, by name."""
+        return self._call(lambda server: server.engine.queues())
+
+    def clients(self) -> tuple[str, ...]:
+        """Return the names of the clients that are logged in, in order."""
+        return self._call(lambda server: tuple(sorted(server.engine.clients())))
+
+    # Faults
+
+    def fault(self, *faults: Fault) -> None:
+        """Append faults to the plan; they strike in order, each at its next occasion."""
+        self._call(lambda server: server.faults.add(*faults))
+
+    def pending_faults(self) -> int:
+        """Return how many faults of the plan have not struck yet."""
+        return self._call(lambda server: len(server.faults))
+
+    def cut_connections(self, client: str | None = None) -> int:
+        """Break the connections of one client name, or all, without a word; return how many."""
+        return self._call(lambda server: server.cut_connections(client))
+
+    def refuse_connections(self) -> None:
+        """Refuse new connections; those that exist stay."""
+        self._call(lambda server: server.refuse_connections())
+
+    def accept_connections(self) -> None:
+        """Accept connections again, on the same port.
+
+        Raises:
+            ConfigurationError: Somebody else has taken the port.
+        """
+        self._wait(self._running().accept_connections())
+
+    def freeze(self) -> None:
+        """Let no byte in or out, as a host that hangs; connections stay open."""
+        self._call(lambda server: server.freeze())
+
+    def thaw(self) -> None:
+        """End :meth:`freeze`."""
+        self._call(lambda server: server.thaw())
+
+    def restart(self, keep_state: bool, down_seconds: float = 0.0) -> None:
+        """Go down, come back on the same port, and return when it listens again.
+
+        Args:
+            keep_state: Whether messages, publisher positions and transactions survive. Durable queues do in any case,
+                without their messages if this is False.
+            down_seconds: How long nobody can connect.
+        """
+        self._wait(self._running().restart(keep_state, down_seconds), down_seconds + _CALL_SECONDS)
+
+    # The way into the thread
+
+    def _running(self) -> BrokerServer:
+        if self._server is None:
+            raise ConfigurationError("The broker is not running; start it first.")
+        return self._server
+
+    def _call(self, operation: Callable[[BrokerServer], T]) -> T:
+        async def run() -> T:
+            return operation(self._running())
+
+        return self._wait(run())
+
+    def _wait(self, work: Coroutine[Any, Any, T], seconds: float = _CALL_SECONDS) -> T:
+        if self._loop is None or not self._loop.is_running():
+            work.close()
+            raise ConfigurationError("The broker is not running; start it first.")
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(seconds)
+
+
+@contextlib.contextmanager
+def running_broker(config: BrokerConfig | None = None, **overrides: Any) -> Iterator[DevelopmentBroker]:
+    """Run a development broker for the length of a ``with`` block.
+
+    Args:
+        config: Its options; by default those of :class:`BrokerConfig` on a free port.
+        **overrides: Options that replace those of ``config``.
+
+    Yields:
+        The broker, listening.
+
+    Raises:
+        ConfigurationError: An option is wrong, or the address cannot be listened on.
+    """
+    with DevelopmentBroker(replace(config or BrokerConfig(port=0), **overrides)) as broker:
+        yield broker
