@@ -15,8 +15,8 @@ __all__ = ["Chain", "Interceptor", "with_header"]
 class Interceptor(Protocol):
     """A picklable function from batch to batch.
 
-    It may change bodies and headers and drop events. It keeps the provenance of those that stay; an event that it
-    drops is never acknowledged by a later step, so dropping is for sources that need no answer.
+    It may change bodies and headers; it keeps the number, the order and the provenance of the events, because an event
+    that vanished would never be acknowledged.
     """
 
     def __call__(self, batch: EventBatch) -> EventBatch:
