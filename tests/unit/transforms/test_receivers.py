@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from flumebeam.deliveries import Receiver
+from flumebeam.errors import QueueError, ReceiverLostError
+from flumebeam.testing.memory_queue import MemoryQueue, MemoryReceiver, MemoryReceiverFactory
+from flumebeam.transforms.receivers import ReceiverRegistry, SourceUser
+
+
+@pytest.fixture
+def queue(request: pytest.FixtureRequest) -> Iterator[MemoryQueue]:
+    made = MemoryQueue(request.node.nodeid)
+    made.put([b"a", b"b", b"c"])
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def registry() -> ReceiverRegistry:
+    return ReceiverRegistry()
+
+
+def acquire(registry: ReceiverRegistry, user: SourceUser, queue: MemoryQueue, **options: bool) -> Receiver:
+    return registry.acquire(user, 0, MemoryReceiverFactory(queue.name), **options)
+
+
+def test_bundles_of_one_flow_take_turns_on_one_receiver(registry: ReceiverRegistry, queue: MemoryQueue) -> None:
+    first, second = registry.join("source"), registry.join("source")
+
+    assert acquire(registry, first, queue) is acquire(registry, second, queue) is acquire(registry, first, queue)
+    assert len(queue.opened) == 1
+
+
+def test_flows_and_sources_have_receivers_of_their_own(registry: ReceiverRegistry, queue: MemoryQueue) -> None:
+    one, other = registry.join("one"), registry.join("other")
+    factory = MemoryReceiverFactory(queue.name)
+
+    receivers = {id(registry.acquire(user, flow, factory)) for user in (one, other) for flow in (0, 1)}
+
+    assert len(receivers) == 4
+
+
+def test_acknowledgement_finds_the_receiver_by_its_id(registry: ReceiverRegistry, queue: MemoryQueue) -> None:
+    batch = acquire(registry, registry.join("source"), queue).receive(2, 0)
+    assert batch.provenance is not None
+
+    registry.acknowledge(batch.provenance.receiver, batch.provenance.ids)
+
+    assert queue.acknowledged == [b"a", b"b"]
+
+
+def test_acknowledging_for_an_unknown_receiver_fails_loudly(registry: ReceiverRegistry, queue: MemoryQueue) -> None:
+    user = registry.join("source")
+    batch = acquire(registry, user, queue).receive(2, 0)
+    assert batch.provenance is not None
+    registry.leave(user)
+
+    with pytest.raises(ReceiverLostError, match="2 durable deliveries"):
+        registry.acknowledge(batch.provenance.receiver, batch.provenance.ids)
+
+
+def test_the_last_user_closes_the_receivers(registry: ReceiverRegistry, queue: MemoryQueue) -> None:
+    first, second = registry.join("source"), registry.join("source")
+    acquire(registry, first, queue)
+
+    registry.leave(first)
+    assert len(queue.open) == 1
+    registry.leave(second)
+
+    assert not queue.open
+    assert not registry.open_receivers
+
+
+def test_a_receiver_that_holds_deliveries_of_a_failed_bundle_is_closed_before_it_is_used_again(
+    registry: ReceiverRegistry, queue: MemoryQueue
+) -> None:
+    failed, next_one = registry.join("source"), registry.join("source")
+    acquire(registry, failed, queue).receive(2, 0)
+
+    batch = acquire(registry, next_one, queue).receive(10, 0)
+
+    assert batch.bodies.to_pylist() == [b"a", b"b", b"c"]
+    assert len(queue.open) == 1
+
+
+def test_deliveries_of_the_instance_itself_are_on_their_way_and_stay_open(
+    registry: ReceiverRegistry, queue: MemoryQueue
+) -> None:
+    user = registry.join("source")
+    acquire(registry, user, queue).receive(2, 0)
+
+    assert acquire(registry, user, queue).unacknowledged == 2
+
+
+def test_a_leaving_user_takes_a_receiver_with_it_that_its_failed_bundle_read_from(
+    registry: ReceiverRegistry, queue: MemoryQueue
+) -> None:
+    failed = registry.join("source")
+    registry.join("source")
+    acquire(registry, failed, queue).receive(2, 0)
+
+    registry.leave(failed)
+
+    assert not queue.open
+    assert len(queue) == 3
+
+
+def test_bundles_that_are_settled_later_share_a_receiver_with_open_deliveries(
+    registry: ReceiverRegistry, queue: MemoryQueue
+) -> None:
+    first, second = registry.join("source"), registry.join("source")
+    receiver = acquire(registry, first, queue, settled_later=True)
+    receiver.receive(1, 0)
+    registry.hold(first, receiver.receiver_id)
+
+    assert acquire(registry, second, queue, settled_later=True) is receiver
+
+
+def test_a_user_whose_bundles_are_all_settled_leaves_the_receiver_to_the_others(
+    registry: ReceiverRegistry, queue: MemoryQueue
+) -> None:
+    first, second = registry.join("source"), registry.join("source")
+    receiver = acquire(registry, first, queue, settled_later=True)
+    for _ in range(2):
+        registry.hold(first, receiver.receiver_id)
+    registry.settle(first, receiver.receiver_id)
+    registry.settle(first, receiver.receiver_id)
+    acquire(registry, second, queue, settled_later=True).receive(1, 0)
+
+    registry.leave(first)
+
+    assert len(queue.open) == 1
+
+
+def test_a_user_that_leaves_an_unsettled_bundle_behind_takes_the_receiver_with_it(
+    registry: ReceiverRegistry, queue: MemoryQueue
+) -> None:
+    first, second = registry.join("source"), registry.join("source")
+    receiver = acquire(registry, first, queue, settled_later=True)
+    for _ in range(2):
+        registry.hold(first, receiver.receiver_id)
+    registry.settle(first, receiver.receiver_id)
+    acquire(registry, second, queue, settled_later=True)
+
+    registry.leave(first)
+
+    assert not queue.open
+
+
+def test_an_abandoned_receiver_is_closed_and_replaced(registry: ReceiverRegistry, queue: MemoryQueue) -> None:
+    user = registry.join("source")
+    refused = acquire(registry, user, queue)
+    refused.receive(2, 0)
+
+    registry.abandon(refused.receiver_id)
+    registry.abandon(refused.receiver_id)
+
+    assert acquire(registry, user, queue).receive(10, 0).bodies.to_pylist() == [b"a", b"b", b"c"]
+
+
+def test_hooks_run_before_each_bind_with_source_and_receiver(registry: ReceiverRegistry, queue: MemoryQueue) -> None:
+    seen: list[tuple[str, str, int]] = []
+    with registry.before_bind(lambda source, receiver: seen.append((source, receiver, len(queue.opened)))):
+        acquire(registry, registry.join("one"), queue)
+        acquire(registry, registry.join("other"), queue)
+    acquire(registry, registry.join("third"), queue)
+
+    assert seen == [(queue.name, queue.opened[0], 0), (queue.name, queue.opened[1], 1)]
+
+
+def test_a_hook_that_fails_stops_the_bind(registry: ReceiverRegistry, queue: MemoryQueue) -> None:
+    def refuse(source: str, receiver: str) -> None:
+        raise QueueError("No epoch.")
+
+    with registry.before_bind(refuse), pytest.raises(QueueError):
+        acquire(registry, registry.join("source"), queue)
+
+    assert not queue.opened
+    assert not registry.open_receivers
+
+
+def test_a_user_that_has_left_opens_nothing(registry: ReceiverRegistry, queue: MemoryQueue) -> None:
+    user = registry.join("source")
+    registry.leave(user)
+    registry.leave(user)
+
+    with pytest.raises(ReceiverLostError):
+        acquire(registry, user, queue)
+    assert not queue.opened
+
+
+def test_after_shutdown_nothing_is_opened(registry: ReceiverRegistry, queue: MemoryQueue) -> None:
+    user = registry.join("source")
+    acquire(registry, user, queue)
+
+    registry.shut_down()
+
+    assert not queue.open
+    with pytest.raises(ReceiverLostError):
+        acquire(registry, user, queue)
+
+
+class SlowFactory:
+    """Opens a receiver only after a test lets it go on."""
+
+    def __init__(self, queue: MemoryQueue) -> None:
+        self.source = queue.name
+        self.entered = threading.Event()
+        self.go_on = threading.Event()
+
+    def open(self, before_bind: Callable[[str], None]) -> MemoryReceiver:
+        self.entered.set()
+        assert self.go_on.wait(10)
+        return MemoryReceiver(MemoryQueue.named(self.source), before_bind)
+
+
+def test_a_receiver_that_opens_while_its_user_leaves_is_closed(registry: ReceiverRegistry, queue: MemoryQueue) -> None:
+    user, factory = registry.join("source"), SlowFactory(queue)
+    errors: list[BaseException] = []
+
+    def open_it() -> None:
+        try:
+            registry.acquire(user, 0, factory)
+        except ReceiverLostError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=open_it)
+    thread.start()
+    assert factory.entered.wait(10)
+    registry.leave(user)
+    factory.go_on.set()
+    thread.join(10)
+
+    assert len(errors) == 1
+    assert len(queue.opened) == 1
+    assert not queue.open
+
+
+def test_two_instances_that_come_at_once_open_one_receiver(registry: ReceiverRegistry, queue: MemoryQueue) -> None:
+    factory, found = SlowFactory(queue), []
+    users = [registry.join("source") for _ in range(2)]
+    threads = [
+        threading.Thread(target=lambda user=user: found.append(registry.acquire(user, 0, factory))) for user in users
+    ]
+    for thread in threads:
+        thread.start()
+    assert factory.entered.wait(10)
+    factory.go_on.set()
+    for thread in threads:
+        thread.join(10)
+
+    assert found[0] is found[1]
+    assert len(queue.opened) == 1
+
+
+def test_acknowledging_does_not_wait_for_an_opening_receiver(registry: ReceiverRegistry, queue: MemoryQueue) -> None:
+    batch = acquire(registry, registry.join("fast"), queue).receive(1, 0)
+    slow, factory = registry.join("slow"), SlowFactory(queue)
+    thread = threading.Thread(target=registry.acquire, args=(slow, 0, factory))
+    thread.start()
+    assert factory.entered.wait(10)
+
+    assert batch.provenance is not None
+    registry.acknowledge(batch.provenance.receiver, batch.provenance.ids)
+    acknowledged = list(queue.acknowledged)
+    factory.go_on.set()
+    thread.join(10)
+
+    assert acknowledged == [b"a"]
