@@ -1,0 +1,321 @@
+"""HDFS over WebHDFS: the ``hdfs`` package's requests under this project's rules of time, retry and error.
+
+Two layers: the package knows the operations and their encoding; this adapter chooses the NameNode, bounds every wait,
+and never repeats by itself what may already have happened.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import logging
+import posixpath
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import hdfs
+import requests
+from hdfs.client import _Request
+from requests.adapters import HTTPAdapter
+
+from flumebeam.errors import ConfigurationError, StorageConflictError, StorageUnavailableError
+from flumebeam.hdfs.filesystem import FileKind, FileStat, RenameOutcome
+from flumebeam.hdfs.webhdfs_errors import NothingThereError, certainly_not_done, checked, storage_error
+
+__all__ = ["HdfsOptions", "WebHdfsFileSystem"]
+
+_T = TypeVar("_T")
+
+_CHUNK_BYTES: Final = 1 << 18
+"""Smaller pieces are joined: below 16 KB the package's upload costs more per piece than per byte."""
+
+# The package logs every call, and a refused login with the whole page; what matters is in the errors raised here.
+logging.getLogger("hdfs").setLevel(logging.CRITICAL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HdfsOptions:
+    """How to talk to an HDFS.
+
+    Attributes:
+        user: Whom to write as; ``None`` for ``HADOOP_USER_NAME``, else the user of the operating system.
+        webhdfs_urls: ``http://host:port`` of the NameNodes (one, or all of an HA pair) behind ``hdfs://`` targets;
+            empty for ``FLUMEBEAM_WEBHDFS_URL``, else port 9870 of the host that the target names.
+        connect_timeout_secs: Longest wait for a connection.
+        read_timeout_secs: Longest wait for an answer, or for room while sending.
+        connections: Connections kept open to each server; as many as threads use the file system at once.
+        block_bytes: Block size of new files; ``None`` for the cluster's own. A space quota counts whole blocks while a
+            file is being written.
+        replication: Copies of new files; ``None`` for the cluster's own.
+
+    Raises:
+        ConfigurationError: A number that is not positive.
+    """
+
+    user: str | None = None
+    webhdfs_urls: tuple[str, ...] = ()
+    connect_timeout_secs: float = 5.0
+    read_timeout_secs: float = 60.0
+    connections: int = 16
+    block_bytes: int | None = None
+    replication: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("connect_timeout_secs", "read_timeout_secs", "connections", "block_bytes", "replication"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ConfigurationError(f"HDFS option {name} must be more than 0, got {value}.")
+
+
+class WebHdfsFileSystem:
+    """A cluster, through the WebHDFS of its NameNodes.
+
+    A written file is closed: on all its DataNodes and in the NameNode's log; it survives their crashes, though not a
+    loss of power at all of them at once. No connection is made before the first call. Not picklable: made where it is
+    used. Thread-safe.
+
+    Args:
+        urls: ``http://host:port`` of the NameNodes; the one that answered last is asked first.
+        user: Whom to be, for a cluster without Kerberos.
+        options: Times and sizes; its ``user`` and ``webhdfs_urls`` are not looked at.
+    """
+
+    exactly_once = True
+
+    def __init__(self, urls: Iterable[str], *, user: str, options: HdfsOptions | None = None) -> None:
+        self._options = options or HdfsOptions()
+        self._user = user
+        self._session = requests.Session()
+        # Proxies and .netrc of the environment are meant for the web, and break even loopback addresses.
+        self._session.trust_env = False
+        adapter = HTTPAdapter(pool_connections=64, pool_maxsize=self._options.connections)
+        self._session.mount("http://", adapter)
+        self._session.mount("https://", adapter)
+        times = (self._options.connect_timeout_secs, self._options.read_timeout_secs)
+        self._nodes = [
+            _NameNode(url, user=user, timeout=times, session=self._session)
+            for url in dict.fromkeys(url.rstrip("/") for url in urls)
+        ]
+        self._preferred = 0
+
+    def __repr__(self) -> str:
+        return f"WebHdfsFileSystem({[node.url for node in self._nodes]}, user={self._user!r})"
+
+    def stat(self, path: str) -> FileStat | None:
+        """Return what stands under ``path``; ``None`` if there is nothing.
+
+        Raises:
+            StorageUnavailableError: No NameNode answers.
+            StorageError: The path cannot be looked at, for example without permission.
+        """
+        try:
+            found = self._call("look at", path, lambda node: node.status(path))
+        except NothingThereError:
+            return None
+        return _stat_of(posixpath.basename(path), found)
+
+    def list(self, path: str) -> list[FileStat]:
+        """Return the entries of a directory, sorted by name; empty if there is no such directory.
+
+        Asked for in pages, as the server cuts them. An entry that is renamed meanwhile may be missing.
+
+        Raises:
+            StorageConflictError: ``path`` is a file.
+            StorageUnavailableError: No NameNode answers.
+            StorageError: The directory cannot be read.
+        """
+        found: list[FileStat] = []
+        rest = 1
+        while rest:
+            after = found[-1].name if found else None
+            try:
+                listing = self._call("list", path, functools.partial(_NameNode.page, path=path, after=after))
+            except NothingThereError:
+                return []
+            entries = listing["partialListing"]["FileStatuses"]["FileStatus"]
+            if any(not entry["pathSuffix"] for entry in entries):
+                raise StorageConflictError(f"{path} is a file, where a directory was expected; move it away.")
+            found += (_stat_of(entry["pathSuffix"], entry) for entry in entries)
+            rest = listing["remainingEntries"] if entries else 0
+        return sorted(found, key=lambda entry: entry.name)
+
+    def make_directory(self, path: str) -> None:
+        """Make a directory with its parents; no error if it is there.
+
+        Raises:
+            StorageConflictError: A file stands in the way.
+            StorageFullError: A quota of names is used up.
+            StorageUnavailableError: No NameNode answers, or it is in safe mode.
+            StorageError: No permission.
+        """
+        made = self._call("make directory", path, lambda node: node._mkdirs(path).json()["boolean"])
+        if not made:
+            raise StorageUnavailableError(f"HDFS did not make directory {path}, and gave no reason; try again.")
+
+    def write(self, path: str, chunks: Iterable[bytes]) -> FileStat:
+        """Write a new file in one request, and return what the NameNode then says of it.
+
+        After an error the file may be there, whole or in part, or come into being later: write under a fresh name.
+
+        Raises:
+            StorageConflictError: Something stands under that name.
+            StorageFullError: No space left, or a quota is used up.
+            StorageUnavailableError: Not done, or not known to be done.
+            StorageError: No permission, or a path that HDFS does not take.
+        """
+        counted = _Counted(chunks)
+        pieces = counted.pieces()
+        # A file of one piece goes with its length, which a DataNode can check; a larger one in chunks as they come.
+        head = list(itertools.islice(pieces, 2))
+        data = b"".join(head) if len(head) < 2 else itertools.chain(head, pieces)
+        try:
+            # Only this half may go to the next NameNode: it redirects, and makes nothing.
+            place = self._call("write", path, lambda node: node.place_of_new_file(path, self._options))
+            self._call("write", path, lambda node: node.send(place, data), repeatable=False)
+        except NothingThereError as error:
+            raise StorageUnavailableError(f"{path} was removed while it was written; write it again.") from error
+        written = self.stat(path)
+        if written is None or written.length != counted.length:
+            there = "nothing" if written is None else f"{written.length} bytes"
+            raise StorageUnavailableError(
+                f"Of {counted.length} bytes written to {path}, HDFS has {there}; write them again under a fresh name."
+            )
+        return written
+
+    def read(self, path: str) -> bytes | None:
+        """Return a small file whole, or ``None`` if there is none.
+
+        Raises:
+            StorageUnavailableError: No NameNode answers, or no DataNode that has the file.
+            StorageError: It cannot be read, for example without permission.
+        """
+        try:
+            content: bytes = self._call("read", path, lambda node: node._open(path).content)
+        except NothingThereError:
+            return None
+        return content
+
+    def rename(self, source: str, target: str) -> RenameOutcome:
+        """Move a file or a directory to a name that is free, atomically; never overwrites or moves into.
+
+        Never repeated here, nor sent to another NameNode, once it may have been done.
+
+        Raises:
+            StorageUnavailableError: No answer: it may have happened.
+            StorageFullError: A quota of the target's directory is used up.
+            StorageError: No permission.
+        """
+        try:
+            self._call(
+                "rename",
+                source,
+                lambda node: node._rename(source, destination=target, renameoptions="NONE"),
+                repeatable=False,
+            )
+        except NothingThereError as error:
+            return RenameOutcome.PARENT_MISSING if error.parent else RenameOutcome.SOURCE_MISSING
+        except StorageConflictError:
+            return RenameOutcome.TARGET_EXISTS
+        except StorageUnavailableError as error:
+            # A directory in the way is told with the same name as a passing failure of the NameNode.
+            if isinstance(error.__cause__, hdfs.HdfsError) and self.stat(target) is not None:
+                return RenameOutcome.TARGET_EXISTS
+            raise
+        return RenameOutcome.RENAMED
+
+    def delete(self, path: str) -> bool:
+        """Remove a file, or a directory with all it holds; tell whether there was one.
+
+        Raises:
+            StorageUnavailableError: No answer: it may have happened.
+            StorageError: No permission.
+        """
+        try:
+            return bool(
+                self._call(
+                    "delete", path, lambda node: node._delete(path, recursive=True).json()["boolean"], repeatable=False
+                )
+            )
+        except NothingThereError:
+            return False
+
+    def close(self) -> None:
+        """Release connections. Idempotent; a later call opens new ones."""
+        self._session.close()
+
+    def _call(self, what: str, path: str, call: Callable[[_NameNode], _T], *, repeatable: bool = True) -> _T:
+        """Ask one NameNode after the other, each once, the one that answered last first.
+
+        Args:
+            what: The operation, for errors.
+            path: What it is about, for errors.
+            call: The request.
+            repeatable: Whether the next one may be asked although this one may have done it.
+        """
+        first = self._preferred
+        failures: list[Exception] = []
+        for index in (*range(first, len(self._nodes)), *range(first)):
+            try:
+                answer = call(self._nodes[index])
+            except (requests.RequestException, hdfs.HdfsError) as error:
+                failures.append(error)
+                if not (certainly_not_done(error) or (repeatable and isinstance(error, requests.RequestException))):
+                    break
+            else:
+                self._preferred = index
+                return answer
+        raise storage_error(failures, what=what, path=path, user=self._user) from failures[-1]
+
+
+class _NameNode(hdfs.InsecureClient):  # type: ignore[misc]  # the package has no types
+    """The package's client of one NameNode, with paths taken as they are and every answer checked."""
+
+    _list_page = _Request("GET").to_method("LISTSTATUS_BATCH")
+
+    def resolve(self, hdfs_path: str) -> str:
+        """Return the path itself: the package would put the newest entry's name for ``#LATEST``."""
+        return hdfs_path
+
+    def page(self, path: str, after: str | None) -> dict[str, Any]:
+        """Return the entries of a directory that come after a name, as many as the server gives at once."""
+        listing: dict[str, Any] = self._list_page(path, startAfter=after).json()["DirectoryListing"]
+        return listing
+
+    def place_of_new_file(self, path: str, options: HdfsOptions) -> str:
+        """Return the address that takes a new file's bytes."""
+        answer = self._create(path, overwrite=False, blocksize=options.block_bytes, replication=options.replication)
+        return str(answer.headers["location"])
+
+    def send(self, place: str, data: bytes | Iterator[bytes]) -> None:
+        """Write a file's bytes to where :meth:`place_of_new_file` said."""
+        self._request("PUT", place, data=data)
+
+    def _request(self, method: str, url: str, **kwargs: Any) -> requests.Response:
+        return checked(super()._request(method, url, **kwargs))
+
+
+class _Counted:
+    """Chunks on their way, joined to pieces worth sending, and how many bytes they were."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = chunks
+        self.length = 0
+
+    def pieces(self) -> Iterator[bytes]:
+        waiting: list[bytes] = []
+        size = 0
+        for chunk in self._chunks:
+            waiting.append(chunk)
+            size += len(chunk)
+            self.length += len(chunk)
+            if size >= _CHUNK_BYTES:
+                yield b"".join(waiting)
+                waiting, size = [], 0
+        if size:
+            yield b"".join(waiting)
+
+
+def _stat_of(name: str, status: dict[str, Any]) -> FileStat:
+    kind = FileKind.DIRECTORY if status["type"] == "DIRECTORY" else FileKind.FILE
+    return FileStat(name, kind, status["length"], str(status["fileId"]), status["modificationTime"])

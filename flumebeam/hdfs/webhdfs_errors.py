@@ -1,0 +1,160 @@
+"""What WebHDFS says when something fails, as this project's errors: one sentence each, and whether a repeat may help.
+
+Failures come in two families: answers of a server, which name a Java exception, and requests that got no answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+import hdfs
+import requests
+from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError
+
+from flumebeam.errors import StorageConflictError, StorageError, StorageFullError, StorageUnavailableError
+
+__all__ = ["NothingThereError", "certainly_not_done", "checked", "storage_error"]
+
+_NOT_IN_CHARGE: Final = frozenset({"StandbyException", "RetriableException"})
+_LATER: Final = frozenset(
+    {
+        "ConnectException",
+        "EOFException",
+        "IOException",
+        "LeaseExpiredException",
+        "NoRouteToHostException",
+        "SafeModeException",
+        "SocketTimeoutException",
+        *_NOT_IN_CHARGE,
+    }
+)
+_IN_THE_WAY: Final = frozenset(
+    {"AlreadyBeingCreatedException", "FileAlreadyExistsException", "ParentNotDirectoryException"}
+)
+_MAKING: Final = frozenset({"write", "make directory"})
+_REFUSED: Final = frozenset({"AccessControlException", "AuthorizationException", "SecurityException"})
+_SERVER_ERROR: Final = 500
+_LOGIN: Final = frozenset({401, 403})
+_SHOWN_CHARACTERS: Final = 300
+
+
+class NothingThereError(StorageError):
+    """The path of an operation does not exist; caught by the adapter's methods, each of which knows what it means.
+
+    Attributes:
+        parent: Whether it is the target's parent that is missing, of a rename.
+    """
+
+    def __init__(self, message: str, *, parent: bool) -> None:
+        super().__init__(message)
+        self.parent = parent
+
+
+class NoWebHdfsError(requests.RequestException):
+    """A refusal that no WebHDFS would send: a proxy, a login filter, or another program on that port."""
+
+
+def checked(answer: requests.Response) -> requests.Response:
+    """Return an answer if it is a success.
+
+    Raises:
+        hdfs.HdfsError: The server refused, and named its exception.
+        NoWebHdfsError: It refused in some other form.
+    """
+    if answer.ok:
+        return answer
+    try:
+        told = answer.json()["RemoteException"]
+        raise hdfs.HdfsError("%s", told["message"], exception=told["exception"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise NoWebHdfsError(f"HTTP {answer.status_code}", request=answer.request, response=answer) from error
+
+
+def certainly_not_done(error: Exception) -> bool:
+    """Tell whether a failed request never began: no connection, or a NameNode that is not in charge."""
+    if isinstance(error, hdfs.HdfsError):
+        return error.exception in _NOT_IN_CHARGE
+    if isinstance(error, requests.ConnectTimeout):
+        return True
+    cause = error.args[0] if isinstance(error, requests.ConnectionError) and error.args else None
+    return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError | NameResolutionError)
+
+
+def storage_error(failures: Sequence[Exception], *, what: str, path: str, user: str) -> StorageError:
+    """Return the error that stands for the failures of one operation.
+
+    Args:
+        failures: What each server asked said, in order; the last one decides.
+        what: The operation: ``write``, ``rename``.
+        path: What it was about.
+        user: Who asked.
+    """
+    last = failures[-1]
+    if isinstance(last, hdfs.HdfsError) and last.exception not in _NOT_IN_CHARGE:
+        return _of_answer(last, what, path, user)
+    if isinstance(last, NoWebHdfsError):
+        return _of_foreign_answer(last, what, path, user)
+    told = "; ".join(dict.fromkeys(_reason(failure) for failure in failures))
+    return StorageUnavailableError(
+        f"HDFS could not {what} {path}: {told}. Check that the address is a NameNode's WebHDFS and that it is up."
+    )
+
+
+def _of_answer(error: hdfs.HdfsError, what: str, path: str, user: str) -> StorageError:
+    name = error.exception
+    message = _first_line(error)
+    if name == "FileNotFoundException":
+        return NothingThereError(f"{path} does not exist: {message}", parent="destination parent" in message)
+    if name == "ParentNotDirectoryException" and what not in _MAKING:
+        return NothingThereError(f"{path} does not exist: {message}", parent=True)
+    if name in _IN_THE_WAY:
+        return StorageConflictError(f"HDFS could not {what} {path}: something stands in the way ({message}).")
+    if name in _REFUSED:
+        return StorageError(f"HDFS does not let user {user!r} {what} {path}: {message}.")
+    if name is not None and name.endswith("QuotaExceededException"):
+        return StorageFullError(f"HDFS could not {what} {path}, a quota is used up: {message}.")
+    if name == "SafeModeException":
+        return StorageUnavailableError(f"HDFS could not {what} {path}: the NameNode is in safe mode and only reads.")
+    if name in _LATER:
+        return StorageUnavailableError(f"HDFS could not {what} {path} now: {message}.")
+    return StorageError(f"HDFS could not {what} {path}: {name}: {message}.")
+
+
+def _of_foreign_answer(error: NoWebHdfsError, what: str, path: str, user: str) -> StorageError:
+    status = error.response.status_code if error.response is not None else 0
+    host = _host(error)
+    if status >= _SERVER_ERROR:
+        return StorageUnavailableError(f"{host} could not {what} {path}: it answered HTTP {status}.")
+    if status in _LOGIN:
+        return StorageError(f"{host} refused user {user!r} (HTTP {status}); it may want a Kerberos login.")
+    return StorageError(f"{host} answered HTTP {status}, which is no WebHDFS; check the address of the NameNode.")
+
+
+def _reason(failure: Exception) -> str:
+    """Say in a few words why a server gave no usable answer."""
+    if isinstance(failure, hdfs.HdfsError):
+        return "a NameNode is not in charge (standby, or starting)"
+    host = _host(failure)
+    if isinstance(failure, requests.ConnectTimeout):
+        return f"{host} does not accept connections in time"
+    if isinstance(failure, requests.ReadTimeout):
+        return f"{host} does not answer in time"
+    if isinstance(failure, requests.exceptions.JSONDecodeError):
+        return f"{host} answered something else than WebHDFS"
+    if certainly_not_done(failure):
+        reason = failure.args[0].reason
+        return f"{host} is unknown" if isinstance(reason, NameResolutionError) else f"{host} refuses connections"
+    return f"the connection to {host} broke"
+
+
+def _host(failure: Exception) -> str:
+    request = getattr(failure, "request", None)
+    return urlsplit(request.url).netloc if request is not None and request.url else "the server"
+
+
+def _first_line(error: hdfs.HdfsError) -> str:
+    """Return what the server said without the stack below it."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else "no reason given")[:_SHOWN_CHARACTERS].rstrip(" .")
