@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from typing import Any, Never
+
+import apache_beam as beam
+import pytest
+
+from flumebeam.errors import ConnectionFailedError, LoginRefusedError, QueueError, StorageFullError
+from flumebeam.transforms.running import run_pipeline, unwrap
+
+REMOTE = """Pipeline job-1 failed in state FAILED: java.lang.RuntimeException: Error received from SDK harness:
+Traceback (most recent call last):
+  File "x.py", line 1, in open
+flumebeam.errors.ConnectionFailedError: The broker went away.
+
+The above exception was the direct cause of the following exception:
+
+Traceback (most recent call last):
+  File "common.py", line 1512, in apache_beam.runners.common.DoFnRunner.process
+flumebeam.errors.QueueError: Queue 'logs' is unknown: create it. [while running 'Read/Receive']
+"""
+
+
+class Fails(beam.DoFn):
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def setup(self) -> None:
+        self._fail("setup")
+
+    def process(self, element: Any) -> None:
+        self._fail("process")
+
+    def finish_bundle(self) -> None:
+        self._fail("finish_bundle")
+
+    def _fail(self, where: str) -> None:
+        if where == self._where:
+            self._raise()
+
+    @staticmethod
+    def _raise() -> Never:
+        try:
+            raise ConnectionFailedError("Gone.")
+        except ConnectionFailedError as error:
+            raise LoginRefusedError("The password of user 'x' is wrong.") from error
+
+
+@pytest.mark.parametrize("where", ["setup", "process", "finish_bundle"])
+def test_an_error_of_ours_comes_out_of_a_run_as_it_was_raised(where: str, caplog: pytest.LogCaptureFixture) -> None:
+    pipeline = beam.Pipeline(runner="FnApiRunner")
+    _ = pipeline | beam.Create([1]) | beam.ParDo(Fails(where))
+
+    with pytest.raises(LoginRefusedError, match=r"^The password of user 'x' is wrong\.$"):
+        run_pipeline(pipeline)
+    assert not [record for record in caplog.records if record.exc_info], "the traceback was logged as well"
+
+
+def test_an_error_of_others_is_left_alone() -> None:
+    pipeline = beam.Pipeline(runner="FnApiRunner")
+    _ = pipeline | beam.Create([0]) | beam.Map(lambda number: 1 // number)
+
+    with pytest.raises(ZeroDivisionError):
+        run_pipeline(pipeline)
+
+
+def test_the_last_error_of_ours_in_a_traceback_as_text_counts() -> None:
+    found = unwrap(RuntimeError(REMOTE))
+
+    assert type(found) is QueueError
+    assert str(found) == "Queue 'logs' is unknown: create it."
+
+
+def test_an_error_in_this_process_loses_the_name_of_the_step() -> None:
+    found = unwrap(StorageFullError("The disk is full. [while running 'Write/Commit']"))
+
+    assert type(found) is StorageFullError
+    assert str(found) == "The disk is full."
+
+
+@pytest.mark.parametrize("text", ["", "flumebeam.errors.NoSuchError: x", "flumebeam.errors.Final: x"])
+def test_text_without_an_error_of_ours_is_none(text: str) -> None:
+    assert unwrap(RuntimeError(text)) is None
