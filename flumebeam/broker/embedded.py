@@ -128,20 +128,31 @@ class DevelopmentBroker:
 
     # Queues
 
-    def create_queue(self, name: str, access: str = "exclusive", subscriptions: Iterable[str] = ()) -> None:
+    def create_queue(
+        self,
+        name: str,
+        access: str = "exclusive",
+        subscriptions: Iterable[str] = (),
+        *,
+        owner: str | None = None,
+        permission: str = "delete",
+    ) -> None:
         """Create a durable queue, or add subscriptions to one that exists.
 
         Args:
             name: 1 to 200 bytes.
             access: ``"exclusive"`` (one consumer at a time) or ``"non-exclusive"`` (all in turn).
             subscriptions: Topics that feed it, wildcards allowed.
+            owner: Username that may do everything with it.
+            permission: What others may do: ``"no-access"``, ``"read-only"``, ``"consume"``, ``"modify-topic"`` or
+                ``"delete"``, each including those before it.
 
         Raises:
-            ConfigurationError: The name, the access type or a subscription is not valid.
+            ConfigurationError: The name, the access type, the permission or a subscription is not valid.
             QueueError: The queue exists with another access type.
         """
         topics = tuple(subscriptions)
-        self._call(lambda server: server.engine.create_queue(name, access, topics))
+        self._call(lambda server: server.engine.create_queue(name, access, topics, owner, permission))
 
     def delete_queue(self, name: str) -> None:
         """Delete a queue with all that is in it, and unbind its consumers.

@@ -171,10 +171,8 @@ class BrokerServer:
         self.cut_connections()
         await self._empty.wait()
         if not keep_state:
-            queues = self.engine.durable_queues()
-            self.engine = self._new_engine()
-            for queue in queues:
-                self.engine.create_queue(queue.name, queue.access, queue.subscriptions)
+            former, self.engine = self.engine, self._new_engine()
+            self.engine.copy_queues(former)
         await asyncio.sleep(down_seconds)
         await self.accept_connections()
 
@@ -216,6 +214,9 @@ class _Client(asyncio.Protocol):
             _logger.warning("%s does not read what it is sent: closed", connection.client_name or connection.peer)
             transport.abort()
         elif connection.state is ConnectionState.CLOSING:
+            if transport.is_closing():
+                # It was asked to close before and its peer does not take the last bytes.
+                transport.abort()
             transport.close()
         elif connection.starved and connection.writable:
             # One write per turn of the loop, so that a fast reader does not keep the others waiting.

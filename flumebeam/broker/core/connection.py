@@ -70,7 +70,7 @@ class Connection:
     @property
     def accepts_deliveries(self) -> bool:
         """Whether deliveries may be added to the output now; asking in vain is remembered in ``starved``."""
-        if self.writable and self.delivery_room > 0:
+        if self.writable and self.delivery_room > 0 and self.state is ConnectionState.LOGGED_IN:
             return True
         self.starved = True
         return False

@@ -7,8 +7,8 @@ from dataclasses import replace
 from flumebeam.broker.core.connection import Connection
 from flumebeam.broker.core.flows import Browser, ConsumerFlow
 from flumebeam.broker.core.provisioning import invalid_queue_name
-from flumebeam.broker.core.queues import Queue
-from flumebeam.broker.core.vpn import OK, UNKNOWN_QUEUE, Vpn
+from flumebeam.broker.core.queues import Permission, Queue
+from flumebeam.broker.core.vpn import NOT_PERMITTED, OK, UNKNOWN_QUEUE, Vpn
 from flumebeam.smf.assuredctrl import (
     AccessType,
     AckRange,
@@ -34,7 +34,7 @@ def handle_bind(vpn: Vpn, connection: Connection, request: AssuredControl) -> No
         connection.send(AssuredControl(kind=request.kind, correlation=request.correlation, response=refusal))
         return
     if queue is None:
-        queue = vpn.add_queue(request.queue or "", AccessType.EXCLUSIVE, durable=False)
+        queue = vpn.add_queue(request.queue or "", AccessType.EXCLUSIVE, connection.username, durable=False)
     if not queue.durable:
         vpn.orphans.keep(queue.name, queue)
     flow_id = vpn.next_handle()
@@ -68,6 +68,9 @@ def _refusal(vpn: Vpn, connection: Connection, request: AssuredControl, queue: Q
     name = request.queue or ""
     if queue is None and not temporary:
         return UNKNOWN_QUEUE
+    needed = Permission.READ_ONLY if request.flow_type == FlowType.BROWSER else Permission.CONSUME
+    if queue is not None and not queue.allows(connection.username, needed):
+        return NOT_PERMITTED
     if queue is None and (not name.startswith(_TEMPORARY_PREFIX) or invalid_queue_name(name)):
         return Response(400, "Invalid Temporary Queue Name")
     if queue is None and len(vpn.queues) >= vpn.config.max_queues:
@@ -117,8 +120,7 @@ def handle_ack(vpn: Vpn, connection: Connection, request: AssuredControl) -> Non
     flow = connection.consumers.get(request.flow_id or 0)
     if flow is None:
         return
-    if request.window is not None:
-        flow.confirm(request.last_acked or 0, request.window)
+    flow.confirm(request.last_acked or 0, flow.window if request.window is None else request.window)
     queue = flow.queue
     if isinstance(flow, Browser):
         for item in request.acks:

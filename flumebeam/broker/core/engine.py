@@ -26,7 +26,7 @@ from flumebeam.broker.core.publishing import (
     handle_message,
     handle_open_publisher,
 )
-from flumebeam.broker.core.queues import QueueStatus
+from flumebeam.broker.core.queues import Permission, QueueStatus
 from flumebeam.broker.core.spool import Spool
 from flumebeam.broker.core.transacting import handle_transaction
 from flumebeam.broker.core.vpn import OK, Vpn
@@ -42,7 +42,10 @@ __all__ = ["Engine"]
 
 Handler = Callable[[Vpn, Connection, Any], None]
 
+_ROOM_FOR_STRANGERS: Final = 2
+"""Connections beyond the limit are accepted, to be told at login, up to this multiple of the limit."""
 ACCESS: Final = {"exclusive": AccessType.EXCLUSIVE, "non-exclusive": AccessType.NON_EXCLUSIVE}
+PERMISSIONS: Final = {permission.name.lower().replace("_", "-"): permission for permission in Permission}
 
 
 def _ignore(vpn: Vpn, connection: Connection, message: object) -> None:
@@ -106,6 +109,8 @@ class Engine:
         """Return the state of a new connection."""
         connection = Connection(self._config, self._vpn.pending, now, peer)
         self._vpn.connections.add(connection)
+        if len(self._vpn.connections) > self._config.max_connections * _ROOM_FOR_STRANGERS:
+            connection.close()
         return connection
 
     def receive(self, connection: Connection, data: bytes, now: float) -> None:
@@ -176,22 +181,43 @@ class Engine:
 
     # Administration
 
-    def durable_queues(self) -> tuple[QueueStatus, ...]:
-        """Return the status of the queues that outlive their consumers, by name."""
-        return tuple(status for status in self.queues() if status.durable)
+    def copy_queues(self, former: Engine) -> None:
+        """Create the durable queues that another broker has, without their messages."""
+        for queue in former._vpn.queues.values():
+            if queue.durable:
+                copy = self._vpn.add_queue(queue.name, queue.access, queue.owner, queue.permission)
+                for topic in queue.subscriptions:
+                    subscribe_queue(self._vpn, copy, topic)
 
     def clients(self) -> dict[str, Connection]:
         """Return the connections by client name."""
         return self._vpn.clients
 
-    def create_queue(self, name: str, access: str, subscriptions: Iterable[str]) -> None:
+    def create_queue(
+        self,
+        name: str,
+        access: str,
+        subscriptions: Iterable[str],
+        owner: str | None = None,
+        permission: str = "delete",
+    ) -> None:
         """Create a durable queue, or add subscriptions to one that exists.
 
+        Args:
+            name: 1 to 200 bytes.
+            access: ``"exclusive"`` or ``"non-exclusive"``.
+            subscriptions: Topics that feed it.
+            owner: Username that may do everything with it.
+            permission: What others may do: ``"no-access"``, ``"read-only"``, ``"consume"``, ``"modify-topic"`` or
+                ``"delete"``, each including those before it.
+
         Raises:
-            ConfigurationError: The name, the access type or a subscription is not valid.
+            ConfigurationError: The name, the access type, the permission or a subscription is not valid.
             QueueError: The queue exists with another access type, or there are too many.
         """
         vpn = self._vpn
+        if permission not in PERMISSIONS:
+            raise ConfigurationError(f"{permission!r} is no permission; choose one of {', '.join(PERMISSIONS)}.")
         if access not in ACCESS:
             raise ConfigurationError(f'The access type of a queue is "exclusive" or "non-exclusive", not {access!r}.')
         if invalid_queue_name(name):
@@ -200,7 +226,7 @@ class Engine:
         if queue is None:
             if len(vpn.queues) >= vpn.config.max_queues:
                 raise QueueError(f"The broker has {len(vpn.queues)} queues already; delete some or raise max_queues.")
-            queue = vpn.add_queue(name, ACCESS[access])
+            queue = vpn.add_queue(name, ACCESS[access], owner, PERMISSIONS[permission])
         elif queue.access is not ACCESS[access]:
             raise QueueError(f"Queue {name} exists already and is {queue.status().access}.")
         for topic in subscriptions:

@@ -67,7 +67,7 @@ def handle_client_control(vpn: Vpn, connection: Connection, request: ClientContr
     connection.client_name = client_name
     connection.username = request.username or ""
     connection.inbox = f"#P2P/v:{_ROUTER}/{vpn.spool.spooler_id:x}/{client_name}"
-    connection.reader.max_frame_bytes = vpn.config.max_message_bytes
+    connection.reader.max_frame_bytes = vpn.config.max_message_bytes + vpn.config.max_login_bytes
     connection.silence_limit = (request.keepalive_seconds or math.inf) * vpn.config.keepalive_misses
     vpn.clients[client_name] = connection
     connection.send(_welcome(vpn, connection, request))

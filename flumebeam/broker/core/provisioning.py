@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Final
 
 from flumebeam.broker.core.connection import Connection
-from flumebeam.broker.core.queues import Queue
+from flumebeam.broker.core.queues import Permission, Queue
 from flumebeam.broker.core.topics import invalid_topic
-from flumebeam.broker.core.vpn import OK, UNKNOWN_QUEUE, Vpn
+from flumebeam.broker.core.vpn import NOT_PERMITTED, OK, UNKNOWN_QUEUE, Vpn
 from flumebeam.smf.assuredctrl import AccessType, AssuredControl, Durability
 from flumebeam.smf.subctrl import SubscriptionControl, SubscriptionFlag, SubscriptionKind
 from flumebeam.smf.values import Response
@@ -41,7 +41,7 @@ def handle_create(vpn: Vpn, connection: Connection, request: AssuredControl) -> 
     elif len(vpn.queues) >= vpn.config.max_queues:
         response = Response(503, "Max Num Queues Exceeded")
     else:
-        vpn.add_queue(name, access)
+        vpn.add_queue(name, access, connection.username)
         response = OK
     connection.send(
         AssuredControl(
@@ -58,9 +58,13 @@ def handle_create(vpn: Vpn, connection: Connection, request: AssuredControl) -> 
 def handle_delete(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
     """Delete a queue."""
     queue = vpn.queues.get(request.queue or "")
-    if queue is not None:
+    if queue is None:
+        response = UNKNOWN_QUEUE
+    elif not queue.allows(connection.username, Permission.DELETE):
+        response = NOT_PERMITTED
+    else:
         vpn.remove_queue(queue)
-    response = UNKNOWN_QUEUE if queue is None else OK
+        response = OK
     connection.send(
         AssuredControl(kind=request.kind, correlation=request.correlation, response=response, queue=request.queue)
     )
@@ -78,6 +82,8 @@ def _change(vpn: Vpn, connection: Connection, request: SubscriptionControl) -> R
         queue = vpn.queues.get(request.target or "")
         if queue is None:
             return UNKNOWN_QUEUE
+        if not queue.allows(connection.username, Permission.MODIFY_TOPIC):
+            return NOT_PERMITTED
         if request.kind is SubscriptionKind.ADD_TO_QUEUE:
             return subscribe_queue(vpn, queue, request.topic)
         return _unsubscribe_queue(vpn, queue, request.topic)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import IntEnum
 from operator import attrgetter
 from typing import Final
 
@@ -12,10 +13,22 @@ from flumebeam.broker.core.flows import Browser, ConsumerFlow
 from flumebeam.broker.core.spool import Entry, Spool, SpooledMessage
 from flumebeam.smf.assuredctrl import AccessType
 
-__all__ = ["Queue", "QueueStatus"]
+__all__ = ["Permission", "Queue", "QueueStatus"]
 
 _by_age: Final = attrgetter("message.id")
 _MIN_DEAD: Final = 64
+
+
+class Permission(IntEnum):
+    """What a username may do with a queue; each includes those before it."""
+
+    NO_ACCESS = 0
+    READ_ONLY = 1
+    """Browse it."""
+    CONSUME = 2
+    MODIFY_TOPIC = 3
+    """Change its subscriptions."""
+    DELETE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +63,24 @@ class Queue:
         name: Its name.
         access: Whether one flow receives at a time, or all in turn.
         spool: Where its messages are accounted.
+        owner: Username that may do everything with it, or None.
+        permission: What other usernames may do.
         durable: False for temporary queues.
     """
 
-    def __init__(self, name: str, access: AccessType, spool: Spool, durable: bool = True) -> None:
+    def __init__(
+        self,
+        name: str,
+        access: AccessType,
+        spool: Spool,
+        owner: str | None,
+        permission: Permission,
+        durable: bool = True,
+    ) -> None:
         self.name = name
         self.access = access
+        self.owner = owner
+        self.permission = permission
         self.durable = durable
         self.ready: deque[Entry] = deque()
         """Messages that wait for a consumer, oldest first; entries that are gone are skipped."""
@@ -68,6 +93,10 @@ class Queue:
         self._spool = spool
         self._dead = 0
         self._turn = 0
+
+    def allows(self, username: str, permission: Permission) -> bool:
+        """Return whether this username may do what ``permission`` names."""
+        return username == self.owner or permission <= self.permission
 
     @property
     def active(self) -> ConsumerFlow | None:

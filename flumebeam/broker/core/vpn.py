@@ -9,7 +9,7 @@ from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.core.connection import Connection, ConnectionState
 from flumebeam.broker.core.flows import Browser, ConsumerFlow
 from flumebeam.broker.core.publishers import PublisherFlow
-from flumebeam.broker.core.queues import Queue
+from flumebeam.broker.core.queues import Permission, Queue
 from flumebeam.broker.core.resumables import Resumables
 from flumebeam.broker.core.routes import Route, Routes
 from flumebeam.broker.core.spool import Spool
@@ -18,8 +18,9 @@ from flumebeam.broker.faults import FaultPlan
 from flumebeam.smf.assuredctrl import AccessType, AssuredControl, AssuredKind
 from flumebeam.smf.values import Response
 
-__all__ = ["OK", "OVER_QUOTA", "UNKNOWN_QUEUE", "Vpn"]
+__all__ = ["NOT_PERMITTED", "OK", "OVER_QUOTA", "UNKNOWN_QUEUE", "Vpn"]
 
+NOT_PERMITTED: Final = Response(403, "Permission Not Allowed")
 OK: Final = Response(200, "OK")
 OVER_QUOTA: Final = Response(503, "Spool Over Quota")
 UNKNOWN_QUEUE: Final = Response(503, "Unknown Queue")
@@ -66,9 +67,16 @@ class Vpn:
 
     # Queues
 
-    def add_queue(self, name: str, access: AccessType, durable: bool = True) -> Queue:
+    def add_queue(
+        self,
+        name: str,
+        access: AccessType,
+        owner: str | None,
+        permission: Permission = Permission.NO_ACCESS,
+        durable: bool = True,
+    ) -> Queue:
         """Create a queue under a name that is free."""
-        queue = self.queues[name] = Queue(name, access, self.spool, durable)
+        queue = self.queues[name] = Queue(name, access, self.spool, owner, permission, durable)
         if not durable:
             self.orphans.keep(name, queue)
         self.routes.forget()
