@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import posixpath
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -44,22 +43,18 @@ class TargetAddress:
     Attributes:
         url: The address as the user gave it.
         root: Absolute directory.
-        webhdfs_urls: The NameNodes' WebHDFS addresses; empty for local files.
-        user: Whom to write as; empty for local files.
-        options: Times and sizes, for HDFS.
+        is_hdfs: Whether it is an HDFS; else local files.
+        options: Who writes to which NameNodes, and how; all that was left open is filled in.
     """
 
     url: str
     root: str
-    webhdfs_urls: tuple[str, ...]
-    user: str
+    is_hdfs: bool
     options: HdfsOptions
 
     def open(self) -> Target:
         """Return the target, where it is to be used; no connection is made before its first use."""
-        if not self.webhdfs_urls:
-            return Target(LocalFileSystem(), self.root)
-        return Target(WebHdfsFileSystem(self.webhdfs_urls, user=self.user, options=self.options), self.root)
+        return Target(WebHdfsFileSystem(self.options) if self.is_hdfs else LocalFileSystem(), self.root)
 
 
 def open_target(url: str, *, options: HdfsOptions | None = None) -> Target:
@@ -88,38 +83,26 @@ def parse_target(url: str, *, options: HdfsOptions | None = None) -> TargetAddre
         raise ConfigurationError(f"A target is missing; write {_FORMS}.")
     found = _SCHEME.fullmatch(url)
     if found is None:
-        return TargetAddress(url, _root(url, str(Path(url).absolute())), (), "", options)
+        return TargetAddress(url, _root(url, str(Path(url).absolute())), False, options)
     scheme, (authority, slash, path) = found["scheme"].lower(), found["rest"].partition("/")
     root = _root(url, slash + path or "/")
     if scheme == "file":
         if authority not in ("", "localhost"):
             raise ConfigurationError(f"Target {url!r} names a host; a local one has three slashes: file:///directory.")
-        return TargetAddress(url, root, (), "", options)
+        return TargetAddress(url, root, False, options)
     if scheme not in ("hdfs", "webhdfs"):
         raise ConfigurationError(f"Target {url!r} has the unknown scheme {scheme!r}; write {_FORMS}.")
     host = _AUTHORITY.fullmatch(authority)
     if host is None:
         raise ConfigurationError(f"Target {url!r} names no host, or not as host:port; write {_FORMS}.")
-    if scheme == "webhdfs":
-        urls = (f"http://{host['host']}:{host['port'] or _WEBHDFS_PORT}",)
-    else:
-        urls = options.webhdfs_urls or _urls_of_environment() or (f"http://{host['host']}:{_WEBHDFS_PORT}",)
-    return TargetAddress(url, root, urls, _user(options), options)
+    urls = options.webhdfs_urls or tuple(os.environ.get(_URL_VARIABLE, "").split(";"))
+    if scheme == "webhdfs" or urls == ("",):
+        port = (host["port"] if scheme == "webhdfs" else None) or _WEBHDFS_PORT
+        urls = (f"http://{host['host']}:{port}",)
+    return TargetAddress(url, root, True, replace(options, user=options.user_name(), webhdfs_urls=urls))
 
 
 def _root(url: str, path: str) -> str:
     if ".." in path.split("/"):
         raise ConfigurationError(f"Target {url!r} has '..' in its path; write the path out.")
     return posixpath.normpath("/" + path.lstrip("/"))
-
-
-def _urls_of_environment() -> tuple[str, ...]:
-    urls = tuple(url.strip() for url in os.environ.get(_URL_VARIABLE, "").split(";") if url.strip())
-    for url in urls:
-        if not url.startswith(("http://", "https://")):
-            raise ConfigurationError(f"{_URL_VARIABLE} holds {url!r}; write http://namenode:9870, several with ';'.")
-    return urls
-
-
-def _user(options: HdfsOptions) -> str:
-    return options.user or os.environ.get("HADOOP_USER_NAME") or getpass.getuser()

@@ -7,8 +7,10 @@ and never repeats by itself what may already have happened.
 from __future__ import annotations
 
 import functools
+import getpass
 import itertools
 import logging
+import os
 import posixpath
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -40,8 +42,7 @@ class HdfsOptions:
 
     Attributes:
         user: Whom to write as; ``None`` for ``HADOOP_USER_NAME``, else the user of the operating system.
-        webhdfs_urls: ``http://host:port`` of the NameNodes (one, or all of an HA pair) behind ``hdfs://`` targets;
-            empty for ``FLUMEBEAM_WEBHDFS_URL``, else port 9870 of the host that the target names.
+        webhdfs_urls: ``http://host:port`` of the NameNodes: one, or all of an HA pair. Empty: where the target says.
         connect_timeout_secs: Longest wait for a connection.
         read_timeout_secs: Longest wait for an answer, or for room while sending.
         connections: Connections kept open to each server; as many as threads use the file system at once.
@@ -50,7 +51,7 @@ class HdfsOptions:
         replication: Copies of new files; ``None`` for the cluster's own.
 
     Raises:
-        ConfigurationError: A number that is not positive.
+        ConfigurationError: A number that is not positive, or an address that is not HTTP.
     """
 
     user: str | None = None
@@ -66,6 +67,22 @@ class HdfsOptions:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ConfigurationError(f"HDFS option {name} must be more than 0, got {value}.")
+        urls = tuple(url.strip().rstrip("/") for url in self.webhdfs_urls if url.strip())
+        for url in urls:
+            if not url.startswith(("http://", "https://")):
+                raise ConfigurationError(f"WebHDFS address {url!r} is no address; write http://namenode:9870.")
+        object.__setattr__(self, "webhdfs_urls", urls)
+
+    def user_name(self) -> str:
+        """Return whom to write as.
+
+        Raises:
+            ConfigurationError: No option and no environment says it, and the operating system has no name either.
+        """
+        try:
+            return self.user or os.environ.get("HADOOP_USER_NAME") or getpass.getuser()
+        except (KeyError, OSError) as error:
+            raise ConfigurationError("It is not known whom to write to HDFS as; set HADOOP_USER_NAME.") from error
 
 
 class WebHdfsFileSystem:
@@ -76,16 +93,20 @@ class WebHdfsFileSystem:
     used. Thread-safe.
 
     Args:
-        urls: ``http://host:port`` of the NameNodes; the one that answered last is asked first.
-        user: Whom to be, for a cluster without Kerberos.
-        options: Times and sizes; its ``user`` and ``webhdfs_urls`` are not looked at.
+        options: Which NameNodes, who writes, times and sizes. Of several NameNodes the one that answered last is asked
+            first.
+
+    Raises:
+        ConfigurationError: The options name no NameNode.
     """
 
     exactly_once = True
 
-    def __init__(self, urls: Iterable[str], *, user: str, options: HdfsOptions | None = None) -> None:
-        self._options = options or HdfsOptions()
-        self._user = user
+    def __init__(self, options: HdfsOptions) -> None:
+        if not options.webhdfs_urls:
+            raise ConfigurationError("No NameNode is named; set webhdfs_urls to http://namenode:9870.")
+        self._options = options
+        self._user = options.user_name()
         self._session = requests.Session()
         # Proxies and .netrc of the environment are meant for the web, and break even loopback addresses.
         self._session.trust_env = False
@@ -94,8 +115,8 @@ class WebHdfsFileSystem:
         self._session.mount("https://", adapter)
         times = (self._options.connect_timeout_secs, self._options.read_timeout_secs)
         self._nodes = [
-            _NameNode(url, user=user, timeout=times, session=self._session)
-            for url in dict.fromkeys(url.rstrip("/") for url in urls)
+            _NameNode(url, user=self._user, timeout=times, session=self._session)
+            for url in dict.fromkeys(options.webhdfs_urls)
         ]
         self._preferred = 0
 
