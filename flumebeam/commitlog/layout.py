@@ -1,0 +1,182 @@
+"""Where things of a commit log stand below its target.
+
+::
+
+    <target>/.flumebeam/<queue>-<hash>/
+        new/<fresh>               directories on their way to become epochs, records on their way to retired/
+        epochs/<epoch>/           open epochs, one per life; only a rename puts anything into one
+            _c-0000000007         transaction 7, committed
+            _p-0000000006         transaction 6, committed and published
+            _s-0000000007-0-1     first other name of part 0 of transaction 7
+            _f-0000000005         ids of transactions 1 to 5, all published
+        closed/<epoch>.<fresh>/   the same, after a successor closed it
+        parts/<epoch>/_<fresh>    parts, and records before they are renamed into the epoch
+        retired/_r-<fresh>        ids of epochs that are published and gone
+        days/<yyyymmdd>/          days on which something was committed
+
+Everything is hidden twice from readers of the target, by the directory and by the ``_`` of each file: a pattern such
+as ``/data/*/*`` looks into hidden directories, but never takes hidden files (measured with Hadoop 3.4 and Spark 3.5).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+__all__ = ["HIDDEN_DIRECTORY", "Entry", "EntryKind", "LogLayout", "QueueIdentity"]
+
+HIDDEN_DIRECTORY: Final = ".flumebeam"
+"""Name of the directory below a target that holds its commit logs."""
+
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.=-]+")
+_ENTRY: Final = re.compile(r"_([cpf])-(\d{10})|_(s)-(\d{10})-(\d+)-(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class QueueIdentity:
+    """Which queue in the world: one commit log per target and queue.
+
+    Attributes:
+        broker: The broker's address or router name; empty for sources that are no broker.
+        vpn: Message VPN; empty for sources that are no broker.
+        queue: Name of the queue, or of the directory that a file source reads.
+    """
+
+    broker: str
+    vpn: str
+    queue: str
+
+    @property
+    def log_name(self) -> str:
+        """Name of the log's directory: readable, safe on every file system, different for different queues."""
+        digest = hashlib.sha256("\0".join((self.broker, self.vpn, self.queue)).encode()).hexdigest()[:16]
+        return f"{safe_name(self.queue)}-{digest}"
+
+
+class EntryKind(Enum):
+    """What a file in an epoch is, as its name says."""
+
+    COMMITTED = "c"
+    PUBLISHED = "p"
+    FOLD = "f"
+    SUPERSEDING = "s"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The name of a file in an epoch.
+
+    Attributes:
+        kind: What it is.
+        number: Number of the transaction.
+        part: Which part a superseding record renames, from 0; else 0.
+        turn: How often it was renamed by then, from 1; else 0.
+    """
+
+    kind: EntryKind
+    number: int
+    part: int = 0
+    turn: int = 0
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """Sorts entries by transaction, part and turn."""
+        return (self.number, self.part, self.turn)
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        tail = f"-{self.part}-{self.turn}" if self.kind is EntryKind.SUPERSEDING else ""
+        return f"_{self.kind.value}-{self.number:010d}{tail}"
+
+    @classmethod
+    def parse(cls, name: str) -> Entry | None:
+        """Return what a name stands for; ``None`` if it is no name of ours."""
+        match = _ENTRY.fullmatch(name)
+        if match is None:
+            return None
+        if match[1]:
+            return cls(EntryKind(match[1]), int(match[2]))
+        return cls(EntryKind.SUPERSEDING, int(match[4]), int(match[5]), int(match[6]))
+
+
+@dataclass(frozen=True, slots=True)
+class LogLayout:
+    """Paths of one log.
+
+    Attributes:
+        target: Directory under which final files appear, absolute, without ``/`` at its end.
+        queue: The queue.
+    """
+
+    target: str
+    queue: QueueIdentity
+
+    @property
+    def base(self) -> str:
+        """Directory of the log."""
+        return f"{self.target}/{HIDDEN_DIRECTORY}/{self.queue.log_name}"
+
+    @property
+    def new(self) -> str:
+        """Directory of what is not yet in its place."""
+        return f"{self.base}/new"
+
+    @property
+    def epochs(self) -> str:
+        """Directory of the open epochs."""
+        return f"{self.base}/epochs"
+
+    @property
+    def closed(self) -> str:
+        """Directory of the closed epochs."""
+        return f"{self.base}/closed"
+
+    @property
+    def parts(self) -> str:
+        """Directory of the parts, by epoch."""
+        return f"{self.base}/parts"
+
+    @property
+    def retired(self) -> str:
+        """Directory of the retired ids."""
+        return f"{self.base}/retired"
+
+    @property
+    def days(self) -> str:
+        """Directory of the served days."""
+        return f"{self.base}/days"
+
+    def epoch(self, epoch: str) -> str:
+        """Directory of an open epoch."""
+        return f"{self.epochs}/{epoch}"
+
+    def epoch_parts(self, epoch: str) -> str:
+        """Directory of an epoch's parts."""
+        return f"{self.parts}/{epoch}"
+
+    def in_log(self, path: str) -> str:
+        """Absolute path of something that a record names relative to the log."""
+        return f"{self.base}/{path}"
+
+    def in_target(self, path: str) -> str:
+        """Absolute path of something that a record names relative to the target."""
+        return f"{self.target}/{path}"
+
+    @staticmethod
+    def epoch_name(receiver_id: str, fresh: str) -> str:
+        """Name of a new epoch."""
+        return f"{safe_name(receiver_id)}.{fresh}"
+
+    @staticmethod
+    def epoch_of(closed_name: str) -> str:
+        """Name that a closed epoch had while it was open."""
+        return closed_name.rpartition(".")[0]
+
+
+def safe_name(text: str) -> str:
+    """Return text as a short name that every file system takes."""
+    return _UNSAFE.sub("_", text)[:80].lstrip(".") or "_"

@@ -1,0 +1,319 @@
+"""Take-over: what a life does with the epochs of others before it commits anything of its own, as pure steps.
+
+Every function may be run by several lives at once, and again after a crash at any place. Closed epochs are settled:
+committed transactions are published, ids are retired, parts that no record names are removed, the epoch is removed.
+Ids are retired *before* the epoch goes, and looked up *after* it was listed, so a reader who finds an epoch gone in
+front of its eyes finds its ids among the retired ones.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from flumebeam.commitlog.ids import IdSet
+from flumebeam.commitlog.layout import Entry, EntryKind, LogLayout
+from flumebeam.commitlog.protocol import Scribe, close_epoch, publish
+from flumebeam.commitlog.records import Record, RecordKind
+from flumebeam.commitlog.steps import (
+    CrashPoint,
+    Steps,
+    Unanswered,
+    delete,
+    list_directory,
+    make_directory,
+    pause,
+    reached,
+    read,
+    rename,
+    stat,
+    together,
+    write,
+)
+from flumebeam.errors import EpochClosedError
+from flumebeam.hdfs.filesystem import FileStat, RenameOutcome
+
+__all__ = [
+    "EpochContent",
+    "close_others",
+    "compact",
+    "prune",
+    "read_epoch",
+    "read_retired",
+    "serve_day",
+    "settle_closed",
+    "settle_epoch",
+    "settle_open",
+    "settle_own",
+    "sweep",
+]
+
+_COMPACT_ABOVE = 16
+"""Files of retired ids beyond which those of one day are joined."""
+
+
+@dataclass(slots=True)
+class EpochContent:
+    """What an epoch holds.
+
+    Attributes:
+        records: Transactions by number, those that are folded excepted.
+        published: Numbers of transactions that are marked published.
+        folded: Ids of folded transactions.
+        finals: Final names by now, by transaction and part.
+        complete: False if something vanished while it was read: somebody else folds or retires it.
+    """
+
+    records: dict[int, Record] = field(default_factory=dict)
+    published: set[int] = field(default_factory=set)
+    folded: IdSet = field(default_factory=IdSet)
+    finals: dict[tuple[int, int], str] = field(default_factory=dict)
+    complete: bool = True
+
+    @property
+    def ids(self) -> IdSet:
+        """All ids that are committed here."""
+        return self.folded.union(*(record.ids for record in self.records.values()))
+
+    def finals_of(self, record: Record) -> list[str]:
+        """Final names of a transaction's parts by now."""
+        return [self.finals.get((record.number, index), part.final) for index, part in enumerate(record.parts)]
+
+
+def close_others(scribe: Scribe, own: str, idle_ms: int | None = None) -> Steps[list[str]]:
+    """Close the epochs of all other lives and return the names of those that stay open.
+
+    Args:
+        scribe: Context.
+        own: Epoch of the caller.
+        idle_ms: Close only epochs that nothing entered for so long; ``None`` closes all. Closing a live one is never
+            wrong: its life is refused at its next commit and starts anew.
+    """
+    kept = []
+    for found in (yield from list_directory(scribe.layout.epochs)):
+        if found.name == own:
+            continue
+        if idle_ms is not None and scribe.now_ms() - found.modified_ms < idle_ms:
+            kept.append(found.name)
+        else:
+            yield from close_epoch(scribe, found.name)
+    return kept
+
+
+def read_epoch(directory: str) -> Steps[EpochContent]:
+    """Read what an epoch holds."""
+    content = EpochContent()
+    entries = [(Entry.parse(found.name), found.name) for found in (yield from list_directory(directory))]
+    # By number, not by name: a second superseding record counts, and turn 10 comes after turn 2.
+    ours = sorted(((entry, name) for entry, name in entries if entry is not None), key=lambda pair: pair[0].order)
+    files = yield from together([read(f"{directory}/{name}") for _, name in ours])
+    for (entry, name), data in zip(ours, files, strict=True):
+        if data is None:
+            content.complete = False
+            continue
+        record = Record.from_bytes(data, f"{directory}/{name}")
+        if entry.kind is EntryKind.FOLD:
+            content.folded = content.folded.union(record.ids)
+        elif entry.kind is EntryKind.SUPERSEDING:
+            content.finals[entry.number, entry.part] = record.parts[0].final
+        else:
+            content.records[entry.number] = record
+            if entry.kind is EntryKind.PUBLISHED:
+                content.published.add(entry.number)
+    return content
+
+
+def settle_open(scribe: Scribe, epoch: str) -> Steps[IdSet]:
+    """Publish what is committed in another life's open epoch, which may be alive, and return the ids in it."""
+    content = yield from _publish_all(scribe, scribe.layout.epoch(epoch))
+    return content.ids if content is not None else IdSet()
+
+
+def settle_closed(scribe: Scribe) -> Steps[IdSet]:
+    """Settle all closed epochs and return the ids that were committed in them."""
+    ids = IdSet()
+    for found in (yield from list_directory(scribe.layout.closed)):
+        ids = ids.union((yield from settle_epoch(scribe, found.name)))
+    return ids
+
+
+def settle_epoch(scribe: Scribe, closed_name: str, *, proven: bool = False) -> Steps[IdSet]:
+    """Publish what is committed in a closed epoch, retire its ids, remove it and its parts.
+
+    Args:
+        scribe: Context.
+        closed_name: Name of the epoch below the directory of closed ones.
+        proven: Whether the broker is known to have got the acknowledgement of all that was committed in it.
+
+    Returns:
+        Ids committed in it; if another life retired it meanwhile, they are among the retired ones.
+    """
+    layout = scribe.layout
+    directory = f"{layout.closed}/{closed_name}"
+    content = yield from _publish_all(scribe, directory)
+    if content is None:
+        return IdSet()
+    ids = content.ids
+    if ids:
+        yield from _retire(scribe, ids, _day(scribe), proven)
+        yield from reached(CrashPoint.RETIRED)
+    yield from delete(directory)
+    yield from delete(layout.epoch_parts(layout.epoch_of(closed_name)))
+    yield from reached(CrashPoint.SWEPT)
+    return ids
+
+
+def settle_own(scribe: Scribe, epoch: str, *, proven: bool) -> Steps[None]:
+    """Close and settle the epoch of a life that ends in order; see :func:`settle_epoch`."""
+    yield from close_epoch(scribe, epoch)
+    for found in (yield from list_directory(scribe.layout.closed)):
+        if scribe.layout.epoch_of(found.name) == epoch:
+            yield from settle_epoch(scribe, found.name, proven=proven)
+
+
+def _publish_all(scribe: Scribe, directory: str) -> Steps[EpochContent | None]:
+    """Publish all of an epoch; ``None`` if it is not there any more."""
+    while True:
+        content = yield from read_epoch(directory)
+        if not content.complete:
+            # Its owner folds it, or another life publishes, marks or retires it: look again.
+            continue
+        if not content.records and (yield from stat(directory)) is None:
+            return None
+        try:
+            for number in sorted(content.records.keys() - content.published):
+                record = content.records[number]
+                yield from publish(scribe, directory, record, content.finals_of(record))
+        except EpochClosedError:
+            continue
+        return content
+
+
+def read_retired(layout: LogLayout, known: Collection[str]) -> Steps[tuple[IdSet, set[str]]]:
+    """Read the retired ids.
+
+    Args:
+        layout: Paths of the log.
+        known: Names of files that the caller has read before.
+
+    Returns:
+        Ids in the other files, and the names of all files there are now.
+    """
+    ids = IdSet()
+    seen: set[str] = set()
+    while True:
+        names = {found.name for found in (yield from list_directory(layout.retired))}
+        new = sorted(names - seen - set(known))
+        files = yield from together([read(f"{layout.retired}/{name}") for name in new])
+        for name, data in zip(new, files, strict=True):
+            if data is not None:
+                ids = ids.union(Record.from_bytes(data, f"{layout.retired}/{name}").ids)
+                seen.add(name)
+        if None not in files:
+            return ids, names
+        # Another life joined files while they were read: what vanished is in a new one.
+
+
+def sweep(scribe: Scribe, old_ms: int) -> Steps[None]:
+    """Remove parts of epochs that are gone, and what never got to its place.
+
+    A hung DataNode can create a part hours after its epoch is gone, so this is done again and again.
+
+    Args:
+        scribe: Context.
+        old_ms: Age beyond which a thing on its way is given up.
+    """
+    layout = scribe.layout
+    parts = {found.name for found in (yield from list_directory(layout.parts))}
+    # In this order: an epoch exists before its parts are listed, and moves from open to closed only.
+    alive = {found.name for found in (yield from list_directory(layout.epochs))}
+    alive |= {layout.epoch_of(found.name) for found in (yield from list_directory(layout.closed))}
+    new = yield from list_directory(layout.new)
+    late = [found.name for found in new if scribe.now_ms() - found.modified_ms > old_ms]
+    doomed = [layout.epoch_parts(name) for name in sorted(parts - alive)] + [f"{layout.new}/{name}" for name in late]
+    if doomed:
+        yield from together([delete(path) for path in doomed])
+
+
+def serve_day(scribe: Scribe) -> Steps[str]:
+    """Note that something was committed today, and return the day."""
+    day = _day(scribe)
+    yield from make_directory(f"{scribe.layout.days}/{day}")
+    return day
+
+
+def prune(scribe: Scribe, keep_days: int) -> Steps[int]:
+    """Forget retired ids whose acknowledgement is proven, after so many further days on which something was committed.
+
+    Days on which nothing ran do not count: what the broker held all that time may still come.
+
+    Returns:
+        Number of files removed.
+    """
+    layout = scribe.layout
+    days = [found.name for found in (yield from list_directory(layout.days))]
+    doomed = []
+    for found in (yield from list_directory(layout.retired)):
+        path = f"{layout.retired}/{found.name}"
+        data = yield from read(path)
+        if data is None:
+            continue
+        facts = Record.from_bytes(data, path).facts
+        if facts["proven"] and sum(day > facts["day"] for day in days) >= keep_days:
+            doomed.append(path)
+    yield from together([delete(path) for path in doomed])
+    return len(doomed)
+
+
+def compact(scribe: Scribe) -> Steps[None]:
+    """Join files of retired ids when there are many: those of one day, and all whose acknowledgement is not proven."""
+    layout = scribe.layout
+    names = [found.name for found in (yield from list_directory(layout.retired))]
+    if len(names) <= _COMPACT_ABOVE:
+        return
+    groups: dict[tuple[str, bool], list[tuple[str, IdSet]]] = {}
+    for name in names:
+        data = yield from read(f"{layout.retired}/{name}")
+        if data is not None:
+            record = Record.from_bytes(data, f"{layout.retired}/{name}")
+            key = (record.facts["day"], True) if record.facts["proven"] else ("", False)
+            groups.setdefault(key, []).append((name, record.ids))
+    for (day, proven), members in groups.items():
+        if len(members) > 1:
+            yield from _retire(scribe, IdSet().union(*(ids for _, ids in members)), day, proven)
+            yield from together([delete(f"{layout.retired}/{name}") for name, _ in members])
+
+
+def _retire(scribe: Scribe, ids: IdSet, day: str, proven: bool) -> Steps[None]:
+    layout = scribe.layout
+    record = Record(RecordKind.RETIRED, "", 0, scribe.now_ms(), ids=ids, facts={"day": day, "proven": proven})
+    content = record.to_bytes()
+    while True:
+        fresh = scribe.names()
+        path, target = f"{layout.new}/_{fresh}", f"{layout.retired}/_r-{fresh}"
+        yield from make_directory(layout.new)
+        written = yield from write(path, [content])
+        if isinstance(written, Unanswered):
+            yield from pause(written.cause)
+        elif (yield from _retire_as(layout, path, written, target)):
+            return
+
+
+def _retire_as(layout: LogLayout, path: str, written: FileStat, target: str) -> Steps[bool]:
+    while True:
+        answer = yield from rename(path, target)
+        if answer is RenameOutcome.RENAMED:
+            return True
+        if isinstance(answer, Unanswered):
+            yield from pause(answer.cause)
+        elif answer is RenameOutcome.PARENT_MISSING:
+            yield from make_directory(posixpath.dirname(target))
+        else:
+            found = yield from stat(target)
+            return found is not None and found.file_id == written.file_id
+
+
+def _day(scribe: Scribe) -> str:
+    return datetime.fromtimestamp(scribe.now_ms() / 1000, UTC).strftime("%Y%m%d")
