@@ -14,6 +14,7 @@ binary       its bytes                                         ``bytes``
 text         UTF-8                                             ``text``
 map          a JSON object, keys sorted, no spaces             ``map``
 stream       a JSON array                                      ``stream``
+XML          its bytes                                         ``xml``
 none         empty                                             ``empty``
 ============ ================================================= =====================
 
@@ -65,7 +66,7 @@ TOPIC_HEADER: Final = "solace.topic"
 """The topic (or queue) that the message was sent to; ``solace.topic.1`` and up are its levels, from 1."""
 
 PAYLOAD_HEADER: Final = "solace.payload"
-"""What the payload was: ``bytes``, ``text``, ``map``, ``stream`` or ``empty``."""
+"""What the payload was: ``bytes``, ``text``, ``map``, ``stream``, ``xml`` or ``empty``."""
 
 MESSAGE_ID_HEADER: Final = "solace.message-id"
 """The replication group message id, as the broker prints it."""

@@ -1,0 +1,254 @@
+"""Reading one message of the native client, whatever it carries, without ever failing because of it.
+
+The vendor's Python layer cuts bytes at NUL, mistakes characters after long fields, calls every destination a topic and
+raises on text that is not UTF-8 (solace-pubsubplus 1.11). So fields and SDT containers are read here, by the documented
+C functions that the layer calls itself. They only look at memory, so the GIL is kept.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import (
+    POINTER,
+    byref,
+    c_bool,
+    c_char_p,
+    c_double,
+    c_float,
+    c_int,
+    c_int8,
+    c_int16,
+    c_int32,
+    c_int64,
+    c_uint8,
+    c_uint16,
+    c_uint32,
+    c_uint64,
+    c_void_p,
+    sizeof,
+    string_at,
+)
+from typing import Any, Final
+
+import solace
+
+from flumebeam.solace.mapping import Destination, ReceivedMessage, json_body
+
+__all__ = ["MessageReader"]
+
+_OK: Final = 0
+_MAX_DEPTH: Final = 32  # nested containers deeper than this are somebody's attack, not data
+_NO_PRIORITY: Final = -1
+_ID_TEXT_BYTES: Final = 64
+
+
+class _DestinationField(ctypes.Structure):
+    _fields_ = (("type", c_int), ("name", c_char_p))
+
+
+class _ReplicationGroupId(ctypes.Structure):
+    _fields_ = (("bytes", ctypes.c_char * 16),)
+
+
+class _Value(ctypes.Union):
+    _fields_ = (
+        ("boolean", c_bool),
+        ("uint8", c_uint8),
+        ("int8", c_int8),
+        ("uint16", c_uint16),
+        ("int16", c_int16),
+        ("uint32", c_uint32),
+        ("int32", c_int32),
+        ("uint64", c_uint64),
+        ("int64", c_int64),
+        ("float32", c_float),
+        ("float64", c_double),
+        ("pointer", c_void_p),
+        ("destination", _DestinationField),
+    )
+
+
+class _Field(ctypes.Structure):
+    _fields_ = (("type", c_int), ("length", c_uint32), ("value", _Value))
+
+
+_STRING, _BYTES, _MAP, _STREAM, _NULL, _DESTINATION, _WCHAR = 10, 11, 14, 15, 16, 17, 9
+_SCALARS: Final = {
+    0: "boolean",
+    1: "uint8",
+    2: "int8",
+    3: "uint16",
+    4: "int16",
+    5: "uint32",
+    6: "int32",
+    7: "uint64",
+    8: "int64",
+    12: "float32",
+    13: "float64",
+}
+
+# A library object of our own: argument types set on the vendor's would be seen by the vendor's code.
+_LIBRARY: Final = ctypes.PyDLL(solace.CORE_LIB._name, handle=solace.CORE_LIB._handle)
+
+
+def _function(name: str, *arguments: Any) -> Any:
+    function = getattr(_LIBRARY, f"solClient_{name}")
+    function.argtypes, function.restype = arguments, c_int
+    return function
+
+
+_get_body = _function("msg_getBinaryAttachmentPtr", c_void_p, POINTER(c_void_p), POINTER(c_uint32))
+_get_xml = _function("msg_getXmlPtr", c_void_p, POINTER(c_void_p), POINTER(c_uint32))
+_get_text = _function("msg_getBinaryAttachmentString", c_void_p, POINTER(c_void_p))
+_get_map = _function("msg_getBinaryAttachmentMap", c_void_p, POINTER(c_void_p))
+_get_stream = _function("msg_getBinaryAttachmentStream", c_void_p, POINTER(c_void_p))
+_get_properties = _function("msg_getUserPropertyMap", c_void_p, POINTER(c_void_p))
+_next_field = _function("container_getNextField", c_void_p, POINTER(_Field), ctypes.c_size_t, POINTER(c_char_p))
+_close_container = _function("container_closeMapStream", POINTER(c_void_p))
+_get_destination = _function("msg_getDestination", c_void_p, POINTER(_DestinationField), ctypes.c_size_t)
+_get_reply_to = _function("msg_getReplyTo", c_void_p, POINTER(_DestinationField), ctypes.c_size_t)
+_get_number = _function("msg_getMsgId", c_void_p, POINTER(c_uint64))
+_get_group_id = _function("msg_getReplicationGroupMessageId", c_void_p, POINTER(_ReplicationGroupId), ctypes.c_size_t)
+_group_id_text = _function(
+    "replicationGroupMessageId_toString", POINTER(_ReplicationGroupId), ctypes.c_size_t, c_char_p, ctypes.c_size_t
+)
+_is_redelivered = _function("msg_isRedelivered", c_void_p)
+_is_redelivered.restype = c_bool
+_get_sender_timestamp = _function("msg_getSenderTimestamp", c_void_p, POINTER(c_int64))
+_get_sequence_number = _function("msg_getSequenceNumber", c_void_p, POINTER(c_int64))
+_get_expiration = _function("msg_getExpiration", c_void_p, POINTER(c_int64))
+_get_priority = _function("msg_getPriority", c_void_p, POINTER(c_int32))
+_get_sender_id = _function("msg_getSenderId", c_void_p, POINTER(c_char_p))
+_get_application_id = _function("msg_getApplicationMessageId", c_void_p, POINTER(c_char_p))
+_get_application_type = _function("msg_getApplicationMsgType", c_void_p, POINTER(c_char_p))
+_get_correlation_id = _function("msg_getCorrelationId", c_void_p, POINTER(c_char_p))
+_get_content_type = _function("msg_getHttpContentType", c_void_p, POINTER(c_char_p))
+_get_content_encoding = _function("msg_getHttpContentEncoding", c_void_p, POINTER(c_char_p))
+
+
+class MessageReader:
+    """Reads messages, one at a time; belongs to one thread, since it keeps its buffers."""
+
+    def __init__(self) -> None:
+        self._pointer, self._size = c_void_p(), c_uint32()
+        self._container, self._field, self._name = c_void_p(), _Field(), c_char_p()
+        self._destination, self._group_id = _DestinationField(), _ReplicationGroupId()
+        self._number, self._time, self._small, self._text = c_uint64(), c_int64(), c_int32(), c_char_p()
+        self._id_text = ctypes.create_string_buffer(_ID_TEXT_BYTES)
+
+    def number(self, message: int) -> int:
+        """Return the number under which the message is acknowledged on its flow."""
+        return self._number.value if _get_number(message, byref(self._number)) == _OK else 0
+
+    def read(self, message: int) -> ReceivedMessage | None:
+        """Return what a message carries; ``None`` if it has no replication group message id.
+
+        Args:
+            message: Handle of a message that stays valid during the call.
+        """
+        if _get_group_id(message, byref(self._group_id), sizeof(_ReplicationGroupId)) != _OK:
+            return None
+        _group_id_text(byref(self._group_id), sizeof(_ReplicationGroupId), self._id_text, _ID_TEXT_BYTES)
+        message_id = self._id_text.value.decode("ascii", "replace")
+        body, payload = self._payload(message)
+        priority = self._small.value if _get_priority(message, byref(self._small)) == _OK else _NO_PRIORITY
+        return ReceivedMessage(
+            # rmid1: and four groups of hexadecimal digits, which are the 16 bytes of a delivery id in their order.
+            bytes.fromhex(message_id[6:].replace("-", "")),
+            _is_redelivered(message),
+            body,
+            self._properties(message),
+            self._destination_name(_get_destination, message),
+            payload,
+            message_id,
+            self._integer(_get_sender_timestamp, message),
+            self._string(_get_sender_id, message),
+            self._string(_get_application_id, message),
+            self._string(_get_application_type, message),
+            self._string(_get_correlation_id, message),
+            self._destination_name(_get_reply_to, message),
+            self._integer(_get_sequence_number, message),
+            None if priority == _NO_PRIORITY else priority,
+            self._integer(_get_expiration, message) or None,
+            self._string(_get_content_type, message),
+            self._string(_get_content_encoding, message),
+        )
+
+    def _string(self, getter: Any, message: int) -> str | None:
+        if getter(message, byref(self._text)) != _OK:
+            return None
+        value = self._text.value
+        return None if value is None else value.decode("utf-8", "replace")
+
+    def _integer(self, getter: Any, message: int) -> int | None:
+        return self._time.value if getter(message, byref(self._time)) == _OK else None
+
+    def _destination_name(self, getter: Any, message: int) -> str | None:
+        if getter(message, byref(self._destination), sizeof(_DestinationField)) != _OK:
+            return None
+        name = self._destination.name
+        return None if name is None else name.decode("utf-8", "replace")
+
+    def _payload(self, message: int) -> tuple[bytes, str]:
+        if _get_body(message, byref(self._pointer), byref(self._size)) == _OK:
+            raw = string_at(self._pointer.value or 0, self._size.value) if self._size.value else b""
+            # Text, map and stream payloads are one SDT item over the whole attachment; only then the library is asked.
+            if raw and 0x1C <= raw[0] <= 0x2F and _item_length(raw) == len(raw):
+                return self._structured(message, raw)
+            return raw, "bytes"
+        if _get_xml(message, byref(self._pointer), byref(self._size)) == _OK and self._size.value:
+            return string_at(self._pointer.value or 0, self._size.value), "xml"
+        return b"", "empty"
+
+    def _structured(self, message: int, raw: bytes) -> tuple[bytes, str]:
+        kind = raw[0] >> 2
+        if kind == 7 and _get_text(message, byref(self._pointer)) == _OK:
+            return raw[2 + (raw[0] & 3) : -1], "text"
+        if kind == 10 and _get_map(message, byref(self._container)) == _OK:
+            return json_body(self._read_container(self._container.value, named=True)), "map"
+        if kind == 11 and _get_stream(message, byref(self._container)) == _OK:
+            return json_body(self._read_container(self._container.value, named=False)), "stream"
+        return raw, "bytes"
+
+    def _properties(self, message: int) -> dict[str, Any]:
+        if _get_properties(message, byref(self._container)) != _OK:
+            return {}
+        properties: dict[str, Any] = self._read_container(self._container.value, named=True)
+        return properties
+
+    def _read_container(self, handle: int | None, *, named: bool, depth: int = 0) -> Any:
+        """Return a map as a dict, or a stream as a list, and close the container."""
+        entries: list[tuple[str, Any]] = []
+        field, name = self._field, self._name
+        try:
+            while _next_field(handle, byref(field), sizeof(_Field), byref(name)) == _OK:
+                key = (name.value or b"").decode("utf-8", "replace") if named else ""
+                entries.append((key, self._value(field, depth)))
+        finally:
+            _close_container(byref(c_void_p(handle)))
+        return dict(entries) if named else [value for _, value in entries]
+
+    def _value(self, field: _Field, depth: int) -> Any:
+        kind, value = field.type, field.value
+        if kind == _STRING:
+            return string_at(value.pointer).decode("utf-8", "replace") if value.pointer else ""
+        if scalar := _SCALARS.get(kind):
+            return getattr(value, scalar)
+        if kind == _NULL:
+            return None
+        if kind == _WCHAR:
+            code = value.uint16
+            return "\ufffd" if 0xD800 <= code < 0xE000 else chr(code)
+        if kind in (_MAP, _STREAM):
+            if depth == _MAX_DEPTH:
+                return None
+            return self._read_container(value.pointer, named=kind == _MAP, depth=depth + 1)
+        if kind == _DESTINATION:
+            name = value.destination.name
+            return None if name is None else Destination(name.decode("utf-8", "replace"))
+        return string_at(value.pointer, field.length) if value.pointer and field.length else b""
+
+
+def _item_length(raw: bytes) -> int:
+    """Return the length that an SDT item says it has, its header included."""
+    return int.from_bytes(raw[1 : 2 + (raw[0] & 3)], "big")

@@ -1,0 +1,289 @@
+"""A consumer flow whose messages are acknowledged by id.
+
+The client's own thread hands each message to :class:`_Flow`, which reads it at once and gives the native message back;
+``receive`` only drains what has come. What stays per unacknowledged message is its id and the number under which the
+flow acknowledges it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import uuid
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, Final
+
+import pyarrow as pa
+import solace
+from solace.messaging.config._sol_constants import _SolClientFlowEvent
+from solace.messaging.errors.pubsubplus_client_error import PubSubPlusClientError
+from solace.messaging.messaging_service import MessagingService
+from solace.messaging.receiver._impl._persistent_message_receiver import _PersistentMessageReceiver
+from solace.messaging.resources.queue import Queue
+
+from flumebeam.batch import EventBatch
+from flumebeam.errors import FlumebeamError, QueueError
+from flumebeam.solace._client import bounded, lost_error, queue_error
+from flumebeam.solace._reader import MessageReader
+from flumebeam.solace.config import SolaceOptions
+from flumebeam.solace.mapping import ReceivedMessage, events_of_messages
+
+__all__ = ["FlowReceiver"]
+
+_OK: Final = 0
+_MAX_BUFFERED_MESSAGES: Final = 4096  # several batches ahead; the broker keeps the rest
+_MAX_BUFFERED_BYTES: Final = 32 << 20  # large messages must not fill the memory
+_REMEMBERED_ACKS: Final = 20_000  # twice the unacknowledged limit of a flow: whatever a lost connection can bring back
+_CLOSE_SECONDS: Final = 5.0
+
+# Acknowledging and stopping take locks inside the library, so the GIL is released while they run.
+_LIBRARY: Final = ctypes.CDLL(solace.CORE_LIB._name, handle=solace.CORE_LIB._handle)
+_send_ack = _LIBRARY.solClient_flow_sendAck
+_send_ack.argtypes, _send_ack.restype = (ctypes.c_void_p, ctypes.c_uint64), ctypes.c_int
+_stop = _LIBRARY.solClient_flow_stop
+_stop.argtypes, _stop.restype = (ctypes.c_void_p,), ctypes.c_int
+_start = _LIBRARY.solClient_flow_start
+_start.argtypes, _start.restype = (ctypes.c_void_p,), ctypes.c_int
+
+
+class _Flow(_PersistentMessageReceiver):  # type: ignore[misc]
+    """The vendor's persistent receiver with its two callbacks led to us, in the thread that makes them."""
+
+    def __init__(self, builder: Any, on_message: Callable[[int], None], on_event: Callable[[int], None]) -> None:
+        self._on_message = on_message
+        self._on_event = on_event
+        super().__init__(builder)
+
+    def _flow_message_receive_callback_routine(self, _flow: int, message: int, _user: Any) -> int:
+        self._on_message(message)
+        return 0  # the message is read: the library may free it
+
+    def _event_callback_routine(self, flow: int, info: Any, user: Any) -> int:
+        self._on_event(info.contents.flow_event)
+        result: int = super()._event_callback_routine(flow, info, user)
+        return result
+
+    def handle(self) -> int | None:
+        """Return the native flow, or ``None`` when it is gone."""
+        value: int | None = self._flow_p.value
+        return value
+
+
+class FlowReceiver:
+    """A :class:`~flumebeam.deliveries.Receiver` over one consumer flow.
+
+    Unit of parallelism: one flow. After a failure everything unacknowledged comes again, to this receiver or another
+    one; nothing is lost. A message that the broker hands over twice within the receiver's life is delivered once.
+
+    Args:
+        service: A connected service.
+        options: Where it leads, for errors.
+        queue: Name of a durable queue.
+        before_bind: Called with the receiver's id before the flow is bound.
+
+    Raises:
+        QueueError: The queue is unknown, or permission is missing.
+        ConnectionFailedError: The broker does not answer.
+    """
+
+    def __init__(
+        self,
+        service: MessagingService,
+        options: SolaceOptions,
+        queue: str,
+        before_bind: Callable[[str], None] | None,
+        on_close: Callable[[FlowReceiver], None],
+    ) -> None:
+        self._options = options
+        self._queue = queue
+        self._on_close = on_close
+        self._receiver_id = uuid.uuid4().hex
+        self._reader = MessageReader()
+        # What has come and nobody has taken; None where something happened that asks for a fence.
+        self._buffer: deque[ReceivedMessage | None] = deque([None])
+        self._buffered_bytes = 0
+        self._arrived = threading.Event()
+        self._stopped = False
+        # Delivery id to the number that acknowledges it: buffered or handed out, and not acknowledged.
+        self._open: dict[bytes, int] = {}
+        self._handed_out: set[bytes] = set()
+        self._acknowledged: OrderedDict[bytes, None] = OrderedDict()
+        # Guards the tables and the byte count. Never held while the library is called, whose thread may wait for it.
+        self._lock = threading.Lock()
+        self._failure: FlumebeamError | None = None
+        self._closed = False
+        if before_bind is not None:
+            before_bind(self._receiver_id)
+        self._flow = self._bind(service)
+
+    def _bind(self, service: MessagingService) -> _Flow:
+        builder = service.create_persistent_message_receiver_builder().with_message_client_acknowledgement()
+        builder._endpoint_to_consume_from = Queue.durable_exclusive_queue(self._queue)
+        flow = _Flow(builder, self._on_message, self._on_event)
+        self._flow = flow  # messages may come before start() returns
+        try:
+            flow.start()
+        except PubSubPlusClientError as error:
+            raise queue_error(self._options, self._queue, error) from error
+        return flow
+
+    # -- called by the client's thread ---------------------------------------------------------------------------------
+
+    def _on_message(self, handle: int) -> None:
+        try:
+            self._accept(handle)
+        except Exception as error:  # noqa: BLE001 - nothing may escape into the native caller; receive() raises it
+            self.fail(QueueError(f"A message of queue {self._queue!r} cannot be read: {error!r}."))
+
+    def _accept(self, handle: int) -> None:
+        message = self._reader.read(handle)
+        if message is None:
+            self.fail(
+                QueueError(
+                    f"Queue {self._queue!r} delivers messages without a replication group message id: "
+                    "a broker of version 10 or later is needed."
+                )
+            )
+            return
+        number = self._reader.number(handle)
+        with self._lock:
+            settled = message.delivery in self._acknowledged
+            known = settled or message.delivery in self._open
+            if not settled:
+                self._open[message.delivery] = number  # a new bind may number it anew
+            if not known:
+                self._buffered_bytes += len(message.body)
+                self._buffer.append(message)
+        if settled:
+            _send_ack(self._flow.handle(), number)  # the first acknowledgement was lost with its connection
+        elif not known:
+            if not self._stopped and self._is_full(1):
+                self._stopped = _stop(self._flow.handle()) == _OK
+            if not self._arrived.is_set():
+                self._arrived.set()
+
+    def _is_full(self, share: int) -> bool:
+        """Tell whether the buffer holds at least one ``share``-th of what it may."""
+        return (
+            len(self._buffer) * share >= _MAX_BUFFERED_MESSAGES or self._buffered_bytes * share >= _MAX_BUFFERED_BYTES
+        )
+
+    def _on_event(self, event: int) -> None:
+        if event == _SolClientFlowEvent.SOLCLIENT_FLOW_EVENT_DOWN_ERROR.value:
+            self.fail(
+                QueueError(
+                    f"Queue {self._queue!r} at {self._options.host} ended the flow: it was deleted, shut down or "
+                    "changed on the broker; bind again when it is back."
+                )
+            )
+        else:
+            self.fence()
+
+    def fence(self) -> None:
+        """Mark what comes from now on: something happened after which another receiver may have had it."""
+        self._buffer.append(None)
+
+    def fail(self, error: FlumebeamError) -> None:
+        """Let the next call end with an error; the first one counts."""
+        if self._failure is None:
+            self._failure = error
+        self._arrived.set()
+
+    # -- the contract --------------------------------------------------------------------------------------------------
+
+    @property
+    def receiver_id(self) -> str:
+        """Identity of this receiver: fresh for each bind, usable as a file name."""
+        return self._receiver_id
+
+    @property
+    def unacknowledged(self) -> int:
+        """Deliveries handed out by ``receive`` and not acknowledged."""
+        return len(self._handed_out)
+
+    def receive(self, max_events: int, timeout: float) -> EventBatch:
+        """Return up to ``max_events`` events; wait at most ``timeout`` seconds for the first one.
+
+        Raises:
+            ConnectionFailedError: The broker is away for longer than the reconnect policy allows.
+            QueueError: The broker ended the flow.
+        """
+        deadline = monotonic() + timeout
+        while True:
+            self._check()
+            self._arrived.clear()
+            messages, fence = self._drain(max_events)
+            if messages:
+                return events_of_messages(messages, receiver=self._receiver_id, queue=self._queue, fence=fence)
+            if fence:
+                self._buffer.appendleft(None)
+            if not self._arrived.wait(max(0.0, deadline - monotonic())):
+                self._check()
+                return EventBatch.empty()
+
+    def _drain(self, max_events: int) -> tuple[list[ReceivedMessage], bool]:
+        """Take what has come, up to a mark that stands behind a message: a fence covers whole batches."""
+        buffer = self._buffer
+        messages: list[ReceivedMessage] = []
+        fence = False
+        with self._lock:
+            while buffer and len(messages) < max_events:
+                item = buffer[0]
+                if item is None:
+                    if messages:
+                        break
+                    fence = True
+                else:
+                    messages.append(item)
+                buffer.popleft()
+            self._buffered_bytes -= sum(len(message.body) for message in messages)
+            self._handed_out.update(message.delivery for message in messages)
+        # Looked at on every call: the client's thread may have stopped the flow behind an earlier one.
+        if self._stopped and not self._is_full(2):
+            self._stopped = _start(self._flow.handle()) != _OK
+        return messages, fence
+
+    def acknowledge(self, ids: pa.FixedSizeBinaryArray) -> None:
+        """Tell the broker that these deliveries are durable. Idempotent; ids that are not open are ignored.
+
+        The client sends acknowledgements in ranges, within a second; :meth:`close` sends what is left.
+
+        Raises:
+            ConnectionFailedError: The broker can no longer be told; it will deliver them again.
+            QueueError: The broker ended the flow; it will deliver them again.
+        """
+        if self._closed:
+            raise lost_error(self._options, f"Deliveries of queue {self._queue!r} cannot be acknowledged")
+        self._check()
+        flow = self._flow.handle()
+        with self._lock:
+            due = {id_: self._open[id_] for id_ in ids.to_pylist() if id_ in self._handed_out and id_ in self._open}
+        for number in due.values():
+            if _send_ack(flow, number) != _OK:
+                raise lost_error(self._options, f"Deliveries of queue {self._queue!r} cannot be acknowledged")
+        with self._lock:
+            # A reconnect in between may have brought them again, under other numbers.
+            renumbered = [now for id_, number in due.items() if (now := self._open.pop(id_, number)) != number]
+            self._handed_out.difference_update(due)
+            self._acknowledged.update(dict.fromkeys(due))
+            while len(self._acknowledged) > _REMEMBERED_ACKS:
+                self._acknowledged.popitem(last=False)
+        for number in renumbered:
+            _send_ack(flow, number)
+
+    def close(self) -> None:
+        """Unbind: acknowledgements are sent, what is not acknowledged is given back. Idempotent, bounded in time."""
+        if self._closed:
+            return
+        self._closed = True
+        self.fail(lost_error(self._options, f"The receiver of queue {self._queue!r} is closed"))
+        # Nothing lies in the vendor's own buffer, so no grace is needed.
+        bounded(lambda: self._flow.terminate(0), _CLOSE_SECONDS)
+        self._buffer.clear()
+        self._on_close(self)
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise self._failure

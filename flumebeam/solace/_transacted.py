@@ -1,0 +1,297 @@
+"""One transacted session of the vendor's client, in batches.
+
+A batch is one job on the session's own thread: one hop for all its messages, which alone makes it four times faster
+than a call per message (measured with solace-pubsubplus 1.11).
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+import uuid
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import pyarrow as pa
+from solace.messaging.config.solace_properties import message_properties
+from solace.messaging.errors.pubsubplus_client_error import (
+    IllegalStateError,
+    PubSubPlusClientError,
+    TransactionRollbackError,
+)
+from solace.messaging.messaging_service import MessagingService
+from solace.messaging.resources.queue import Queue
+from solace.messaging.resources.topic import Topic
+
+from flumebeam.batch import EventBatch
+from flumebeam.errors import ConnectionFailedError, QueueError
+from flumebeam.solace._client import (
+    bounded,
+    lost_error,
+    operation_deadline,
+    queue_error,
+    subcode,
+    transaction_properties,
+)
+from flumebeam.solace._reader import MessageReader
+from flumebeam.solace.config import SolaceOptions
+from flumebeam.solace.mapping import OutgoingEvents, ReceivedMessage, events_of_messages, messages_of_events
+from flumebeam.solace.ports import Outcome, OutcomeKind
+
+__all__ = ["VendorSession"]
+
+_T = TypeVar("_T")
+_CLOSE_SECONDS: Final = 5.0
+_REFUSALS: Final = {
+    "NO_SUBSCRIPTION_MATCH": "no queue is subscribed to a topic of it",
+    "SPOOL_OVER_QUOTA": "a queue's or the broker's quota is reached",
+    "PUBLISH_ACL_DENIED": "the ACL profile forbids publishing to a topic of it",
+    "MESSAGE_TOO_LARGE": "a message of it is larger than the broker allows",
+    "TRANSACTION_FAILURE": "it has more messages than the broker allows in one transaction",
+    "QUEUE_SHUTDOWN": "a queue it goes to is shut down",
+    "INVALID_TOPIC_SYNTAX": "a topic of it is not valid",
+}
+"""Answers to a commit that the same transaction would get again."""
+
+
+class VendorSession:
+    """A :class:`~flumebeam.solace.ports.TransactedSession` of ``solace-pubsubplus``.
+
+    Args:
+        service: A connected service.
+        options: Where it leads.
+        queue: Name of the queue to take from, or ``None``.
+        losses: Returns how often the connection was lost or came back so far.
+        on_close: Called once when the session is closed.
+
+    Raises:
+        QueueError: The queue is unknown, or permission is missing.
+        ConnectionFailedError: The broker does not answer.
+    """
+
+    def __init__(
+        self,
+        service: MessagingService,
+        options: SolaceOptions,
+        queue: str | None,
+        losses: Callable[[], int],
+        on_close: Callable[[VendorSession], None],
+    ) -> None:
+        self._service = service
+        self._options = options
+        self._queue = queue
+        self._losses = losses
+        self._on_close = on_close
+        self._receiver_id = uuid.uuid4().hex
+        self._deadline = operation_deadline(options.reconnect)
+        self._reader = MessageReader()
+        self._builder = service.message_builder()
+        self._busy = threading.Lock()
+        self._dead = self._closed = False
+        self._touched = False
+        self._baseline = 0
+        self._fenced_at = -1
+        builder = service.create_transactional_service_builder()
+        self._session = builder.from_properties(transaction_properties(options.reconnect)).build()
+        try:
+            self._open()
+        except PubSubPlusClientError as error:
+            self.close()
+            if queue is not None and subcode(error) not in ("", "OK"):
+                raise queue_error(options, queue, error) from error
+            raise lost_error(options, "No transacted session can be opened", error) from error
+        except concurrent.futures.TimeoutError as error:
+            self.close()
+            raise lost_error(options, "No transacted session can be opened") from error
+
+    def _open(self) -> None:
+        self._session.connect()
+        self._publisher = self._session.create_transactional_message_publisher_builder().build().start()
+        self._flow: Any = None
+        if self._queue is not None:
+            flow = self._session.create_transactional_message_receiver_builder().build(
+                Queue.durable_exclusive_queue(self._queue)
+            )
+            self._flow = flow.start()
+
+    # -- operations ----------------------------------------------------------------------------------------------------
+
+    def publish(self, batch: EventBatch, topics: str | pa.StringArray) -> None:
+        """Publish a batch within the open transaction.
+
+        Raises:
+            PublishRefusedError: An event cannot be published as it is; nothing was sent.
+            ConnectionFailedError: The session is dead, or the connection was lost within the transaction; what was
+                published is rolled back by the broker.
+        """
+        outgoing = messages_of_events(batch, topics)
+        self._enter_transaction("Publishing")
+        self._run("Publishing", lambda: self._publish_all(outgoing))
+        self._check_unbroken("Publishing")
+
+    def _publish_all(self, outgoing: OutgoingEvents) -> None:
+        # Headers of all events are put into one message, of which the client makes the others.
+        builder, publisher = self._builder, self._publisher
+        if outgoing.shared:
+            builder = self._service.message_builder().from_properties(dict(outgoing.shared))
+        targets: dict[str, Topic] = {}
+        for body, headers, topic, identity in outgoing.events:
+            target = targets.get(topic)
+            if target is None:
+                target = targets[topic] = Topic.of(topic)
+            own: dict[str, str] | None = dict(headers)
+            if identity is not None:
+                own = {**headers, message_properties.APPLICATION_MESSAGE_ID: identity}
+            publisher.publish(builder.build(bytearray(body), own or None), target)
+
+    def receive(self, max_events: int, timeout: float) -> EventBatch:
+        """Take up to ``max_events`` events from the session's queue; wait at most ``timeout`` seconds for the first.
+
+        Raises:
+            QueueError: The session takes from no queue.
+            ConnectionFailedError: The session is dead, or the connection was lost within the transaction; what was
+                taken comes again.
+        """
+        if self._flow is None:
+            raise QueueError("This session takes from no queue: name one when it is opened.")
+        self._enter_transaction("Taking")
+        losses = self._losses()
+        messages = self._run("Taking", lambda: self._receive_all(max_events, timeout))
+        if messages:
+            self._touched = True
+        self._check_unbroken("Taking")
+        fence = losses != self._fenced_at
+        if messages:
+            self._fenced_at = losses
+        return events_of_messages(messages, receiver=self._receiver_id, queue=self._queue or "", fence=fence)
+
+    def _receive_all(self, max_events: int, timeout: float) -> list[ReceivedMessage]:
+        messages: list[ReceivedMessage] = []
+        wait = round(timeout * 1000)
+        while len(messages) < max_events:
+            native = self._flow.receive_message(wait)
+            if native is None:
+                break
+            wait = 0
+            message = self._reader.read(native.solace_message.msg_p.value)
+            if message is None:
+                raise QueueError(
+                    f"Queue {self._queue!r} delivers messages without a replication group message id: "
+                    "a broker of version 10 or later is needed."
+                )
+            messages.append(message)
+        return messages
+
+    def commit(self) -> Outcome:
+        """End the transaction and open the next one. Never raises for what the broker or the network did."""
+        if self._dead:
+            self._touched = False
+            return Outcome(OutcomeKind.ROLLED_BACK, "the session was lost before the commit")
+        if self._touched and self._losses() != self._baseline:
+            # The client would count only what it sent since, and might commit a part (measured).
+            self.rollback()
+            return Outcome(OutcomeKind.ROLLED_BACK, "the connection was lost within the transaction")
+        self._touched = False
+        try:
+            self._submit(self._session.commit)
+        except TransactionRollbackError as error:
+            cause = subcode(error)
+            if told := _REFUSALS.get(cause):
+                return Outcome(OutcomeKind.ROLLED_BACK, f"the broker refused the transaction: {told}", refused=True)
+            return Outcome(OutcomeKind.ROLLED_BACK, f"the broker rolled back: {_told(error)}")
+        except IllegalStateError as error:
+            self._dead = True
+            return Outcome(OutcomeKind.ROLLED_BACK, f"nothing was sent: {_told(error)}")
+        except PubSubPlusClientError as error:
+            self._dead = True
+            if subcode(error) == "NO_TRANSACTION_STARTED":
+                return Outcome(OutcomeKind.ROLLED_BACK, "the session was lost before the commit")
+            return Outcome(OutcomeKind.UNKNOWN, f"the answer was lost: {_told(error)}")
+        except concurrent.futures.TimeoutError:
+            self._dead = True
+            return Outcome(OutcomeKind.UNKNOWN, f"no answer came within {self._deadline:.0f} s")
+        except BaseException:
+            self._dead = True  # interrupted: the commit goes on without us
+            raise
+        return Outcome(OutcomeKind.COMMITTED)
+
+    def rollback(self) -> Outcome:
+        """Give up the transaction and open the next one.
+
+        Returns:
+            ``ROLLED_BACK``; also if the session is dead, since the broker then rolls back by itself.
+        """
+        self._touched = False
+        if self._dead:
+            return Outcome(OutcomeKind.ROLLED_BACK, "the session was lost")
+        try:
+            self._submit(self._session.rollback)
+        except (PubSubPlusClientError, concurrent.futures.TimeoutError) as error:
+            self._dead = True
+            return Outcome(OutcomeKind.ROLLED_BACK, f"the session was lost: {_told(error)}")
+        except BaseException:
+            self._dead = True
+            raise
+        return Outcome(OutcomeKind.ROLLED_BACK, "rolled back as asked")
+
+    @property
+    def alive(self) -> bool:
+        """Whether another transaction can be tried on this session."""
+        return not self._dead and self._session.is_connected and self._service.is_connected
+
+    def close(self) -> None:
+        """Release the session; what is open is rolled back. Idempotent, never hangs.
+
+        Nothing is asked of a session whose thread is blocked: closing the connection frees it.
+        """
+        if self._closed:
+            return
+        self._closed = self._dead = True
+        if self._busy.acquire(blocking=False):
+            try:
+                bounded(self._session.disconnect, _CLOSE_SECONDS)
+            finally:
+                self._busy.release()
+        self._on_close(self)
+
+    # -- within --------------------------------------------------------------------------------------------------------
+
+    def _enter_transaction(self, what: str) -> None:
+        """Begin the transaction with its first operation; a later one must find the connection as it was."""
+        if self._dead:
+            raise lost_error(self._options, what)
+        if not self._touched:
+            self._touched = True
+            self._baseline = self._losses()
+        self._check_unbroken(what)
+
+    def _check_unbroken(self, what: str) -> None:
+        if self._losses() != self._baseline:
+            raise lost_error(self._options, f"{what} cannot go on in this transaction, roll it back")
+
+    def _run(self, what: str, job: Callable[[], _T]) -> _T:
+        try:
+            return self._submit(job)
+        except (PubSubPlusClientError, concurrent.futures.TimeoutError) as error:
+            self._dead = True
+            raise lost_error(self._options, what, error) from error
+        except (ConnectionFailedError, QueueError):
+            self._dead = True
+            raise
+        except BaseException:
+            self._dead = True  # interrupted or out of memory in mid-batch: nobody knows what was sent
+            raise
+
+    def _submit(self, job: Callable[[], _T]) -> _T:
+        """Run a job on the session's thread, within the deadline of its operations."""
+        later = getattr(self._session, "_run_later", None)
+        with self._busy:
+            if later is None:  # a client of another make: the calls inside the job hop for themselves
+                return job()
+            future: concurrent.futures.Future[_T] = later(job)
+            return future.result(self._deadline)
+
+
+def _told(error: BaseException) -> str:
+    """Return what the vendor's client says about an error, in one line; it may say nothing."""
+    return " ".join(str(error).split()) or subcode(error).lower().replace("_", " ") or type(error).__name__

@@ -1,0 +1,236 @@
+"""Connecting to a broker with the vendor's client.
+
+Do not fork a process that has a connection: in the child every inherited handle hangs (measured with
+solace-pubsubplus 1.11). Fork first, or spawn.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from solace.messaging.core._core_api_utility import prepare_array
+from solace.messaging.core._solace_transport import _SolaceTransportEvent
+from solace.messaging.errors.pubsubplus_client_error import PubSubPlusClientError
+from solace.messaging.messaging_service import MessagingService
+from solace.messaging.receiver._inbound_message_utility import end_point_provision, topic_endpoint_subscribe
+from solace.messaging.utils._solace_utilities import get_last_error_info
+
+from flumebeam.errors import ConfigurationError, ConnectionFailedError
+from flumebeam.solace._client import bounded, build_service, connect_error, lost_error, queue_error
+from flumebeam.solace._receiver import FlowReceiver
+from flumebeam.solace._transacted import VendorSession
+from flumebeam.solace.config import SolaceOptions
+
+__all__ = ["VendorConnection", "connect", "ensure_queue"]
+
+_CLOSE_SECONDS: Final = 10.0
+_ACCESS_TYPES: Final = {"exclusive": "1", "non-exclusive": "0"}
+
+
+def connect(options: SolaceOptions) -> VendorConnection:
+    """Connect to a broker.
+
+    Raises:
+        LoginRefusedError: The broker said no: password, VPN, client name.
+        ConnectionFailedError: No broker answers within the policy's connect timeout.
+        ConfigurationError: The password cannot be found.
+    """
+    service = build_service(options)
+    try:
+        service.connect()
+    except PubSubPlusClientError as error:
+        raise connect_error(options, error) from error
+    return VendorConnection(service, options)
+
+
+class VendorConnection:
+    """A :class:`~flumebeam.solace.ports.Connection` of ``solace-pubsubplus``; made by :func:`connect`.
+
+    Safe for threads; each session and receiver is used by one thread at a time.
+    """
+
+    def __init__(self, service: MessagingService, options: SolaceOptions) -> None:
+        self._service = service
+        self._options = options
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._losses = 0
+        self._lost = self._closed = False
+        self._parts: set[VendorSession | FlowReceiver] = set()
+        # The public listeners are called by another thread, some time later. These run in the thread that sees the
+        # connection break, before anything can be sent or received over a new one.
+        events = service.session
+        events.register_transport_event_handler(_SolaceTransportEvent.TRANSPORT_RECONNECTING, self._on_change)
+        events.register_transport_event_handler(_SolaceTransportEvent.TRANSPORT_RECONNECTED, self._on_change)
+        events.register_transport_event_handler(_SolaceTransportEvent.TRANSPORT_DOWN, self._on_down)
+        _open_connections.add(self)
+
+    @property
+    def options(self) -> SolaceOptions:
+        """The options it was made with."""
+        return self._options
+
+    @property
+    def alive(self) -> bool:
+        """Whether the connection stands, or is being restored."""
+        return not (self._closed or self._lost) and bool(self._service.is_connected)
+
+    def transacted_session(self, *, queue: str | None = None) -> VendorSession:
+        """Open a transacted session, with a consumer flow on ``queue`` if one is named.
+
+        Raises:
+            QueueError: The queue is unknown, or permission is missing.
+            ConnectionFailedError: The broker does not answer.
+        """
+        self._must_be_usable()
+        session = VendorSession(self._service, self._options, queue, lambda: self._losses, self._forget)
+        self._keep(session)
+        return session
+
+    def receiver(self, queue: str, *, before_bind: Callable[[str], None] | None = None) -> FlowReceiver:
+        """Bind a consumer flow whose messages are acknowledged by id.
+
+        Args:
+            queue: Name of a durable queue.
+            before_bind: Called with the new receiver's id before the flow is bound.
+
+        Raises:
+            QueueError: The queue is unknown, or permission is missing.
+            ConnectionFailedError: The broker does not answer.
+        """
+        self._must_be_usable()
+        receiver = FlowReceiver(self._service, self._options, queue, before_bind, self._forget)
+        self._keep(receiver)
+        return receiver
+
+    def ensure_queue(self, name: str, *, access: str = "exclusive", subscriptions: Iterable[str] = ()) -> None:
+        """Create a durable queue with topic subscriptions, or add the subscriptions that an existing one lacks.
+
+        Args:
+            name: Name of the queue.
+            access: ``exclusive`` or ``non-exclusive``; an existing queue keeps the access it has.
+            subscriptions: Topics, with wildcards if wanted.
+
+        Raises:
+            ConfigurationError: The access type is unknown.
+            QueueError: The broker refused, for lack of permission for example.
+            ConnectionFailedError: The broker does not answer.
+        """
+        if access not in _ACCESS_TYPES:
+            raise ConfigurationError(f"The access of a queue is exclusive or non-exclusive, not {access!r}.")
+        self._must_be_usable()
+        identity = {"ENDPOINT_ID": "2", "ENDPOINT_NAME": name, "ENDPOINT_DURABLE": "1"}
+        properties = {**identity, "ENDPOINT_ACCESSTYPE": _ACCESS_TYPES[access], "ENDPOINT_PERMISSION": "d"}
+        session = self._service.session_pointer
+        self._must_be_ok(name, end_point_provision(prepare_array(properties), session, ignore_already_provisioned=True))
+        for topic in subscriptions:
+            self._must_be_ok(name, topic_endpoint_subscribe(prepare_array(identity), session, topic))
+
+    def close(self) -> None:
+        """Close everything that was opened here. Idempotent, never hangs."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            parts = tuple(self._parts)
+        _open_connections.discard(self)
+        if self._pid != os.getpid():
+            return  # a fork's child: the handles belong to the parent
+        for part in parts:
+            part.close()
+        # Also frees whatever is still blocked in the library.
+        bounded(self._service.disconnect, _CLOSE_SECONDS)
+
+    def __enter__(self) -> VendorConnection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- within --------------------------------------------------------------------------------------------------------
+
+    def _must_be_usable(self) -> None:
+        if self._pid != os.getpid():
+            raise ConnectionFailedError("This connection was opened before a fork: open one in the child process.")
+        if not self.alive:
+            raise lost_error(self._options, "The connection cannot be used")
+
+    def _must_be_ok(self, queue: str, code: int) -> None:
+        if code != 0:
+            error = get_last_error_info(code, "flumebeam")
+            raise queue_error(self._options, queue, error) from error
+
+    def _keep(self, part: VendorSession | FlowReceiver) -> None:
+        with self._lock:
+            self._parts.add(part)
+            gone = self._lost or self._closed
+        if gone:  # while it was being opened
+            part.close()
+            raise lost_error(self._options, "The connection cannot be used")
+
+    def _forget(self, part: VendorSession | FlowReceiver) -> None:
+        with self._lock:
+            self._parts.discard(part)
+
+    def _on_change(self, _event: object) -> None:
+        with self._lock:
+            self._losses += 1
+            parts = tuple(self._parts)
+        for part in parts:
+            if isinstance(part, FlowReceiver):
+                part.fence()
+
+    def _on_down(self, _event: object) -> None:
+        with self._lock:
+            self._losses += 1
+            self._lost = True
+            parts = tuple(self._parts)
+        for part in parts:
+            if isinstance(part, FlowReceiver):
+                part.fail(lost_error(self._options, "Receiving ends"))
+
+
+def ensure_queue(
+    target: SolaceOptions | VendorConnection,
+    name: str,
+    *,
+    access: str = "exclusive",
+    subscriptions: Iterable[str] = (),
+) -> None:
+    """Create a durable queue with topic subscriptions if the broker lacks it; for first steps, demos and tests.
+
+    Args:
+        target: A connection, or options for one that is opened and closed here.
+        name: Name of the queue.
+        access: ``exclusive`` or ``non-exclusive``; an existing queue keeps the access it has.
+        subscriptions: Topics, with wildcards if wanted.
+
+    Raises:
+        ConfigurationError: The access type is unknown.
+        QueueError: The broker refused, for lack of permission for example.
+        ConnectionFailedError: The broker does not answer.
+    """
+    if isinstance(target, VendorConnection):
+        target.ensure_queue(name, access=access, subscriptions=subscriptions)
+        return
+    with connect(target) as connection:
+        connection.ensure_queue(name, access=access, subscriptions=subscriptions)
+
+
+_open_connections: weakref.WeakSet[VendorConnection] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    for connection in tuple(_open_connections):
+        with contextlib.suppress(ConnectionFailedError):
+            connection.close()
+
+
+# The interpreter waits for the client's worker threads before it calls atexit functions, so a worker that is blocked in
+# the library would keep the process for ever. This hook runs before that wait, as that of concurrent.futures does.
+threading._register_atexit(_close_all)  # type: ignore[attr-defined]
