@@ -111,20 +111,24 @@ class MemoryChannel:
         self._max_messages = max_transaction_messages
         self._plan = deque(plan)
         self._open: _MemoryTransaction | None = None
+        self._closed = False
 
     def transaction(self) -> _MemoryTransaction:
         """Return a new transaction.
 
         Raises:
-            TransactionStateError: Another one is still open.
+            TransactionStateError: Another one is still open, or the channel is closed.
         """
+        if self._closed:
+            raise TransactionStateError("The channel is closed.")
         if self._open is not None:
             raise TransactionStateError("The channel has an open transaction: close it before you ask for another.")
         self._open = _MemoryTransaction(self, self._max_messages)
         return self._open
 
     def close(self) -> None:
-        """Roll back what is open."""
+        """Release the channel; an open transaction is rolled back. Idempotent."""
+        self._closed = True
         if self._open is not None:
             self._open.close()
 

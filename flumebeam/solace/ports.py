@@ -104,6 +104,11 @@ class TransactedSession(Protocol):
 class Connection(Protocol):
     """One connection to the broker."""
 
+    @property
+    def alive(self) -> bool:
+        """Whether it stands, or is being restored by the reconnect policy."""
+        ...
+
     def transacted_session(self, *, queue: str | None = None) -> TransactedSession:
         """Open a transacted session, with a consumer flow on ``queue`` if one is named.
 
