@@ -1,0 +1,79 @@
+"""``flumebeam broker``: the development broker as a program."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from flumebeam.broker import BrokerConfig, DevelopmentBroker
+from flumebeam.exits import Exit
+from flumebeam.errors import ConfigurationError
+
+__all__ = ["broker"]
+
+_DEFAULTS: Final = BrokerConfig()
+
+
+def broker(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = _DEFAULTS.host,
+    port: Annotated[int, typer.Option(help="SMF port; 0 takes a free one.")] = _DEFAULTS.port,
+    vpn: Annotated[str, typer.Option(help="Name of the message VPN.")] = _DEFAULTS.vpn,
+    user: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=FILE]",
+            help="A client username and the file with its password; without a file any password will do. Repeatable. "
+            "[default: default, any password]",
+        ),
+    ] = None,
+    queue: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=TOPIC,...]",
+            help="An exclusive queue and the topics that feed it, such as logs=app/>. Repeatable.",
+        ),
+    ] = None,
+    max_transaction_messages: Annotated[
+        int, typer.Option(min=1, help="Messages per transaction.")
+    ] = _DEFAULTS.max_transaction_messages,
+    reject_on_no_match: Annotated[
+        bool, typer.Option(help="Refuse guaranteed messages that no queue wants, instead of dropping them.")
+    ] = _DEFAULTS.reject_on_no_match,
+) -> None:
+    """Run a development broker in memory, with the defaults of the vendor's own container. Not for production."""
+    config = BrokerConfig(
+        host=host,
+        port=port,
+        vpn=vpn,
+        users=dict(map(_user, user)) if user else _DEFAULTS.users,
+        max_transaction_messages=max_transaction_messages,
+        reject_on_no_match=reject_on_no_match,
+    )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    with DevelopmentBroker(config) as running:
+        for name, topics in map(_queue, queue or ()):
+            running.create_queue(name, subscriptions=topics)
+        typer.echo(f"Listening on {running.url}, VPN {vpn}, everything in memory. Ctrl-C ends it.", err=True)
+        try:
+            running.wait()
+        except KeyboardInterrupt:
+            sys.exit(Exit.OK)
+
+
+def _user(text: str) -> tuple[str, str | None]:
+    name, given, file = text.partition("=")
+    if not given:
+        return name, None
+    try:
+        return name, Path(file).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"The password file {file!r} of user {name} cannot be read: {error}.") from error
+
+
+def _queue(text: str) -> tuple[str, list[str]]:
+    name, _, topics = text.partition("=")
+    return name, [topic for topic in topics.split(",") if topic]
