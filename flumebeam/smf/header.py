@@ -12,6 +12,8 @@ __all__ = ["HEADER_BYTES", "VERSION", "Flag", "Frame", "Header", "Protocol", "de
 
 VERSION: Final = 3
 HEADER_BYTES: Final = 12
+Frame = tuple[bytes, bytes]
+"""One frame as cut from the stream: header with its parameters, and payload. Plain, for there is one per message."""
 _LAYOUT: Final = struct.Struct(">BBBBII")
 
 
@@ -36,13 +38,6 @@ class Flag(IntFlag):
     ASSURED = 0x10
     """The message is guaranteed: it has ids and wants to be acknowledged."""
     DMQ_ELIGIBLE = 0x08
-
-
-class Frame(NamedTuple):
-    """One frame as cut from the stream: fixed header with its parameters, and payload."""
-
-    head: bytes
-    payload: bytes
 
 
 class Header(NamedTuple):

@@ -63,11 +63,12 @@ def decode_frame(frame: Frame) -> AnyMessage:
     Raises:
         ProtocolError: The protocol number is unknown or the content damaged.
     """
-    header = decode_header(frame.head)
-    parameters = decode_parameters(frame.head)
+    head, payload = frame
+    header = decode_header(head)
+    parameters = decode_parameters(head)
     if header.protocol == Protocol.MESSAGE:
-        return Message(parameters=parameters, body=frame.payload, flags=header.flags, hops=header.hops)
+        return Message(parameters=parameters, body=payload, flags=header.flags, hops=header.hops)
     decoder = _DECODERS.get(header.protocol)
     if decoder is None:
         raise ProtocolError(f"Encapsulated protocol {header.protocol:#04x} is not supported.")
-    return decoder(parameters, frame.payload)
+    return decoder(parameters, payload)

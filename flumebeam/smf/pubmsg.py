@@ -27,7 +27,11 @@ _DELIVERY: Final = struct.Struct(">HIHQHQ")
 _FLOW_TAG: Final = 0x1706
 _ID_TAG: Final = 0x110A
 _PREVIOUS_TAG: Final = 0x120A
-_KEPT_FLAGS: Final = Flag.ELIDING | Flag.DMQ_ELIGIBLE
+# Plain numbers: operations on enumerations cost as much as all the rest of a lookup.
+_ASSURED: Final = int(Flag.ASSURED)
+_TOPIC: Final = int(ParameterCode.TOPIC)
+_SUMMARY: Final = int(ParameterCode.CONTENTS_SUMMARY)
+_KEPT_FLAGS: Final = int(Flag.ELIDING | Flag.DMQ_ELIGIBLE)
 _MAX_CACHED_HEAD: Final = 1024
 """Longer headers are decoded each time, so that the cache stays below ``max_templates`` times this size."""
 
@@ -96,11 +100,11 @@ class MessageTemplate:
         if not has_mode:
             guaranteed.append(encode_parameter(ParameterCode.DELIVERY_MODE, U8.encode(0)))
         self.topic: str = topic
-        self.assured = bool(head[0] & Flag.ASSURED)
+        self.assured = bool(head[0] & _ASSURED)
         self.flow_id: int = flow_id
         self.ttl_ms: int | None = ttl_ms
         kept = head[0] & (_KEPT_FLAGS | 0x07)
-        self.lead = bytes((kept | Flag.ASSURED,)) + head[1:4]
+        self.lead = bytes((kept | _ASSURED,)) + head[1:4]
         self.direct_lead = bytes((kept,)) + head[1:4]
         self.parameters = b"".join(guaranteed)
         self.direct_parameters = b"".join(direct)
@@ -131,14 +135,14 @@ class MessageReader:
         size = len(head)
         # The topic comes first and the contents summary right behind it, from every client seen; a header of another
         # order is decoded in full each time.
-        if size <= _MAX_CACHED_HEAD and size > HEADER_BYTES + 2 and head[12] & 0x3F == ParameterCode.TOPIC:
+        if HEADER_BYTES + 2 < size <= _MAX_CACHED_HEAD and head[12] & 0x3F == _TOPIC:
             start = 12 + head[13]
             end = start
-            if start + 1 < size and head[start] & 0x3F == ParameterCode.CONTENTS_SUMMARY:
+            if start + 1 < size and head[start] & 0x3F == _SUMMARY:
                 end += head[start + 1]
                 if end > size or end < start + 2:
                     return self._decode(head)
-            if not head[0] & Flag.ASSURED:
+            if not head[0] & _ASSURED:
                 template = self._templates.get(head[:4] + head[12:start] + head[end:])
                 if template is not None:
                     return template, head[start:end], 0, 0

@@ -58,7 +58,7 @@ class FrameReader:
                 needed = frame_bytes
                 break
             payload = position + head_bytes
-            yield Frame(data[position:payload], data[payload:following])
+            yield data[position:payload], data[payload:following]
             position = following
         self._needed = needed
         self._held += data[position:]

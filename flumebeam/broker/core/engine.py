@@ -44,6 +44,7 @@ Handler = Callable[[Vpn, Connection, Any], None]
 
 _ROOM_FOR_STRANGERS: Final = 2
 """Connections beyond the limit are accepted, to be told at login, up to this multiple of the limit."""
+_MESSAGE: Final = int(Protocol.MESSAGE)
 ACCESS: Final = {"exclusive": AccessType.EXCLUSIVE, "non-exclusive": AccessType.NON_EXCLUSIVE}
 PERMISSIONS: Final = {permission.name.lower().replace("_", "-"): permission for permission in Permission}
 
@@ -119,7 +120,7 @@ class Engine:
         vpn.now = connection.heard_at = now
         try:
             for frame in connection.reader.receive(data):
-                if connection.state is ConnectionState.LOGGED_IN and frame.head[1] & 0x3F == Protocol.MESSAGE:
+                if frame[0][1] & 0x3F == _MESSAGE and connection.state is ConnectionState.LOGGED_IN:
                     handle_message(vpn, connection, frame)
                 else:
                     self._dispatch(connection, frame)

@@ -7,7 +7,6 @@ from typing import Final
 from flumebeam.broker.core.connection import Connection
 from flumebeam.broker.core.publishers import Arrival, PublisherFlow
 from flumebeam.broker.core.routes import Route
-from flumebeam.broker.core.transactions import Staged
 from flumebeam.broker.core.vpn import OK, OVER_QUOTA, Vpn
 from flumebeam.broker.faults import LosePublishAck, NackPublishes
 from flumebeam.errors import ProtocolError
@@ -107,9 +106,10 @@ def handle_message(vpn: Vpn, connection: Connection, frame: Frame) -> None:
     Raises:
         ProtocolError: It names a publisher flow that the connection does not have.
     """
-    template, summary, message_id, previous_id = connection.messages.read(frame.head)
+    head, body = frame
+    template, summary, message_id, previous_id = connection.messages.read(head)
     if not template.assured:
-        _pass_on(vpn, template, summary, frame.payload)
+        _pass_on(vpn, template, summary, body)
         return
     flow = connection.publishers.get(template.flow_id)
     if flow is None:
@@ -120,9 +120,9 @@ def handle_message(vpn: Vpn, connection: Connection, frame: Frame) -> None:
         # A repeated message is answered with the flow's position again, one after a gap will come again.
         return
     if flow.session is not None:
-        flow.session.stage(Staged(message_id, template, summary, frame.payload))
+        flow.session.stage((message_id, template, summary, body))
         return
-    refusal = _spool(vpn, template, summary, frame.payload)
+    refusal = _spool(vpn, template, summary, body)
     if refusal is not None:
         acknowledge(vpn, connection, flow, message_id, refusal)
 
@@ -154,7 +154,7 @@ def spool_message(vpn: Vpn, route: Route, template: MessageTemplate, summary: by
     if queues:
         message = vpn.spool.store(template, summary, body, len(queues))
         for queue in queues:
-            queue.append(message)
+            queue.extend((message,), message.size)
         vpn.touch(queues)
     for client in route.clients:
         client.send_direct(template, summary, body)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from operator import attrgetter
@@ -107,20 +107,30 @@ class Queue:
         """Return whether ``flow`` receives messages."""
         return self.access is not AccessType.EXCLUSIVE or self.active is flow
 
-    def append(self, message: SpooledMessage) -> None:
-        """Put a message at the end; :meth:`pump` delivers it."""
-        self.ready.append(Entry(message))
-        self.messages += 1
-        self.bytes += message.size
+    def extend(self, messages: Collection[SpooledMessage], size: int) -> None:
+        """Put messages at the end; :meth:`pump` delivers them.
+
+        Args:
+            messages: Messages in the order of their ids.
+            size: Sum of their bodies, bytes.
+        """
+        self.ready.extend(map(Entry, messages))
+        self.messages += len(messages)
+        self.bytes += size
 
     def remove(self, entries: Iterable[Entry]) -> None:
         """Let go of messages that a flow has settled."""
+        removed = size = 0
+        release = self._spool.release
         for entry in entries:
             entry.gone = True
             entry.holder = None
-            self.messages -= 1
-            self.bytes -= entry.message.size
-            self._spool.release(entry.message)
+            message = entry.message
+            size += message.size
+            removed += 1
+            release(message)
+        self.messages -= removed
+        self.bytes -= size
 
     def remove_waiting(self, message_id: int) -> None:
         """Remove the waiting message with this permanent id, as a browser may; one that is not there is ignored."""

@@ -12,8 +12,10 @@ from typing import Final
 
 from flumebeam.broker.core.connection import Connection
 from flumebeam.broker.core.flows import ConsumerFlow
-from flumebeam.broker.core.publishing import MAX_WINDOW, spool_message
+from flumebeam.broker.core.publishing import MAX_WINDOW
+from flumebeam.broker.core.queues import Queue
 from flumebeam.broker.core.routes import NO_MATCH, Route
+from flumebeam.broker.core.spool import SpooledMessage
 from flumebeam.broker.core.transactions import Staged, TransactedSession
 from flumebeam.broker.core.vpn import OK, OVER_QUOTA, Vpn
 from flumebeam.broker.faults import FailCommit, LoseCommitResponse
@@ -26,6 +28,7 @@ from flumebeam.smf.assuredctrl import (
     SessionState,
     TransactionKind,
 )
+from flumebeam.smf.pubmsg import MessageTemplate
 from flumebeam.smf.values import Response
 
 __all__ = ["handle_transaction"]
@@ -175,12 +178,11 @@ def _apply(vpn: Vpn, connection: Connection, session: TransactedSession, request
     flows = _consumed_flows(connection, session, consumed)
     if flows is None:
         return "Message Consume Failure"
-    routes = [vpn.routes.of(message.template.topic) for message in published]
-    refusal = _refusal(vpn, published, routes)
+    shares = _shares(vpn, published)
+    refusal = _refusal(vpn, shares)
     if refusal is not None:
         return refusal
-    for message, route in zip(published, routes, strict=True):
-        spool_message(vpn, route, message.template, message.summary, message.body)
+    _spool(vpn, published, shares)
     for flow, item in flows:
         flow.queue.remove(flow.settled(item.low, item.high))
         flow.confirm(item.last_received, item.window)
@@ -203,14 +205,55 @@ def _consumed_flows(
     return flows
 
 
-def _refusal(vpn: Vpn, published: list[Staged], routes: list[Route]) -> str | None:
-    totals: dict[Route, tuple[int, int]] = {}
-    for message, route in zip(published, routes, strict=True):
-        if route.refusal is not None:
-            return NO_MATCH.text if route.refusal is NO_MATCH else "Message Publish Failure"
-        messages, size = totals.get(route, (0, 0))
-        totals[route] = (messages + 1, size + len(message.body))
-    return None if vpn.fits((route, *total) for route, total in totals.items()) else OVER_QUOTA.text
+class _Share:
+    """What a transaction publishes by one template: all of it takes the same route, which is looked up once."""
+
+    __slots__ = ("messages", "route", "size")
+
+    def __init__(self, route: Route) -> None:
+        self.route = route
+        self.messages = 0
+        self.size = 0
+
+
+def _shares(vpn: Vpn, published: list[Staged]) -> dict[MessageTemplate, _Share]:
+    shares: dict[MessageTemplate, _Share] = {}
+    for _, template, _, body in published:
+        share = shares.get(template)
+        if share is None:
+            share = shares[template] = _Share(vpn.routes.of(template.topic))
+        share.messages += 1
+        share.size += len(body)
+    return shares
+
+
+def _refusal(vpn: Vpn, shares: dict[MessageTemplate, _Share]) -> str | None:
+    for share in shares.values():
+        if share.route.refusal is not None:
+            return NO_MATCH.text if share.route.refusal is NO_MATCH else "Message Publish Failure"
+    fits = vpn.fits((share.route, share.messages, share.size) for share in shares.values())
+    return None if fits else OVER_QUOTA.text
+
+
+def _spool(vpn: Vpn, published: list[Staged], shares: dict[MessageTemplate, _Share]) -> None:
+    arrivals: dict[Queue, list[SpooledMessage]] = {}
+    sizes: dict[Queue, int] = {}
+    for share in shares.values():
+        for queue in share.route.queues:
+            arrivals[queue] = []
+            sizes[queue] = sizes.get(queue, 0) + share.size
+    store = vpn.spool.store
+    for _, template, summary, body in published:
+        route = shares[template].route
+        if route.queues:
+            message = store(template, summary, body, len(route.queues))
+            for queue in route.queues:
+                arrivals[queue].append(message)
+        for client in route.clients:
+            client.send_direct(template, summary, body)
+    for queue, messages in arrivals.items():
+        queue.extend(messages, sizes[queue])
+    vpn.touch(arrivals)
 
 
 _HANDLERS: Final[dict[int | None, Callable[[Vpn, Connection, AssuredControl], None]]] = {

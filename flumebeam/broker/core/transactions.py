@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from flumebeam.smf.assuredctrl import PublisherNotify, SessionState
 from flumebeam.smf.pubmsg import MessageTemplate
@@ -15,13 +15,9 @@ if TYPE_CHECKING:
 __all__ = ["Staged", "TransactedSession"]
 
 
-class Staged(NamedTuple):
-    """A message published inside a transaction that has not ended."""
-
-    id: int
-    template: MessageTemplate
-    summary: bytes
-    body: bytes
+Staged = tuple[int, MessageTemplate, bytes, bytes]
+"""A message published inside a transaction that has not ended: id, template, contents summary, body."""
+_BODY: Final = 3
 
 
 class TransactedSession:
@@ -63,10 +59,11 @@ class TransactedSession:
 
     def stage(self, message: Staged) -> None:
         """Keep a message for the commit. Beyond the limit of bytes all is dropped, which fails the commit's count."""
-        self._staged_bytes += len(message.body)
-        if len(self._staged) == self._staged.maxlen:
-            self._staged_bytes -= len(self._staged[0].body)
-        self._staged.append(message)
+        staged = self._staged
+        self._staged_bytes += len(message[_BODY])
+        if len(staged) == staged.maxlen:
+            self._staged_bytes -= len(staged[0][_BODY])
+        staged.append(message)
         if self._staged_bytes > self._max_bytes:
             self.clear()
 
@@ -83,10 +80,9 @@ class TransactedSession:
             return None
         if not count:
             return []
-        if count > len(self._staged) or self._staged[-1].id != last_id:
+        if count > len(self._staged) or self._staged[-1][0] != last_id:
             return None
-        messages = list(self._staged)[-count:]
-        return messages
+        return list(self._staged)[-count:]
 
     def clear(self) -> None:
         """Drop what is staged."""
