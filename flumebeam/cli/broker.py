@@ -10,8 +10,8 @@ from typing import Annotated, Final
 import typer
 
 from flumebeam.broker import BrokerConfig, DevelopmentBroker
-from flumebeam.exits import Exit
 from flumebeam.errors import ConfigurationError
+from flumebeam.exits import Exit
 
 __all__ = ["broker"]
 

@@ -9,8 +9,8 @@ import typer
 
 from flumebeam._version import __version__
 from flumebeam.cli import broker, demo, run
-from flumebeam.exits import Exit
 from flumebeam.errors import ConfigurationError, FlumebeamError
+from flumebeam.exits import Exit
 
 __all__ = ["app", "main"]
 
