@@ -1,0 +1,214 @@
+"""Options of the pipelines, in groups that pipelines share: Beam options, so every runner carries them.
+
+The password is no option: it comes from ``SOLACE_PASSWORD`` or from a file, never from a command line.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from flumebeam.errors import ConfigurationError
+from flumebeam.interceptors import (
+    HostInterceptor,
+    Interceptor,
+    SeverityInterceptor,
+    StaticInterceptor,
+    TimestampInterceptor,
+)
+from flumebeam.solace.config import Secret, SolaceOptions
+from flumebeam.sources.options import FileSourceOptions, WhenDone
+
+__all__ = [
+    "ConnectionOptions",
+    "CountOptions",
+    "FileOptions",
+    "QueueOptions",
+    "TargetOptions",
+    "TopicOptions",
+    "required",
+]
+
+_INTERCEPTORS: Final[Mapping[str, Interceptor]] = {
+    "host": HostInterceptor(),
+    "severity": SeverityInterceptor(),
+    "timestamp": TimestampInterceptor(),
+}
+
+
+def required(value: str | None, option: str, meaning: str) -> str:
+    """Return an option's value.
+
+    Args:
+        value: What was given.
+        option: Its name, for the message.
+        meaning: What to give.
+
+    Raises:
+        ConfigurationError: Nothing was given.
+    """
+    if not value:
+        raise ConfigurationError(f"--{option} is missing: give {meaning}.")
+    return value
+
+
+class ConnectionOptions(PipelineOptions):
+    """Where the broker is, and as whom to log in."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--solace_host", metavar="URL", help="tcp://host:55555, several with commas between [SOLACE_HOST]"
+        )
+        parser.add_argument("--solace_vpn", metavar="NAME", help="message VPN [SOLACE_VPN, default]")
+        parser.add_argument("--solace_username", metavar="NAME", help="client username [SOLACE_USERNAME, default]")
+        parser.add_argument(
+            "--solace_password_file", metavar="FILE", help="file with the password, instead of [SOLACE_PASSWORD]"
+        )
+
+    def connection(self) -> SolaceOptions:
+        """Return what was given, and from the environment what was not.
+
+        Raises:
+            ConfigurationError: A value cannot work.
+        """
+        given = {"host": self.solace_host, "vpn": self.solace_vpn, "username": self.solace_username}
+        changes: dict[str, str | Secret] = {name: value for name, value in given.items() if value}
+        if self.solace_password_file:
+            changes["password"] = Secret.from_file(self.solace_password_file)
+        return replace(SolaceOptions.from_environment(), **changes)  # type: ignore[arg-type]
+
+
+class FileOptions(PipelineOptions):
+    """Which files are read, and what becomes of them."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: ArgumentParser) -> None:
+        parser.add_argument("--input", metavar="PATH", help="a file, or several by a pattern; they stay as they are")
+        parser.add_argument(
+            "--spool_dir", metavar="DIR", help="a directory of finished files, which are renamed once they are through"
+        )
+        parser.add_argument("--follow", action="store_true", default=False, help="run on for new files of --spool_dir")
+        parser.add_argument(
+            "--keep_files", action="store_true", default=False, help="do not rename files of --spool_dir"
+        )
+        parser.add_argument(
+            "--tracker_dir",
+            metavar="DIR",
+            help="where positions are kept [DIR/.flumebeam, or ~/.local/state/flumebeam]",
+        )
+        parser.add_argument("--max_line_bytes", type=int, metavar="N", help="longest line accepted [8388608]")
+        parser.add_argument(
+            "--interceptors",
+            default="host,severity",
+            metavar="NAMES",
+            help=f"with commas between, of {', '.join(_INTERCEPTORS)} [host,severity]",
+        )
+        parser.add_argument(
+            "--header", action="append", metavar="NAME=VALUE", help="a header for every event; may be repeated"
+        )
+
+    def source(self) -> FileSourceOptions:
+        """Return the source that was asked for.
+
+        Raises:
+            ConfigurationError: Neither or both kinds of source were named, or a value cannot work.
+        """
+        if bool(self.input) == bool(self.spool_dir):
+            raise ConfigurationError("Name what to read, by one of --input (a file or a pattern) and --spool_dir.")
+        if self.keep_files and not self.spool_dir:
+            raise ConfigurationError("--keep_files is for --spool_dir: files that --input names are always kept.")
+        if self.follow and not self.spool_dir:
+            raise ConfigurationError("--follow needs --spool_dir: a file that --input names is read to its end.")
+        source = FileSourceOptions(
+            path=self.spool_dir or self.input,
+            spool=bool(self.spool_dir),
+            follow=self.follow,
+            when_done=WhenDone.KEEP if self.keep_files else None,
+            tracker_dir=self.tracker_dir,
+        )
+        return source if self.max_line_bytes is None else replace(source, max_line_bytes=self.max_line_bytes)
+
+    def chain(self) -> tuple[Interceptor, ...]:
+        """Return the interceptors that were asked for, in order.
+
+        Raises:
+            ConfigurationError: There is no such interceptor, or a header cannot be set.
+        """
+        chain: list[Interceptor] = []
+        for name in filter(None, (part.strip() for part in self.interceptors.split(","))):
+            if name not in _INTERCEPTORS:
+                known = ", ".join(_INTERCEPTORS)
+                raise ConfigurationError(f"There is no interceptor {name!r} for --interceptors; there are: {known}.")
+            chain.append(_INTERCEPTORS[name])
+        for text in self.header or ():
+            name, equals, value = text.partition("=")
+            if not equals:
+                raise ConfigurationError(f"--header must look like NAME=VALUE, not {text!r}.")
+            chain.append(StaticInterceptor(header=name, value=value))
+        return tuple(chain)
+
+
+class TopicOptions(PipelineOptions):
+    """What is published, where to."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--topic", metavar="TEMPLATE", help="topic of the events, with headers if wanted: logs/%%{host}"
+        )
+
+
+class QueueOptions(PipelineOptions):
+    """Which queue is read, and until when."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: ArgumentParser) -> None:
+        parser.add_argument("--queue", metavar="NAME", help="the queue to read")
+        parser.add_argument(
+            "--until_empty", action="store_true", default=False, help="end when nothing has come for --idle_seconds"
+        )
+        parser.add_argument("--idle_seconds", type=float, default=2.0, metavar="S", help="see --until_empty [2]")
+        parser.add_argument("--max_events", type=int, metavar="N", help="end after so many events")
+        parser.add_argument("--max_seconds", type=float, metavar="S", help="end after so many seconds")
+
+
+class TargetOptions(PipelineOptions):
+    """Where files are written, and in which form."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--target", metavar="URL", help="directory of the files: /dir, file:///dir or hdfs://namenode/dir"
+        )
+        parser.add_argument(
+            "--path", default="", metavar="TEMPLATE", help="directory below the target: %%Y/%%m/%%d/%%{host} [none]"
+        )
+        parser.add_argument("--format", default="text", metavar="NAME", help="text or avro_event [text]")
+        parser.add_argument("--codec", metavar="NAME", help="gzip [none]")
+
+
+class CountOptions(PipelineOptions):
+    """What the speed layer shows."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: ArgumentParser) -> None:
+        parser.add_argument("--counts_to", metavar="FILE", help="append a line of JSON for every second")
+        parser.add_argument("--seen_to", metavar="FILE", help="append the id of every event, for a proof")
+        parser.add_argument(
+            "--source_header", default="basename", metavar="NAME", help="header that names an event's source [basename]"
+        )
+        parser.add_argument(
+            "--time_header",
+            default="solace.sender-timestamp",
+            metavar="NAME",
+            help="header that latency is measured from, in ms since 1970 [when the broker's client sent it]",
+        )
+        parser.add_argument("--quiet", action="store_true", default=False, help="print no counts")
+        parser.add_argument(
+            "--window_seconds", type=int, metavar="S", help="count in windows of event time (Prism, Flink)"
+        )

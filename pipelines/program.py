@@ -1,0 +1,123 @@
+"""A pipeline as a program: options in, exit status out, one line of error."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NoReturn
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+from flumebeam.errors import ConfigurationError, FlumebeamError
+from flumebeam.transforms.running import run_pipeline
+
+__all__ = ["FAILED", "INTERRUPTED", "OK", "USAGE", "Options", "as_program", "parse", "run_built"]
+
+OK: Final = 0
+"""All done, or stopped cleanly when asked to."""
+FAILED: Final = 1
+"""Something outside failed: broker, file system, network."""
+USAGE: Final = 2
+"""The user's mistake."""
+INTERRUPTED: Final = 130
+"""Interrupted before a source was open."""
+
+Options = Sequence[type[PipelineOptions]]
+_DEFAULT_RUNNER: Final = "FnApiRunner"
+_IN_PROCESS: Final = ("FnApiRunner", "DirectRunner")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises where argparse would print its usage and leave the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigurationError(f"{message[:1].upper()}{message[1:]}; --help lists the options.")
+
+
+def parse(argv: Sequence[str], name: str, summary: str, groups: Options) -> PipelineOptions:
+    """Return the options of a pipeline.
+
+    Args:
+        argv: The arguments, without the program's name.
+        name: Name of the pipeline.
+        summary: What it does, for ``--help``.
+        groups: The groups of options that it has; all others are Beam's.
+
+    Raises:
+        ConfigurationError: An option is unknown, lacks its value or has an impossible one.
+        SystemExit: ``--help`` was asked for, and has been printed.
+    """
+    parser = _Parser(
+        prog=f"flumebeam run {name}",
+        description=summary,
+        epilog="Options of Beam can follow.",
+        allow_abbrev=False,
+    )
+    for group in groups:
+        title = (group.__doc__ or "").partition(".")[0]
+        group._add_argparse_args(parser.add_argument_group(title))
+    parser.add_argument("--runner", default=_DEFAULT_RUNNER, metavar="NAME", help=f"Beam's runner [{_DEFAULT_RUNNER}]")
+    known, others = parser.parse_known_args(list(argv))
+    if known.runner in _IN_PROCESS:
+        _refuse_unknown(others)
+    options = PipelineOptions(list(argv))
+    options.view_as(StandardOptions).runner = known.runner
+    return options
+
+
+def _refuse_unknown(others: Sequence[str]) -> None:
+    """Refuse what nobody knows. On other runners it may be an option of the job server, which Beam does not know."""
+    beams = PipelineOptions([]).get_all_options()
+    for before, text in zip(("", *others), others, strict=False):
+        option = text.removeprefix("--").partition("=")[0]
+        if text.startswith("--") and option not in beams:
+            raise ConfigurationError(f"There is no option --{option}; --help lists the options.")
+        if not text.startswith("--") and not before.startswith("--"):
+            raise ConfigurationError(f"{text!r} stands behind no option; --help lists the options.")
+
+
+def run_built(build: Callable[[beam.Pipeline, PipelineOptions], Any], options: PipelineOptions) -> int:
+    """Build a pipeline and run it to its end or to a clean stop.
+
+    Returns:
+        :data:`OK`.
+
+    Raises:
+        FlumebeamError: What went wrong.
+        KeyboardInterrupt: Interrupted before a source was open.
+    """
+    pipeline = beam.Pipeline(options=options)
+    build(pipeline, options)
+    run_pipeline(pipeline)
+    return OK
+
+
+def as_program(name: str, main: Callable[[], int]) -> int:
+    """Call ``main``, and turn what goes wrong into one line on standard error and an exit status.
+
+    Returns:
+        What ``main`` returned, :data:`USAGE` for a user's mistake, :data:`FAILED` for any other error of ours,
+        :data:`INTERRUPTED` for Ctrl-C before a source was open. Stopping a running pipeline by Ctrl-C is :data:`OK`:
+        nothing is lost and the same command goes on.
+
+    Raises:
+        Exception: Whatever is a defect and not an error of ours, with its traceback.
+    """
+    try:
+        return main()
+    except ConfigurationError as error:
+        _say(name, error)
+        return USAGE
+    except FlumebeamError as error:
+        _say(name, error)
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else OK
+
+
+def _say(name: str, error: FlumebeamError) -> None:
+    sys.stderr.write(f"flumebeam {name}: {' '.join(str(error).split())}\n")

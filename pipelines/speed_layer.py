@@ -1,0 +1,76 @@
+"""The speed layer: live counts of a queue, per second, severity and source, with the latency from the sender to here.
+
+Unit of parallelism: a flow of the queue, one. Delivery: at least once; events are acknowledged when they have been
+counted and, with ``--seen_to``, noted. What repeats: what a killed run had counted and not acknowledged. It reads a
+queue of its own, so the batch layer does not slow it down.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from flumebeam.errors import ConfigurationError
+from flumebeam.pipelines import registry
+from flumebeam.pipelines.options import ConnectionOptions, CountOptions, QueueOptions, required
+from flumebeam.pipelines.program import as_program, parse, run_built
+from flumebeam.transforms.acknowledge import AcknowledgeBatches
+from flumebeam.transforms.audit import AuditIds
+from flumebeam.transforms.live_counts import BATCHES, COUNTS, CountInWindows, CountPerSecond, WriteCounts
+from flumebeam.transforms.runner_checks import runner_traits
+from flumebeam.transforms.solace_read import ReadFromSolace
+
+__all__ = ["NAME", "OPTIONS", "build", "main"]
+
+NAME: Final = "speed_layer"
+OPTIONS: Final = (ConnectionOptions, QueueOptions, CountOptions)
+_BUNDLE_SECONDS: Final = 0.25
+"""Bundles end often, so that a count is written and an event acknowledged soon."""
+
+
+def build(pipeline: beam.Pipeline, options: PipelineOptions) -> None:
+    """Add the speed layer to a pipeline.
+
+    Raises:
+        ConfigurationError: An option is missing or cannot work.
+    """
+    queue, counts = options.view_as(QueueOptions), options.view_as(CountOptions)
+    batches = pipeline | "Read" >> ReadFromSolace(
+        required(queue.queue, "queue", "the name of the queue to count"),
+        connection=options.view_as(ConnectionOptions).connection(),
+        max_events=queue.max_events,
+        max_seconds=queue.max_seconds,
+        until_empty=queue.until_empty,
+        idle_seconds=queue.idle_seconds,
+        bundle_seconds=_BUNDLE_SECONDS,
+    )
+    if counts.seen_to:
+        batches = batches | "Note" >> AuditIds(counts.seen_to)
+    headers = {"source_header": counts.source_header, "time_header": counts.time_header}
+    if counts.window_seconds is None:
+        counted = batches | "Count" >> CountPerSecond(**headers)
+        batches, tallies = counted[BATCHES], counted[COUNTS]
+    else:
+        bounded = queue.until_empty or queue.max_events is not None or queue.max_seconds is not None
+        if not bounded and runner_traits(pipeline).name == "the in-process runner":
+            raise ConfigurationError(
+                "The in-process runner closes windows only when the queue has ended: leave out --window_seconds, "
+                "or use --runner=PrismRunner."
+            )
+        tallies = batches | "Count" >> CountInWindows(counts.window_seconds, **headers)
+    tallies | "Show" >> WriteCounts(counts.counts_to, screen=not counts.quiet)
+    batches | "Tell" >> AcknowledgeBatches()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the speed layer; see :func:`~flumebeam.pipelines.program.as_program` for what is returned."""
+    arguments = sys.argv[1:] if argv is None else argv
+    return as_program(NAME, lambda: run_built(build, parse(arguments, NAME, registry.summaries()[NAME], OPTIONS)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
