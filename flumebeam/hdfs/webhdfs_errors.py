@@ -67,7 +67,9 @@ def checked(answer: requests.Response) -> requests.Response:
         return answer
     try:
         told = answer.json()["RemoteException"]
-        raise hdfs.HdfsError("%s", told["message"], exception=told["exception"])
+        # What follows the first line is Java's stack.
+        reason = (str(told["message"]).strip() or "no reason given").splitlines()[0]
+        raise hdfs.HdfsError("%s", reason[:_SHOWN_CHARACTERS].rstrip(" ."), exception=told["exception"])
     except (ValueError, KeyError, TypeError) as error:
         raise NoWebHdfsError(f"HTTP {answer.status_code}", request=answer.request, response=answer) from error
 
@@ -104,7 +106,7 @@ def storage_error(failures: Sequence[Exception], *, what: str, path: str, user: 
 
 def _of_answer(error: hdfs.HdfsError, what: str, path: str, user: str) -> StorageError:
     name = error.exception
-    message = _first_line(error)
+    message = str(error)
     if name == "FileNotFoundException":
         return NothingThereError(f"{path} does not exist: {message}", parent="destination parent" in message)
     if name == "ParentNotDirectoryException" and what not in _MAKING:
@@ -152,9 +154,3 @@ def _reason(failure: Exception) -> str:
 def _host(failure: Exception) -> str:
     request = getattr(failure, "request", None)
     return urlsplit(request.url).netloc if request is not None and request.url else "the server"
-
-
-def _first_line(error: hdfs.HdfsError) -> str:
-    """Return what the server said without the stack below it."""
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else "no reason given")[:_SHOWN_CHARACTERS].rstrip(" .")
