@@ -1,0 +1,117 @@
+"""Dead letters: events that a sink's target has refused, each with the reason."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import apache_beam as beam
+from apache_beam.transforms.window import GlobalWindows
+
+from flumebeam.deliveries import Durable
+from flumebeam.errors import StorageError
+from flumebeam.event import Event
+from flumebeam.ids import delivery_ids
+
+__all__ = ["DeadLetter", "DeadLettersToFiles"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An event that was refused, and would be refused again.
+
+    Attributes:
+        event: The event as it was to be written, with its provenance.
+        target: Where it was to go, for example the topic.
+        cause: Why it was refused, for people.
+    """
+
+    event: Event
+    target: str
+    cause: str
+
+    def durables(self) -> Iterator[Durable]:
+        """Yield what may be acknowledged once the dead letter itself is kept somewhere; nothing without a source."""
+        if (origin := self.event.provenance) is not None:
+            yield Durable(origin.receiver, delivery_ids([origin.delivery]))
+
+
+class DeadLettersToFiles(beam.PTransform):
+    """Keeps dead letters as JSON lines in a local directory, one file per bundle that has any.
+
+    Input: a PCollection of :class:`DeadLetter`; output: a PCollection of :class:`~flumebeam.deliveries.Durable` for the
+    commit step, after the file has been written and synced. A bundle that fails may leave a file behind whose events
+    come again.
+
+    Each line has ``target``, ``cause``, ``headers``, and the body as ``body`` (base64).
+
+    Args:
+        directory: On the worker that runs the sink; made if it is missing.
+    """
+
+    def __init__(self, directory: str) -> None:
+        super().__init__()
+        self._directory = directory
+
+    def expand(self, letters: beam.PCollection[DeadLetter]) -> beam.PCollection[Durable]:
+        """Add the sink."""
+        return letters | "Keep" >> beam.ParDo(_KeepFn(self._directory)).with_output_types(Durable)
+
+
+class _KeepFn(beam.DoFn):
+    """Gathers the dead letters of a bundle, which are few, and writes them at its end."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+
+    def start_bundle(self) -> None:
+        self._letters: list[DeadLetter] = []
+
+    def process(self, letter: DeadLetter) -> None:
+        self._letters.append(letter)
+
+    def finish_bundle(self) -> Iterator[Any]:
+        if not self._letters:
+            return
+        _write(Path(self._directory), self._letters)
+        for letter in self._letters:
+            for durable in letter.durables():
+                yield GlobalWindows.windowed_value(durable)
+
+
+def _write(directory: Path, letters: list[DeadLetter]) -> None:
+    path = directory / f"dead-letters-{uuid.uuid4().hex}.jsonl"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="ascii") as file:
+            file.writelines(_line(letter) for letter in letters)
+            file.flush()
+            os.fsync(file.fileno())
+        folder = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise StorageError(
+            f"Dead letters cannot be kept in {directory}: {error.strerror}; make it a directory that can be written."
+        ) from error
+
+
+_SEPARATORS: Final = (",", ":")
+
+
+def _line(letter: DeadLetter) -> str:
+    facts = {
+        "target": letter.target,
+        "cause": letter.cause,
+        "headers": dict(letter.event.headers),
+        "body": b64encode(letter.event.body).decode("ascii"),
+    }
+    return json.dumps(facts, separators=_SEPARATORS) + "\n"

@@ -1,0 +1,198 @@
+"""Publishing batches through a channel, transaction by transaction, until each event is either committed or refused.
+
+Nothing here knows Beam. The rules:
+
+* One transaction at a time, in order: none begins while the outcome of an earlier one is open.
+* *Committed*: its deliveries may be acknowledged.
+* *Rolled back*, or the connection lost before the commit: the same events again.
+* *Unknown* (the answer was lost): the same events again, which may repeat them. It is counted, never hidden.
+* *Refused*: the transaction is halved until the culprits stand alone; the others are committed, in order.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import pyarrow as pa
+
+from flumebeam.batch import EventBatch
+from flumebeam.channel.base import Channel
+from flumebeam.clock import Clock, SystemClock
+from flumebeam.deliveries import Durable
+from flumebeam.errors import ConnectionFailedError, PublishRefusedError
+from flumebeam.solace.ports import Outcome, OutcomeKind
+from flumebeam.transforms.deadletter import DeadLetter
+
+__all__ = ["Publisher", "PublisherCounts"]
+
+_FIRST_PAUSE_SECONDS: Final = 0.1
+_LONGEST_PAUSE_SECONDS: Final = 5.0
+
+
+class _Part(NamedTuple):
+    """A batch within a transaction, and where it goes."""
+
+    batch: EventBatch
+    topics: str | pa.StringArray
+
+    def slice(self, offset: int, length: int | None = None) -> _Part:
+        topics = self.topics if isinstance(self.topics, str) else self.topics.slice(offset, length)
+        return _Part(self.batch.slice(offset, length), topics)
+
+
+@dataclass(slots=True)
+class PublisherCounts:
+    """What has happened so far.
+
+    Attributes:
+        events_committed: Events of committed transactions.
+        transactions_committed: Transactions that the broker applied.
+        transactions_rolled_back: Transactions that it did not apply, or that broke off before their commit.
+        transactions_unknown: Commits whose answer was lost; each may have repeated its events.
+        dead_letters: Events that were refused.
+    """
+
+    events_committed: int = 0
+    transactions_committed: int = 0
+    transactions_rolled_back: int = 0
+    transactions_unknown: int = 0
+    dead_letters: int = 0
+
+
+@dataclass(slots=True)
+class Publisher:
+    """Gathers events into transactions and commits them.
+
+    Attributes:
+        channel: Where they go; used by one thread.
+        max_events: Events of one transaction, at least 1; the broker's limit is 256 unless it was raised.
+        retry_seconds: How long one transaction may be tried before the error goes on, 0 or more. The very first one
+            of a publisher is not tried again if the broker cannot be reached.
+        clock: The time.
+        pause: Waits so many seconds.
+        counts: What has happened so far.
+    """
+
+    channel: Channel
+    max_events: int
+    retry_seconds: float
+    clock: Clock = field(default_factory=SystemClock)
+    pause: Callable[[float], object] = time.sleep
+    counts: PublisherCounts = field(default_factory=PublisherCounts)
+    _parts: list[_Part] = field(default_factory=list)
+    _size: int = 0
+    _connected: bool = False
+
+    def add(self, batch: EventBatch, topics: str | pa.StringArray) -> Iterator[Durable | DeadLetter]:
+        """Add a batch; commit whatever makes a full transaction.
+
+        Args:
+            batch: Events.
+            topics: One topic for all, or one per event.
+
+        Yields:
+            What is settled by now: deliveries that are durable on the broker, and refused events.
+
+        Raises:
+            ConnectionFailedError: The broker stayed away; nothing that was yielded is concerned.
+        """
+        rest = _Part(batch, topics)
+        while len(rest.batch):
+            taken = rest.slice(0, self.max_events - self._size)
+            rest = rest.slice(len(taken.batch))
+            self._parts.append(taken)
+            self._size += len(taken.batch)
+            if self._size >= self.max_events:
+                yield from self.flush()
+
+    def flush(self) -> Iterator[Durable | DeadLetter]:
+        """Commit what has been added and not committed; yields and raises as :meth:`add`."""
+        parts, self._parts, self._size = self._parts, [], 0
+        if parts:
+            yield from self._settle(parts)
+
+    def forget(self) -> None:
+        """Drop what has been added and not committed: it belongs to a bundle that failed."""
+        self._parts, self._size = [], 0
+
+    def close(self) -> None:
+        """Release the channel. Idempotent."""
+        self.channel.close()
+
+    def _settle(self, parts: Sequence[_Part]) -> Iterator[Durable | DeadLetter]:
+        refusal = self._commit(parts)
+        if refusal is None:
+            yield from _durables(parts)
+            return
+        size = sum(len(part.batch) for part in parts)
+        if size == 1:
+            self.counts.dead_letters += 1
+            yield _dead_letter(parts[0], refusal)
+            return
+        yield from self._settle(_cut(parts, 0, size // 2))
+        yield from self._settle(_cut(parts, size // 2, size))
+
+    def _commit(self, parts: Sequence[_Part]) -> str | None:
+        """Commit one transaction, however often it takes; return why it was refused, or ``None`` if it was not."""
+        deadline = self.clock.monotonic() + self.retry_seconds
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                outcome = self._attempt(parts)
+            except PublishRefusedError as error:
+                return str(error)
+            except ConnectionFailedError as error:
+                self.counts.transactions_rolled_back += 1
+                if not (error.retriable and self._connected) or self.clock.monotonic() >= deadline:
+                    raise
+            else:
+                if outcome.kind is OutcomeKind.COMMITTED:
+                    self.counts.transactions_committed += 1
+                    self.counts.events_committed += sum(len(part.batch) for part in parts)
+                    return None
+                if outcome.kind is OutcomeKind.UNKNOWN:
+                    self.counts.transactions_unknown += 1
+                else:
+                    self.counts.transactions_rolled_back += 1
+                if outcome.refused:
+                    return outcome.cause
+                if self.clock.monotonic() >= deadline:
+                    raise ConnectionFailedError(
+                        f"A transaction could not be committed within {self.retry_seconds:g} s ({outcome.cause}): "
+                        "its events are published again when the source delivers them again."
+                    )
+            self.pause(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    def _attempt(self, parts: Sequence[_Part]) -> Outcome:
+        with self.channel.transaction() as transaction:
+            self._connected = True
+            for part in parts:
+                transaction.put(part.batch, part.topics)
+            return transaction.commit()
+
+
+def _cut(parts: Sequence[_Part], start: int, stop: int) -> list[_Part]:
+    """Return the events from ``start`` to ``stop``, counted over all parts."""
+    kept = []
+    for part in parts:
+        size = len(part.batch)
+        first, last = max(start, 0), min(stop, size)
+        if first < last:
+            kept.append(part.slice(first, last - first))
+        start, stop = start - size, stop - size
+    return kept
+
+
+def _durables(parts: Sequence[_Part]) -> Iterator[Durable]:
+    for part in parts:
+        if (origin := part.batch.provenance) is not None:
+            yield Durable(origin.receiver, origin.ids)
+
+
+def _dead_letter(part: _Part, cause: str) -> DeadLetter:
+    topic = part.topics if isinstance(part.topics, str) else part.topics[0].as_py()
+    return DeadLetter(next(part.batch.events()), topic, cause)
