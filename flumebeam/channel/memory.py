@@ -107,7 +107,7 @@ class MemoryChannel:
     ) -> None:
         if max_transaction_messages < 1:
             raise ConfigurationError("max_transaction_messages must be at least 1.")
-        self.queue = queue or MemoryQueue()
+        self.queue = MemoryQueue() if queue is None else queue  # an empty one is false
         self._max_messages = max_transaction_messages
         self._plan = deque(plan)
         self._open: _MemoryTransaction | None = None
