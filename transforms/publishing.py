@@ -168,11 +168,16 @@ class Publisher:
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     def _attempt(self, parts: Sequence[_Part]) -> Outcome:
-        with self.channel.transaction() as transaction:
+        transaction = self.channel.transaction()
+        try:
+            transaction.begin()
             self._connected = True
             for part in parts:
                 transaction.put(part.batch, part.topics)
             return transaction.commit()
+        finally:
+            # Also one that could not begin: the channel opens no other one before.
+            transaction.close()
 
 
 def _cut(parts: Sequence[_Part], start: int, stop: int) -> list[_Part]:

@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pyarrow as pa
+import pytest
+
+from flumebeam.batch import EventBatch
+from flumebeam.channel.base import Transaction
+from flumebeam.channel.memory import Failure, MemoryChannel
+from flumebeam.clock import ManualClock
+from flumebeam.deliveries import Durable
+from flumebeam.errors import ConnectionFailedError, LoginRefusedError
+from flumebeam.event import Event, Provenance
+from flumebeam.ids import DeliveryId
+from flumebeam.transforms.deadletter import DeadLetter
+from flumebeam.transforms.publishing import Publisher
+
+BAD = {"header": "a\0b"}
+"""A header that the client would cut: refused when it is put."""
+
+
+class UnreachableChannel(MemoryChannel):
+    """A channel whose first transactions, as many as there are errors, cannot begin."""
+
+    def __init__(self, errors: Iterable[ConnectionFailedError]) -> None:
+        super().__init__()
+        self._errors = list(errors)
+
+    def transaction(self) -> Transaction:
+        transaction = super().transaction()
+        if self._errors:
+            error = self._errors.pop(0)
+
+            def cannot() -> None:
+                raise error
+
+            transaction.begin = cannot  # type: ignore[method-assign]
+        return transaction
+
+
+def publisher(channel: MemoryChannel, *, max_events: int = 4, retry_seconds: float = 60) -> Publisher:
+    clock = ManualClock()
+    return Publisher(channel, max_events, retry_seconds, clock=clock, pause=clock.advance)
+
+
+def batch(bodies: str, bad: str = "") -> EventBatch:
+    return EventBatch.from_events(
+        Event(
+            letter.encode(),
+            BAD if letter in bad else {"header": letter},
+            Provenance("receiver", "file", DeliveryId(1, number)),
+        )
+        for number, letter in enumerate(bodies)
+    )
+
+
+def stored(channel: MemoryChannel) -> str:
+    return b"".join(message.body for message in channel.queue.take(1_000, 0)).decode()
+
+
+def settle(made: Publisher, *batches: EventBatch) -> tuple[list[int], list[DeadLetter]]:
+    """Publish batches to the end; return the numbers of durable deliveries and the dead letters."""
+    numbers: list[int] = []
+    letters: list[DeadLetter] = []
+    for settled in (*(found for one in batches for found in made.add(one, "logs/a")), *made.flush()):
+        if isinstance(settled, Durable):
+            numbers += [DeliveryId.unpack(id_).number for id_ in settled.ids.to_pylist()]
+        else:
+            letters.append(settled)
+    return numbers, letters
+
+
+def test_a_full_transaction_is_committed_at_once_and_the_rest_at_the_end() -> None:
+    channel = MemoryChannel(max_transaction_messages=4)
+    made = publisher(channel)
+
+    early = list(made.add(batch("abcdef"), "logs/a"))
+
+    assert stored(channel) == "abcd"
+    assert [len(found.ids) for found in early if isinstance(found, Durable)] == [4]
+    list(made.flush())
+    assert stored(channel) == "ef"
+    assert (made.counts.transactions_committed, made.counts.events_committed) == (2, 6)
+
+
+def test_batches_share_a_transaction_in_order() -> None:
+    channel = MemoryChannel()
+    made = publisher(channel, max_events=256)
+
+    numbers, letters = settle(made, batch("ab"), batch("cd"), batch(""))
+
+    assert stored(channel) == "abcd"
+    assert (numbers, letters) == ([0, 1, 0, 1], [])
+    assert made.counts.transactions_committed == 1
+
+
+def test_every_event_goes_to_its_own_topic_when_a_batch_is_cut() -> None:
+    channel = MemoryChannel()
+    made = publisher(channel, max_events=2)
+
+    list(made.add(batch("abc"), pa.array(["t/a", "t/b", "t/c"])))
+    list(made.flush())
+
+    assert [message.topic for message in channel.queue.take(9, 0)] == ["t/a", "t/b", "t/c"]
+
+
+@pytest.mark.parametrize("failure", [Failure.COMMIT_ROLLED_BACK, Failure.CONNECTION_LOST])
+def test_what_was_rolled_back_is_published_again_before_the_source_is_told(failure: Failure) -> None:
+    channel = MemoryChannel(plan=[failure, failure])
+    made = publisher(channel)
+
+    numbers, letters = settle(made, batch("abc"))
+
+    assert stored(channel) == "abc"
+    assert (numbers, letters) == ([0, 1, 2], [])
+    assert made.counts.transactions_rolled_back == 2
+
+
+@pytest.mark.parametrize(
+    ("failure", "copies"), [(Failure.COMMIT_UNKNOWN_APPLIED, 2), (Failure.COMMIT_UNKNOWN_DROPPED, 1)]
+)
+def test_an_unknown_commit_is_repeated_and_counted_before_the_next_one(failure: Failure, copies: int) -> None:
+    channel = MemoryChannel(plan=[failure])
+    made = publisher(channel, max_events=2)
+
+    numbers, _ = settle(made, batch("abcd"))
+
+    assert stored(channel) == "ab" * copies + "cd"
+    assert numbers == [0, 1, 2, 3]
+    assert (made.counts.transactions_unknown, made.counts.transactions_committed) == (1, 2)
+
+
+def test_culprits_are_isolated_and_all_others_committed_in_order() -> None:
+    channel = MemoryChannel()
+    made = publisher(channel, max_events=8)
+
+    numbers, letters = settle(made, batch("abc", bad="b"), batch("defgh", bad="fh"))
+
+    assert stored(channel) == "acdeg"
+    assert numbers == [0, 2, 0, 1, 3]
+    assert [letter.event.body for letter in letters] == [b"b", b"f", b"h"]
+    assert all("header" in letter.cause and letter.target == "logs/a" for letter in letters)
+    assert made.counts.dead_letters == 3
+
+
+def test_a_refused_commit_of_one_event_is_a_dead_letter_with_its_cause() -> None:
+    channel = MemoryChannel(plan=[Failure.COMMIT_REFUSED])
+    made = publisher(channel)
+
+    numbers, letters = settle(made, batch("a"))
+
+    assert numbers == []
+    assert [(letter.event.body, letter.cause) for letter in letters] == [(b"a", "refused on order")]
+    assert [len(durable.ids) for durable in letters[0].durables()] == [1]
+
+
+def test_a_transaction_that_cannot_be_committed_in_time_is_an_error_and_nothing_is_told() -> None:
+    made = publisher(MemoryChannel(plan=[Failure.COMMIT_ROLLED_BACK] * 100), retry_seconds=30)
+
+    with pytest.raises(ConnectionFailedError, match=r"within 30 s \(rolled back on order\)"):
+        settle(made, batch("ab"))
+    assert 5 < made.counts.transactions_rolled_back < 20, "pauses grow, up to a bound"
+
+
+def test_a_broker_that_cannot_be_reached_at_the_start_is_an_error_at_once() -> None:
+    made = publisher(UnreachableChannel([ConnectionFailedError("Down.")]))
+
+    with pytest.raises(ConnectionFailedError, match="Down"):
+        settle(made, batch("a"))
+
+
+def test_a_broker_that_goes_away_later_is_waited_for() -> None:
+    channel = UnreachableChannel([])
+    made = publisher(channel)
+    settle(made, batch("a"))
+    channel._errors = [ConnectionFailedError("Away.")] * 3
+
+    assert settle(made, batch("b"))[0] == [0]
+    assert stored(channel) == "ab"
+
+
+def test_a_refused_login_is_not_tried_again() -> None:
+    channel = UnreachableChannel([])
+    made = publisher(channel)
+    settle(made, batch("a"))
+    channel._errors = [LoginRefusedError("Password changed.")] * 2
+
+    with pytest.raises(LoginRefusedError):
+        settle(made, batch("b"))
+    assert len(channel._errors) == 1
+
+
+def test_what_a_failed_bundle_left_is_forgotten() -> None:
+    channel = MemoryChannel()
+    made = publisher(channel)
+    list(made.add(batch("ab"), "logs/a"))
+
+    made.forget()
+
+    assert settle(made, batch("c")) == ([0], [])
+    assert stored(channel) == "c"
+
+
+def test_events_without_a_source_are_published_and_nobody_is_told() -> None:
+    channel = MemoryChannel()
+
+    assert settle(publisher(channel), EventBatch.from_bodies([b"a", b"b"])) == ([], [])
+    assert stored(channel) == "ab"

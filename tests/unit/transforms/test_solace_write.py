@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import pytest
+
+from flumebeam.batch import EventBatch
+from flumebeam.channel.memory import Failure, MemoryChannel, MemoryQueue
+from flumebeam.errors import ConfigurationError, PublishRefusedError, StorageError
+from flumebeam.solace.config import SolaceOptions
+from flumebeam.testing.memory_queue import MemoryQueue as SourceQueue
+from flumebeam.testing.memory_queue import MemoryReceiverFactory
+from flumebeam.transforms.acknowledge import Acknowledge
+from flumebeam.transforms.deadletter import DeadLettersToFiles
+from flumebeam.transforms.read_options import BundleLimits, ReadLimits
+from flumebeam.transforms.receiver_read import ReadFromReceivers
+from flumebeam.transforms.running import run_pipeline
+from flumebeam.transforms.solace_write import WriteToSolace
+
+TARGETS: dict[str, MemoryQueue] = {}
+"""Where channels of a test put events, by the test's name: the in-process runner runs them in this process."""
+
+
+class SpoilBody(beam.DoFn):
+    """Gives one event a header that no client can send."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def process(self, batch: EventBatch) -> Iterator[EventBatch]:
+        yield EventBatch.from_events(
+            event if event.body != self._body else type(event)(event.body, {"h": "\0"}, event.provenance)
+            for event in batch.events()
+        )
+
+
+def open_memory(name: str, plan: tuple[Failure, ...], limit: int) -> MemoryChannel:
+    return MemoryChannel(TARGETS[name], max_transaction_messages=limit, plan=plan)
+
+
+@pytest.fixture
+def target(request: pytest.FixtureRequest) -> Iterator[str]:
+    name: str = request.node.nodeid
+    TARGETS[name] = MemoryQueue()
+    yield name
+    del TARGETS[name]
+
+
+def numbers(count: int) -> list[bytes]:
+    return [b"%d" % number for number in range(count)]
+
+
+def ingest(
+    source: SourceQueue, target: str, *, spoil: bytes = b"", plan: tuple[Failure, ...] = (), **options: Any
+) -> Any:
+    write = WriteToSolace("logs/a", max_transaction_events=10, **options)
+    write._open = partial(open_memory, target, plan, 10)
+    pipeline = beam.Pipeline(runner="FnApiRunner")
+    result = (
+        pipeline
+        | ReadFromReceivers(
+            MemoryReceiverFactory(source.name),
+            limits=ReadLimits(until_empty=True, idle_seconds=0),
+            bundle=BundleLimits(events=45),
+        )
+        | beam.ParDo(SpoilBody(spoil))
+        | write
+    )
+    result.written | "Told" >> Acknowledge()
+    if "dead_letters" in options:
+        result.dead_letters | "ToldOfLetters" >> Acknowledge()
+    return run_pipeline(pipeline)
+
+
+def counters(result: Any) -> dict[str, int]:
+    return {found.key.metric.name: found.committed for found in result.metrics().query()["counters"]}
+
+
+def bodies(target: str) -> list[bytes]:
+    return [message.body for message in TARGETS[target].take(10_000, 0)]
+
+
+def test_everything_is_published_in_transactions_and_the_source_is_told(queue: SourceQueue, target: str) -> None:
+    queue.put(numbers(100))
+
+    result = ingest(queue, target)
+
+    assert numbers(100) == bodies(target) == queue.acknowledged
+    assert counters(result)["transactions_committed"] == 5 + 5 + 1
+    assert counters(result)["events_committed"] == counters(result)["events_acknowledged"] == 100
+
+
+def test_a_refused_event_fails_the_run_with_the_reason_and_stays_with_its_source(
+    queue: SourceQueue, target: str
+) -> None:
+    queue.put(numbers(20))
+
+    with pytest.raises(PublishRefusedError, match=r"topic 'logs/a' was refused.*dead_letters"):
+        ingest(queue, target, spoil=b"13")
+
+    assert bodies(target) == queue.acknowledged == numbers(13)
+
+
+def test_a_refused_event_becomes_a_dead_letter_and_is_told_once_it_is_kept(
+    queue: SourceQueue, target: str, tmp_path: Path
+) -> None:
+    queue.put(numbers(20))
+
+    result = ingest(queue, target, spoil=b"13", dead_letters=DeadLettersToFiles(str(tmp_path / "letters")))
+
+    assert bodies(target) == [body for body in numbers(20) if body != b"13"]
+    assert sorted(queue.acknowledged) == sorted(numbers(20))
+    assert counters(result)["dead_letters"] == 1
+    (file,) = (tmp_path / "letters").iterdir()
+    (line,) = file.read_text().splitlines()
+    letter = json.loads(line)
+    assert (letter["target"], b64decode(letter["body"]), letter["headers"]) == ("logs/a", b"13", {"h": "\0"})
+    assert letter["cause"]
+
+
+def test_dead_letters_that_cannot_be_kept_fail_the_run_and_stay_with_their_source(
+    queue: SourceQueue, target: str, tmp_path: Path
+) -> None:
+    queue.put(numbers(5))
+    (tmp_path / "file").touch()
+
+    with pytest.raises(StorageError, match="Dead letters cannot be kept"):
+        ingest(queue, target, spoil=b"3", dead_letters=DeadLettersToFiles(str(tmp_path / "file")))
+    assert b"3" not in queue.acknowledged
+
+
+def test_unknown_and_rolled_back_commits_are_repeated_and_counted(queue: SourceQueue, target: str) -> None:
+    queue.put(numbers(20))
+
+    result = ingest(queue, target, plan=(Failure.COMMIT_UNKNOWN_APPLIED, Failure.COMMIT_ROLLED_BACK))
+
+    assert bodies(target) == numbers(10) + numbers(20)
+    assert queue.acknowledged == numbers(20)
+    assert counters(result)["transactions_unknown"] == counters(result)["transactions_rolled_back"] == 1
+
+
+@pytest.mark.parametrize("options", [{"max_transaction_events": 0}, {"retry_seconds": -1}, {"topic": "a//b"}])
+def test_options_that_cannot_work_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        WriteToSolace(**{"topic": "logs/a", **options})
+
+
+def test_the_password_is_not_shown() -> None:
+    write = WriteToSolace("logs/a", connection=SolaceOptions(password="hush"))
+
+    assert "hush" not in repr(write.display_data())
