@@ -154,12 +154,20 @@ class FileOptions(PipelineOptions):
 
 
 class TopicOptions(PipelineOptions):
-    """What is published, where to."""
+    """Where events are published, and what becomes of those that the broker refuses."""
 
     @classmethod
     def _add_argparse_args(cls, parser: ArgumentParser) -> None:
+        parser.add_argument("--topic", metavar="TEMPLATE", help="topic, with headers if wanted: logs/%%{host}")
         parser.add_argument(
-            "--topic", metavar="TEMPLATE", help="topic of the events, with headers if wanted: logs/%%{host}"
+            "--max_transaction_events",
+            type=int,
+            default=256,
+            metavar="N",
+            help="events of one transaction, at most the broker's limit [256]",
+        )
+        parser.add_argument(
+            "--dead_letters", metavar="DIR", help="keep refused events there and go on [stop at the first one]"
         )
 
 

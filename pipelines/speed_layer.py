@@ -39,7 +39,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions) -> None:
         ConfigurationError: An option is missing or cannot work.
     """
     queue, counts = options.view_as(QueueOptions), options.view_as(CountOptions)
-    batches = pipeline | "Read" >> ReadFromSolace(
+    batches = pipeline | "ReadSpeedQueue" >> ReadFromSolace(
         required(queue.queue, "queue", "the name of the queue to count"),
         connection=options.view_as(ConnectionOptions).connection(),
         max_events=queue.max_events,
@@ -63,7 +63,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions) -> None:
             )
         tallies = batches | "Count" >> CountInWindows(counts.window_seconds, **headers)
     tallies | "Show" >> WriteCounts(counts.counts_to, screen=not counts.quiet)
-    batches | "Tell" >> AcknowledgeBatches()
+    batches | "TellSpeedQueue" >> AcknowledgeBatches()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

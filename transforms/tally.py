@@ -70,7 +70,7 @@ class Tally:
         for step, count in sorted(self.latencies.items()):
             seen += count
             if seen >= wanted:
-                return round(math.expm1(step * _STEP), 1)
+                return float(f"{math.expm1(step * _STEP):.3g}")
         return None
 
     def top_sources(self, count: int = _TOP) -> list[tuple[str, int]]:
