@@ -145,7 +145,6 @@ class Driver:
                     raise
                 outage.wait(error)
             else:
-                outage.over()
                 return answer
 
     def _run_together(self, branches: list[Steps[Any]]) -> list[Any]:
@@ -164,7 +163,10 @@ class Driver:
 
 
 class _Outage:
-    """One stretch of time without an answer: pauses that grow, and an end."""
+    """One stretch of time in which nothing could be written or renamed: pauses that grow, and an end.
+
+    That something can be looked at or removed meanwhile is no sign of recovery: on a full disk it always can.
+    """
 
     def __init__(self, clock: Clock, sleep: Callable[[float], None], patience: float) -> None:
         self._clock = clock

@@ -283,16 +283,16 @@ def _publish_part(scribe: Scribe, directory: str, record: Record, index: int, fi
         if answer is RenameOutcome.RENAMED or (yield from stat(source)) is None:
             break
         if answer is RenameOutcome.TARGET_EXISTS:
-            final = yield from _supersede(scribe, directory, record, index, final)
+            final = yield from _supersede(scribe, directory, record, index)
         elif answer is RenameOutcome.PARENT_MISSING:
             try:
                 yield from make_directory(posixpath.dirname(target))
             except StorageConflictError:
-                final = yield from _supersede(scribe, directory, record, index, final)
+                final = yield from _supersede(scribe, directory, record, index)
     yield from reached(CrashPoint.PART_PUBLISHED)
 
 
-def _supersede(scribe: Scribe, directory: str, record: Record, index: int, taken: str) -> Steps[str]:
+def _supersede(scribe: Scribe, directory: str, record: Record, index: int) -> Steps[str]:
     """Record another final name for a part and return it; or the one that another publisher recorded first."""
     layout = scribe.layout
     turn = 1 + sum(
@@ -301,7 +301,7 @@ def _supersede(scribe: Scribe, directory: str, record: Record, index: int, taken
         if (entry := Entry.parse(found.name)) is not None
         and (entry.kind, entry.number, entry.part) == (EntryKind.SUPERSEDING, record.number, index)
     )
-    final = yield from _other_name(layout, taken, turn)
+    final = yield from _other_name(layout, record.parts[index].final, turn)
     superseding = Record(
         RecordKind.SUPERSEDING,
         record.epoch,
