@@ -158,13 +158,13 @@ class TestHeaders:
 
     def test_columns_give_one_path_for_each_combination_that_occurs(self) -> None:
         batch = EventBatch.from_bodies(
-            [b""] * 5, None, {"a": ["1", "2", "1", "2", None], "b": ["x", "x", "x", "y", "y"]}
+            [b""] * 6, None, {"a": ["1", "1", "2", "2", None, "1"], "b": ["x", "y", "x", "y", "y", "x"]}
         )
 
         paths = PathTemplate("%{a}/%{b}/%{a}").expand(batch, ARRIVAL)
 
-        assert each(paths, batch) == ["1/x/1", "2/x/2", "1/x/1", "2/y/2", "none/y/none"]
-        assert len(paths.paths) == 4
+        assert each(paths, batch) == ["1/x/1", "1/y/1", "2/x/2", "2/y/2", "none/y/none", "1/x/1"]
+        assert len(paths.paths) == 5
 
     def test_hours_of_one_day_are_one_path(self) -> None:
         times = [str(ms(2024, 1, 1, hour)) for hour in range(24)]
