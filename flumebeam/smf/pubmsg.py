@@ -188,9 +188,9 @@ class MessageReader:
         if not (previous_at and message_at and template.flow_id):
             raise ProtocolError("A guaranteed message lacks its flow or its ids.")
         if regular and message_at == previous_at + 10:
-            self._id_offsets[len(head) - summary_end] = len(head) - previous_at
             rest = head[summary_end:previous_at] + head[previous_at + _ID_BYTES :]
             self._keep(head[:4] + head[12:summary_start] + rest, template)
+            self._id_offsets[len(head) - summary_end] = len(head) - previous_at
         message_id = int.from_bytes(head[message_at : message_at + 8], "big")
         return template, summary, message_id, int.from_bytes(head[previous_at : previous_at + 8], "big")
 
