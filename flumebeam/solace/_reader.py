@@ -34,11 +34,16 @@ import solace
 
 from flumebeam.solace.mapping import Destination, ReceivedMessage, json_body
 
-__all__ = ["MessageReader"]
+__all__ = ["MessageReader", "metadata_kind"]
 
 _OK: Final = 0
 _MAX_DEPTH: Final = 32  # nested containers deeper than this are somebody's attack, not data
 _NO_PRIORITY: Final = -1
+_TEXT_ITEM, _FIRST_MAP_ITEM, _LAST_STREAM_ITEM = 0x1C, 0x28, 0x2F  # first bytes of SDT items
+_TEXT_PAYLOAD, _MAP_PAYLOAD, _STREAM_PAYLOAD = 0x07, 0x0A, 0x0B  # first byte of the binary metadata
+_CONTENTS_SUMMARY: Final = 0x16
+_METADATA_PART: Final = 4
+_METADATA_KIND_AT: Final = 12  # behind the block's header (5), its stream item (5) and its byte array item (2)
 _ID_TEXT_BYTES: Final = 64
 
 
@@ -99,7 +104,7 @@ def _function(name: str, *arguments: Any) -> Any:
 
 _get_body = _function("msg_getBinaryAttachmentPtr", c_void_p, POINTER(c_void_p), POINTER(c_uint32))
 _get_xml = _function("msg_getXmlPtr", c_void_p, POINTER(c_void_p), POINTER(c_uint32))
-_get_text = _function("msg_getBinaryAttachmentString", c_void_p, POINTER(c_void_p))
+_get_frame = _function("msg_getSMFPtr", c_void_p, POINTER(c_void_p), POINTER(c_uint32))
 _get_map = _function("msg_getBinaryAttachmentMap", c_void_p, POINTER(c_void_p))
 _get_stream = _function("msg_getBinaryAttachmentStream", c_void_p, POINTER(c_void_p))
 _get_properties = _function("msg_getUserPropertyMap", c_void_p, POINTER(c_void_p))
@@ -192,8 +197,9 @@ class MessageReader:
     def _payload(self, message: int) -> tuple[bytes, str]:
         if _get_body(message, byref(self._pointer), byref(self._size)) == _OK:
             raw = string_at(self._pointer.value or 0, self._size.value) if self._size.value else b""
-            # Text, map and stream payloads are one SDT item over the whole attachment; only then the library is asked.
-            if raw and 0x1C <= raw[0] <= 0x2F and _item_length(raw) == len(raw):
+            # Text, map and stream payloads are one SDT item over the whole attachment. Any bytes may look like that,
+            # and the library then takes them for text; only the metadata of the frame tells.
+            if raw and _TEXT_ITEM <= raw[0] <= _LAST_STREAM_ITEM and _item_length(raw) == len(raw):
                 return self._structured(message, raw)
             return raw, "bytes"
         if _get_xml(message, byref(self._pointer), byref(self._size)) == _OK and self._size.value:
@@ -201,14 +207,20 @@ class MessageReader:
         return b"", "empty"
 
     def _structured(self, message: int, raw: bytes) -> tuple[bytes, str]:
-        kind = raw[0] >> 2
-        if kind == 7 and _get_text(message, byref(self._pointer)) == _OK:
+        kind = self._metadata_kind(message)
+        if kind == _TEXT_PAYLOAD and raw[0] < _FIRST_MAP_ITEM:
             return raw[2 + (raw[0] & 3) : -1], "text"
-        if kind == 10 and _get_map(message, byref(self._container)) == _OK:
+        if kind == _MAP_PAYLOAD and _get_map(message, byref(self._container)) == _OK:
             return json_body(self._read_container(self._container.value, named=True)), "map"
-        if kind == 11 and _get_stream(message, byref(self._container)) == _OK:
+        if kind == _STREAM_PAYLOAD and _get_stream(message, byref(self._container)) == _OK:
             return json_body(self._read_container(self._container.value, named=False)), "stream"
         return raw, "bytes"
+
+    def _metadata_kind(self, message: int) -> int | None:
+        """Return what the frame's binary metadata says that the payload is."""
+        if _get_frame(message, byref(self._pointer), byref(self._size)) != _OK:
+            return None
+        return metadata_kind(string_at(self._pointer.value or 0, self._size.value))
 
     def _properties(self, message: int) -> dict[str, Any]:
         if _get_properties(message, byref(self._container)) != _OK:
@@ -252,3 +264,43 @@ class MessageReader:
 def _item_length(raw: bytes) -> int:
     """Return the length that an SDT item says it has, its header included."""
     return int.from_bytes(raw[1 : 2 + (raw[0] & 3)], "big")
+
+
+def metadata_kind(frame: bytes) -> int | None:
+    """Return the first byte of a message frame's binary metadata, which names the kind of its payload.
+
+    Args:
+        frame: A whole SMF message as received.
+
+    Returns:
+        0x07 text, 0x0A map, 0x0B stream, 0x80 binary; ``None`` if the frame has no metadata, or is no such frame.
+    """
+    header = int.from_bytes(frame[4:8], "big")
+    at = 12
+    while at + 1 < header:
+        first = frame[at]
+        if first == 0:
+            at += 1
+        elif first & 0x20:
+            at += 1 + (first & 3)
+        else:
+            length, skip = frame[at + 1], 2
+            if length == 0:
+                length, skip = int.from_bytes(frame[at + 2 : at + 6], "big"), 6
+            if first & 0x1F == _CONTENTS_SUMMARY:
+                return _kind_in_parts(frame[header:], frame[at + skip : at + length])
+            at += max(length, skip)
+    return None
+
+
+def _kind_in_parts(payload: bytes, summary: bytes) -> int | None:
+    """Find the metadata among the parts that a contents summary lists, in the order of the payload."""
+    at = offset = 0
+    while at < len(summary):
+        part, width = summary[at] >> 4, summary[at] & 0x0F
+        if part == _METADATA_PART:
+            kind = payload[offset + _METADATA_KIND_AT : offset + _METADATA_KIND_AT + 1]
+            return kind[0] if kind else None
+        offset += int.from_bytes(summary[at + 1 : at + width], "big")
+        at += max(width, 1)
+    return None
