@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import apache_beam as beam
+import pytest
+
+from flumebeam.batch import EventBatch
+from flumebeam.broker import DevelopmentBroker
+from flumebeam.errors import ConfigurationError, ConnectionFailedError, LoginRefusedError, QueueError, StorageError
+from flumebeam.event import Event
+from flumebeam.solace.config import ReconnectPolicy, SolaceOptions
+from flumebeam.transforms.acknowledge import AcknowledgeBatches
+from flumebeam.transforms.events import ToEvents
+from flumebeam.transforms.running import run_pipeline
+from flumebeam.transforms.solace_read import ReadFromSolace, sender_time_ms
+from flumebeam.transforms.stopping import request_stop
+
+Publish = Callable[[Sequence[bytes]], None]
+
+SEEN: list[Event] = []
+
+
+@pytest.fixture(autouse=True)
+def _nothing_seen_yet() -> None:
+    SEEN.clear()
+
+
+class Sink(beam.DoFn):
+    """Notes events; fails in the bundle in which it sees a body; stops the run after so many."""
+
+    def __init__(self, *, fail_at: bytes | None = None, stop_after: int | None = None) -> None:
+        self._fail_at = fail_at
+        self._stop_after = stop_after
+
+    def process(self, batch: EventBatch) -> Iterator[EventBatch]:
+        if self._fail_at in batch.bodies.to_pylist():
+            raise StorageError("Disk full.")
+        SEEN.extend(batch.events())
+        yield batch
+        if self._stop_after is not None and len(SEEN) >= self._stop_after:
+            request_stop()
+
+
+def read(connection: SolaceOptions, *steps: Any, **options: Any) -> Any:
+    pipeline = beam.Pipeline(runner="FnApiRunner")
+    collection = pipeline | ReadFromSolace("logs", connection=connection, **options)
+    for number, step in enumerate(steps):
+        collection = collection | f"Step{number}" >> step
+    return run_pipeline(pipeline)
+
+
+def numbers(count: int) -> list[bytes]:
+    return [b"%d" % number for number in range(count)]
+
+
+def bodies() -> list[bytes]:
+    return [event.body for event in SEEN]
+
+
+def test_a_queue_is_read_until_it_is_empty_and_everything_acknowledged(
+    broker: DevelopmentBroker, connection: SolaceOptions, publish: Publish
+) -> None:
+    publish(numbers(3_000))
+
+    read(connection, beam.ParDo(Sink()), AcknowledgeBatches(), until_empty=True, idle_seconds=0.3, bundle_events=700)
+
+    assert bodies() == numbers(3_000)
+    assert {event.headers["host"] for event in SEEN} == {"h1"}
+    assert {event.headers["solace.topic"] for event in SEEN} == {"logs/app"}
+    left = broker.queue("logs")
+    assert (left.messages, left.unacknowledged, left.consumers) == (0, 0, 0)
+
+
+def test_max_events_leaves_the_rest_in_the_queue(
+    broker: DevelopmentBroker, connection: SolaceOptions, publish: Publish
+) -> None:
+    publish(numbers(500))
+
+    read(connection, AcknowledgeBatches(), max_events=123)
+
+    assert broker.queue("logs").messages == 500 - 123
+
+
+def test_an_endless_read_gets_what_comes_later_and_stops_with_nothing_left_open(
+    broker: DevelopmentBroker, connection: SolaceOptions, publish: Publish
+) -> None:
+    publish(numbers(10))
+    later = threading.Timer(0.5, publish, args=[[b"later"]])
+    later.start()
+
+    result = read(connection, beam.ParDo(Sink(stop_after=11)), AcknowledgeBatches())
+
+    later.join()
+    assert result.state == "DONE"
+    assert bodies() == [*numbers(10), b"later"]
+    assert broker.queue("logs").messages == 0
+
+
+def test_bundle_finalization_acknowledges_a_graph_with_a_shuffle(
+    broker: DevelopmentBroker, connection: SolaceOptions, publish: Publish
+) -> None:
+    publish(numbers(1_000))
+
+    read(
+        connection,
+        ToEvents(),
+        beam.combiners.Count.Globally(),
+        max_events=1_000,
+        bundle_events=200,
+        acknowledge="bundle-finalization",
+    )
+
+    assert broker.queue("logs").messages == 0
+
+
+@pytest.mark.parametrize("acknowledge", ["commit-step", "bundle-finalization"])
+def test_a_failed_bundle_comes_again_marked_as_redelivered(
+    broker: DevelopmentBroker, connection: SolaceOptions, publish: Publish, acknowledge: Any
+) -> None:
+    publish(numbers(100))
+    last = [AcknowledgeBatches()] if acknowledge == "commit-step" else []
+    options = {"until_empty": True, "idle_seconds": 0.3, "bundle_events": 10, "acknowledge": acknowledge}
+
+    with pytest.raises(StorageError, match=r"^Disk full\.$"):
+        read(connection, beam.ParDo(Sink(fail_at=b"55")), *last, **options)
+    kept = broker.queue("logs").messages
+    assert 0 < kept <= 100
+    SEEN.clear()
+    read(connection, beam.ParDo(Sink()), *last, **options)
+
+    assert bodies() == numbers(100)[-kept:]
+    assert SEEN[bodies().index(b"55")].headers["solace.redelivered"] == "true"
+    assert broker.queue("logs").messages == 0
+
+
+def test_several_flows_share_a_non_exclusive_queue(
+    broker: DevelopmentBroker, connection: SolaceOptions, publish: Publish
+) -> None:
+    broker.delete_queue("logs")
+    broker.create_queue("logs", access="non-exclusive", subscriptions=["logs/>"])
+    publish(numbers(2_000))
+
+    read(connection, beam.ParDo(Sink()), AcknowledgeBatches(), until_empty=True, idle_seconds=0.3, flows=3)
+
+    assert sorted(bodies()) == sorted(numbers(2_000))
+    receivers = {event.provenance.receiver for event in SEEN if event.provenance}
+    assert len(receivers) == 3
+    assert broker.queue("logs").messages == 0
+
+
+def test_further_flows_on_an_exclusive_queue_stand_by(
+    broker: DevelopmentBroker, connection: SolaceOptions, publish: Publish
+) -> None:
+    publish(numbers(500))
+
+    read(connection, beam.ParDo(Sink()), AcknowledgeBatches(), until_empty=True, idle_seconds=0.3, flows=2)
+
+    assert bodies() == numbers(500)
+    assert broker.queue("logs").messages == 0
+
+
+def test_a_broker_that_goes_away_for_a_while_is_waited_for(
+    broker: DevelopmentBroker, connection: SolaceOptions, publish: Publish
+) -> None:
+    publish(numbers(100))
+
+    def outage() -> None:
+        broker.restart(keep_state=True, down_seconds=1.5)
+        publish([b"after"])
+
+    thread = threading.Timer(0.5, outage)
+    thread.start()
+    read(connection, beam.ParDo(Sink(stop_after=101)), AcknowledgeBatches())
+    thread.join()
+
+    assert set(bodies()) == {*numbers(100), b"after"}
+    assert broker.queue("logs").messages == 0
+
+
+def test_the_timestamp_of_a_batch_is_its_earliest_sender_time() -> None:
+    header = "solace.sender-timestamp"
+
+    assert sender_time_ms(EventBatch.from_bodies([b"a", b"b"], {}, {header: ["1700000000002", "1700000000001"]})) == (
+        1_700_000_000_001
+    )
+    assert sender_time_ms(EventBatch.from_bodies([b"a"], {header: "17"})) == 17
+    assert sender_time_ms(EventBatch.from_bodies([b"a", b"b"], {}, {header: [None, "5"]})) == 5
+    assert sender_time_ms(EventBatch.from_bodies([b"a"])) is None
+
+
+# -- mistakes: one clear error comes out of the run -------------------------------------------------------------------
+
+
+def test_an_unknown_queue_is_named(connection: SolaceOptions) -> None:
+    pipeline = beam.Pipeline(runner="FnApiRunner")
+    _ = pipeline | ReadFromSolace("logz", connection=connection) | AcknowledgeBatches()
+
+    with pytest.raises(QueueError, match=r"^[^\n]*logz[^\n]*$"):
+        run_pipeline(pipeline)
+
+
+def test_a_wrong_vpn_is_named(connection: SolaceOptions) -> None:
+    with pytest.raises(LoginRefusedError, match=r"^[^\n]*elsewhere[^\n]*$"):
+        read(replace(connection, vpn="elsewhere"), AcknowledgeBatches())
+
+
+def test_a_broker_that_is_down_at_the_start_is_an_error_at_once(
+    broker: DevelopmentBroker, connection: SolaceOptions
+) -> None:
+    broker.stop()
+
+    with pytest.raises(ConnectionFailedError, match=r"^[^\n]*127\.0\.0\.1[^\n]*$"):
+        read(connection, AcknowledgeBatches())
+
+
+def test_a_broker_that_stays_away_ends_the_run_with_one_error(
+    broker: DevelopmentBroker, connection: SolaceOptions, publish: Publish
+) -> None:
+    publish(numbers(10))
+    timer = threading.Timer(0.5, broker.stop)
+    timer.start()
+
+    with pytest.raises(ConnectionFailedError, match=r"^[^\n]*$"):
+        read(replace(connection, reconnect=ReconnectPolicy.fail_fast()), AcknowledgeBatches())
+    timer.join()
+
+
+@pytest.mark.parametrize(
+    "options", [{"queue": ""}, {"acknowledge": "sometimes"}, {"event_time": "never"}, {"max_events": 0}, {"flows": 0}]
+)
+def test_options_that_cannot_work_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        ReadFromSolace(**{"queue": "logs", **options})
+
+
+def test_the_password_is_not_shown() -> None:
+    source = ReadFromSolace("logs", connection=SolaceOptions(password="hush"))
+
+    assert "hush" not in repr(source.display_data())
