@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from flumebeam.solace.config import ReconnectPolicy, SolaceOptions
+from flumebeam.solace.session import VendorConnection, connect
+from flumebeam.testing.broker import DevelopmentBroker, running_broker
+
+
+@pytest.fixture
+def broker() -> Iterator[DevelopmentBroker]:
+    with running_broker() as broker:
+        broker.create_queue("q", subscriptions=["logs/>"])
+        yield broker
+
+
+@pytest.fixture
+def options(broker: DevelopmentBroker) -> SolaceOptions:
+    return SolaceOptions(host=broker.url, reconnect=ReconnectPolicy.fail_fast())
+
+
+@pytest.fixture
+def connection(options: SolaceOptions) -> Iterator[VendorConnection]:
+    with connect(options) as connection:
+        yield connection

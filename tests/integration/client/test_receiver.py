@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+from time import monotonic
+
+import pytest
+
+from flumebeam.errors import ConnectionFailedError, QueueError
+from flumebeam.ids import DeliveryId, delivery_ids
+from flumebeam.solace import _receiver
+from flumebeam.solace.config import SolaceOptions
+from flumebeam.solace.session import VendorConnection, connect
+from flumebeam.testing.broker import DevelopmentBroker
+from tests.integration.client.helpers import acknowledge, bodies, drink, eventually, fill
+
+
+def test_what_is_acknowledged_leaves_the_queue_and_the_rest_comes_again(
+    broker: DevelopmentBroker, connection: VendorConnection
+) -> None:
+    fill(connection, *range(10))
+    receiver = connection.receiver("q")
+    batch = drink(receiver, 10)
+    assert receiver.unacknowledged == 10
+
+    acknowledge(receiver, batch.slice(0, 3))
+    acknowledge(receiver, batch.slice(5, 2))
+
+    assert receiver.unacknowledged == 5
+    receiver.close()
+    eventually(lambda: broker.queue("q").messages == 5)
+    again = drink(connection.receiver("q"), 5)
+    assert bodies(again) == [b"3", b"4", b"7", b"8", b"9"]
+    assert again.shared["solace.redelivered"] == "true"
+
+
+def test_acknowledging_twice_or_what_was_never_delivered_changes_nothing(
+    broker: DevelopmentBroker, connection: VendorConnection
+) -> None:
+    fill(connection, 1, 2)
+    receiver = connection.receiver("q")
+    batch = drink(receiver, 2)
+
+    acknowledge(receiver, batch.slice(0, 1))
+    acknowledge(receiver, batch.slice(0, 1))
+    receiver.acknowledge(delivery_ids([DeliveryId(1, 2)]))
+    receiver.close()
+
+    eventually(lambda: broker.queue("q").messages == 1)
+
+
+def test_a_receiver_is_named_before_its_flow_is_bound(broker: DevelopmentBroker, connection: VendorConnection) -> None:
+    seen: list[tuple[str, int]] = []
+
+    receiver = connection.receiver("q", before_bind=lambda name: seen.append((name, broker.queue("q").consumers)))
+
+    assert seen == [(receiver.receiver_id, 0)]
+    assert broker.queue("q").consumers == 1
+    receiver.close()
+    other = connection.receiver("q")
+    assert other.receiver_id != receiver.receiver_id
+    assert other.receiver_id.isalnum()
+
+
+def test_only_the_first_batch_after_a_bind_asks_for_a_fence(connection: VendorConnection) -> None:
+    fill(connection, 1, 2)
+    receiver = connection.receiver("q")
+    assert len(receiver.receive(1, 0)) <= 1
+    fences = []
+    receiver.close()
+    receiver = connection.receiver("q")
+    for _ in range(2):
+        batch = drink(receiver, 1)
+        assert batch.provenance is not None
+        fences.append(batch.provenance.fence)
+
+    assert fences[0]
+
+
+def test_the_batches_of_one_bind_are_fenced_once(connection: VendorConnection) -> None:
+    fill(connection, 1, 2, 3)
+    receiver = connection.receiver("q")
+
+    batches = [drink(receiver, 1) for _ in range(3)]
+
+    assert [batch.provenance is not None and batch.provenance.fence for batch in batches] == [True, False, False]
+
+
+def test_receiving_nothing_takes_the_timeout_and_no_longer(connection: VendorConnection) -> None:
+    receiver = connection.receiver("q")
+    begun = monotonic()
+
+    assert len(receiver.receive(10, 0.2)) == 0
+    assert 0.15 < monotonic() - begun < 5
+    begun = monotonic()
+    assert len(receiver.receive(10, 0)) == 0
+    assert monotonic() - begun < 1
+
+
+def test_a_full_buffer_stops_the_flow_and_a_drained_one_starts_it(
+    connection: VendorConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_receiver, "_MAX_BUFFERED_MESSAGES", 100)
+    fill(connection, *range(2000))
+    receiver = connection.receiver("q")
+
+    eventually(lambda: receiver._stopped)
+
+    assert len(receiver._buffer) < 1000
+    assert [int(body) for body in bodies(drink(receiver, 2000))] == list(range(2000))
+
+
+def test_large_messages_stop_the_flow_by_their_bytes(
+    connection: VendorConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flumebeam.batch import EventBatch
+
+    monkeypatch.setattr(_receiver, "_MAX_BUFFERED_BYTES", 1 << 20)
+    session = connection.transacted_session()
+    for _ in range(10):
+        session.publish(EventBatch.from_bodies([b"x" * 100_000] * 10), "logs/x")
+        assert session.commit().committed
+    session.close()
+    receiver = connection.receiver("q")
+
+    eventually(lambda: receiver._stopped)
+
+    drink(receiver, 100)
+    assert receiver._buffered_bytes == 0
+
+
+def test_an_unknown_queue_is_named(connection: VendorConnection) -> None:
+    with pytest.raises(QueueError, match=r"'nowhere' in message VPN 'default' at tcp://.* does not exist: create it"):
+        connection.receiver("nowhere")
+    with pytest.raises(QueueError, match="'nowhere'"):
+        connection.transacted_session(queue="nowhere")
+
+
+def test_a_deleted_queue_ends_receiving(broker: DevelopmentBroker, connection: VendorConnection) -> None:
+    receiver = connection.receiver("q")
+    broker.delete_queue("q")
+
+    with pytest.raises((QueueError, ConnectionFailedError)):
+        for _ in range(100):
+            receiver.receive(1, 0.1)
+
+
+def test_a_closed_receiver_refuses_politely(connection: VendorConnection) -> None:
+    fill(connection, 1)
+    receiver = connection.receiver("q")
+    batch = drink(receiver, 1)
+
+    receiver.close()
+    receiver.close()
+
+    with pytest.raises(ConnectionFailedError):
+        receiver.receive(1, 0)
+    with pytest.raises(ConnectionFailedError):
+        acknowledge(receiver, batch)
+
+
+def test_closing_the_connection_sends_what_was_acknowledged(broker: DevelopmentBroker, options: SolaceOptions) -> None:
+    with connect(options) as connection:
+        fill(connection, *range(100))
+        receiver = connection.receiver("q")
+        acknowledge(receiver, drink(receiver, 100))
+
+    eventually(lambda: broker.queue("q").messages == 0)
+    eventually(lambda: broker.clients() == ())
