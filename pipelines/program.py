@@ -13,7 +13,18 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from flumebeam.errors import ConfigurationError, FlumebeamError
 from flumebeam.transforms.running import run_pipeline
 
-__all__ = ["FAILED", "INTERRUPTED", "OK", "USAGE", "Options", "as_program", "parse", "run_built"]
+__all__ = [
+    "FAILED",
+    "INTERRUPTED",
+    "OK",
+    "USAGE",
+    "Options",
+    "arguments_of",
+    "as_program",
+    "in_process",
+    "parse",
+    "run_built",
+]
 
 OK: Final = 0
 """All done, or stopped cleanly when asked to."""
@@ -55,9 +66,7 @@ def parse(argv: Sequence[str], name: str, summary: str, groups: Options) -> Pipe
         epilog="Options of Beam can follow.",
         allow_abbrev=False,
     )
-    for group in groups:
-        title = (group.__doc__ or "").partition(".")[0]
-        group._add_argparse_args(parser.add_argument_group(title))
+    _add(parser, groups)
     parser.add_argument("--runner", default=_DEFAULT_RUNNER, metavar="NAME", help=f"Beam's runner [{_DEFAULT_RUNNER}]")
     known, others = parser.parse_known_args(list(argv))
     if known.runner in _IN_PROCESS:
@@ -67,9 +76,51 @@ def parse(argv: Sequence[str], name: str, summary: str, groups: Options) -> Pipe
     return options
 
 
+def _beams_options() -> set[str]:
+    """Return the names that Beam knows without our groups, all of which it knows once they are imported."""
+    ours = _Parser(allow_abbrev=False)
+    _add(ours, [group for group in PipelineOptions.__subclasses__() if group.__module__.startswith("flumebeam.")])
+    return set(PipelineOptions([]).get_all_options()) - set(vars(ours.parse_known_args([])[0]))
+
+
+def in_process(options: PipelineOptions) -> bool:
+    """Tell whether the runner is one of those that run everything in this process."""
+    return options.view_as(StandardOptions).runner in _IN_PROCESS
+
+
+def arguments_of(argv: Sequence[str], own: Options, groups: Options) -> list[str]:
+    """Return the arguments that concern some groups, and all that are Beam's: for a process of their own.
+
+    Args:
+        argv: The arguments of a pipeline.
+        own: All groups of options that it has.
+        groups: Those wanted.
+    """
+    every, wanted = _Parser(allow_abbrev=False), _Parser(allow_abbrev=False)
+    _add(every, own)
+    _add(wanted, groups)
+    beams = every.parse_known_args(list(argv))[1]
+    given = vars(wanted.parse_known_args(list(argv))[0])
+    arguments = []
+    for name, value in given.items():
+        if value == wanted.get_default(name):
+            continue
+        if value is True:
+            arguments.append(f"--{name}")
+        else:
+            arguments += [f"--{name}={one}" for one in (value if isinstance(value, list) else [value])]
+    return [*arguments, *beams]
+
+
+def _add(parser: argparse.ArgumentParser, groups: Options) -> None:
+    for group in groups:
+        title = (group.__doc__ or "").partition(".")[0]
+        group._add_argparse_args(parser.add_argument_group(title))
+
+
 def _refuse_unknown(others: Sequence[str]) -> None:
     """Refuse what nobody knows. On other runners it may be an option of the job server, which Beam does not know."""
-    beams = PipelineOptions([]).get_all_options()
+    beams = _beams_options()
     for before, text in zip(("", *others), others, strict=False):
         option = text.removeprefix("--").partition("=")[0]
         if text.startswith("--") and option not in beams:

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from flumebeam.errors import ConfigurationError
+from flumebeam.interceptors import HostInterceptor, SeverityInterceptor, StaticInterceptor, TimestampInterceptor
+from flumebeam.pipelines.options import ConnectionOptions, FileOptions, required
+from flumebeam.sources.options import FileSourceOptions
+
+
+def files(*argv: str) -> FileOptions:
+    return PipelineOptions(list(argv)).view_as(FileOptions)
+
+
+def connection(*argv: str) -> ConnectionOptions:
+    return PipelineOptions(list(argv)).view_as(ConnectionOptions)
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in ("HOST", "VPN", "USERNAME", "PASSWORD"):
+        monkeypatch.delenv(f"SOLACE_{name}", raising=False)
+    return monkeypatch
+
+
+def test_options_win_over_the_environment(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("SOLACE_HOST", "env:1")
+    environment.setenv("SOLACE_VPN", "env-vpn")
+
+    made = connection("--solace_host=given:2").connection()
+
+    assert (made.host, made.vpn, made.username) == ("tcp://given:2", "env-vpn", "default")
+
+
+def test_the_password_comes_from_environment_or_file_and_shows_nowhere(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    environment.setenv("SOLACE_PASSWORD", "hush")
+    (tmp_path / "pw").write_text("quiet\n")
+    given = connection(f"--solace_password_file={tmp_path / 'pw'}")
+
+    assert connection().connection().secret.reveal() == "hush"
+    assert given.connection().secret.reveal() == "quiet"
+    for options in (connection(), given):
+        assert "hush" not in repr(options.connection()) + repr(options.display_data()) + repr(options.get_all_options())
+        assert "quiet" not in repr(options.connection()) + repr(options.display_data())
+
+
+def test_a_password_is_no_option() -> None:
+    with pytest.raises(AttributeError):
+        _ = PipelineOptions([]).view_as(ConnectionOptions).solace_password
+
+
+def test_input_is_kept_and_a_spool_directory_is_renamed() -> None:
+    assert files("--input=a.log").source() == FileSourceOptions(path="a.log")
+    assert files("--spool_dir=d", "--follow", "--tracker_dir=t", "--max_line_bytes=9").source() == FileSourceOptions(
+        path="d", spool=True, follow=True, tracker_dir="t", max_line_bytes=9
+    )
+    assert not files("--spool_dir=d", "--keep_files").source().renames
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        ([], "by one of --input"),
+        (["--input=a", "--spool_dir=b"], "by one of --input"),
+        (["--input=a", "--follow"], "--follow needs --spool_dir"),
+        (["--input=a", "--keep_files"], "--keep_files is for --spool_dir"),
+    ],
+)
+def test_sources_that_cannot_work_are_refused(argv: list[str], sentence: str) -> None:
+    with pytest.raises(ConfigurationError, match=sentence):
+        files(*argv).source()
+
+
+def test_interceptors_stand_in_the_order_given() -> None:
+    assert files().chain() == (HostInterceptor(), SeverityInterceptor())
+    assert files("--interceptors=").chain() == ()
+    timestamp, host, static = files("--interceptors=timestamp, host", "--header=dc=eu=1").chain()
+    assert isinstance(timestamp, TimestampInterceptor)
+    assert host == HostInterceptor()
+    assert static == StaticInterceptor(header="dc", value="eu=1")
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        (["--interceptors=uuid"], "There is no interceptor 'uuid'.*host, severity, timestamp"),
+        (["--header=dc"], "must look like NAME=VALUE"),
+        (["--header==x"], "cannot be the name of a header"),
+    ],
+)
+def test_interceptors_that_cannot_work_are_refused(argv: list[str], sentence: str) -> None:
+    with pytest.raises(ConfigurationError, match=sentence):
+        files(*argv).chain()
+
+
+def test_what_is_missing_is_named() -> None:
+    assert required("x", "queue", "a name") == "x"
+    with pytest.raises(ConfigurationError, match=r"--queue is missing: give a name\."):
+        required(None, "queue", "a name")
