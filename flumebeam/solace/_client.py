@@ -2,9 +2,9 @@
 
 What is used of ``solace-pubsubplus`` beyond its documented interface, all of it here and in the other private modules
 of this package: ``MessagingService.session`` (transport events in the thread they happen in, and the session pointer),
-``TransactionalMessagingService._run_later`` (a batch as one job), the persistent receiver's two callback methods, and
-the exported C functions that read a message or acknowledge one. ``tests/unit/solace/test_client.py`` names them, so
-that a version that lacks one is noticed before it is shipped.
+``TransactionalMessagingService._run_later`` (a batch as one job), the persistent receiver's two callback methods,
+the exported C functions that read a message or acknowledge one, and the table of its loggers.
+``tests/unit/solace/test_client.py`` names them, so that a version that lacks one is noticed before it is shipped.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any, Final
 
+from solace import SOLACE_LOGGING_CONFIG
 from solace.messaging.config.solace_properties import (
     authentication_properties,
     client_properties,
@@ -41,7 +42,8 @@ __all__ = [
     "transaction_properties",
 ]
 
-_VENDOR_LOGGER: Final = "solace"
+_VENDOR_LOGGERS: Final = tuple(SOLACE_LOGGING_CONFIG["loggers"])
+"""Each has a handler of its own to standard output, and a level: the package sets them up when it is imported."""
 _REQUEST_TIMEOUT_PROPERTY: Final = "TRANSACTEDSESSION_REQUESTREPLY_TIMEOUT_MS"
 _REQUEST_TRIES_PROPERTY: Final = "TRANSACTEDSESSION_MAX_REQUEST_TRIES"
 
@@ -74,14 +76,15 @@ _quieted = False
 
 
 def _quiet() -> None:
-    """Silence the vendor's logging once, unless somebody set the level of its logger: our errors say it better."""
+    """Silence the vendor's logging once, unless somebody set a level of its loggers: our errors say it better."""
     global _quieted
     with _quiet_lock:
         if not _quieted:
             _quieted = True
-            vendor = logging.getLogger(_VENDOR_LOGGER)
-            if vendor.level == logging.NOTSET:
-                vendor.setLevel(logging.CRITICAL + 1)
+            vendors = [logging.getLogger(name) for name in _VENDOR_LOGGERS]
+            if all(vendor.level == logging.WARNING for vendor in vendors):
+                for vendor in vendors:
+                    vendor.setLevel(logging.CRITICAL + 1)
                 MessagingService.set_core_messaging_log_level("CRITICAL")
 
 
