@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from flumebeam.batch import EventBatch
 from flumebeam.channel.base import Channel
@@ -71,6 +72,8 @@ class Publisher:
         max_events: Events of one transaction, at least 1; the broker's limit is 256 unless it was raised.
         retry_seconds: How long one transaction may be tried before the error goes on, 0 or more. The very first one
             of a publisher is not tried again if the broker cannot be reached.
+        max_body_bytes: Larger bodies are refused here: a broker may answer them by breaking the connection, which looks
+            like an outage.
         clock: The time.
         pause: Waits so many seconds.
         counts: What has happened so far.
@@ -79,6 +82,7 @@ class Publisher:
     channel: Channel
     max_events: int
     retry_seconds: float
+    max_body_bytes: int = 9_900_000
     clock: Clock = field(default_factory=SystemClock)
     pause: Callable[[float], object] = time.sleep
     counts: PublisherCounts = field(default_factory=PublisherCounts)
@@ -173,11 +177,18 @@ class Publisher:
             transaction.begin()
             self._connected = True
             for part in parts:
+                self._check_size(part.batch)
                 transaction.put(part.batch, part.topics)
             return transaction.commit()
         finally:
             # Also one that could not begin: the channel opens no other one before.
             transaction.close()
+
+    def _check_size(self, batch: EventBatch) -> None:
+        if (largest := pc.max(pc.binary_length(batch.bodies)).as_py()) > self.max_body_bytes:
+            raise PublishRefusedError(
+                f"its body has {largest} bytes, of which {self.max_body_bytes} are allowed (max_body_bytes)"
+            )
 
 
 def _cut(parts: Sequence[_Part], start: int, stop: int) -> list[_Part]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -68,6 +68,8 @@ class WriteToSolace(beam.PTransform):
             and its source keeps it.
         max_transaction_events: At most the broker's limit per transaction, which is 256 unless it was raised.
         retry_seconds: How long one transaction may be tried.
+        max_body_bytes: Larger bodies are refused; with its headers a message must stay below the broker's largest
+            message, which is 10,000,000 bytes unless it was changed.
 
     Raises:
         ConfigurationError: An option that cannot work.
@@ -81,16 +83,22 @@ class WriteToSolace(beam.PTransform):
         dead_letters: beam.PTransform | None = None,
         max_transaction_events: int = 256,
         retry_seconds: float = 120.0,
+        max_body_bytes: int = 9_900_000,
     ) -> None:
         super().__init__()
         if max_transaction_events < 1:
             raise ConfigurationError(f"A transaction holds at least one event, got {max_transaction_events}.")
-        if retry_seconds < 0:
-            raise ConfigurationError(f"retry_seconds must not be negative, got {retry_seconds}.")
+        if retry_seconds < 0 or max_body_bytes < 0:
+            raise ConfigurationError(
+                f"retry_seconds and max_body_bytes must not be negative, got {retry_seconds} and {max_body_bytes}."
+            )
         self._topics = topic_function(topic)
         self._dead_letters = dead_letters
-        self._max_events = max_transaction_events
-        self._retry_seconds = retry_seconds
+        self._limits = {
+            "max_events": max_transaction_events,
+            "retry_seconds": retry_seconds,
+            "max_body_bytes": max_body_bytes,
+        }
         options = connection or SolaceOptions.from_environment()
         self._open = partial(open_channel, options, max_transaction_events)
         self._shown = {"topic": str(topic), "host": options.host, "vpn": options.vpn, "username": options.username}
@@ -100,8 +108,7 @@ class WriteToSolace(beam.PTransform):
         write = PublishFn(
             self._open,
             self._topics,
-            max_events=self._max_events,
-            retry_seconds=self._retry_seconds,
+            limits=self._limits,
             keeps_dead_letters=self._dead_letters is not None,
         )
         outputs = batches | "Publish" >> beam.ParDo(write).with_outputs(_DEAD_LETTERS, main=_WRITTEN)
@@ -129,8 +136,7 @@ class PublishFn(beam.DoFn):
     Args:
         open_channel: Opens the channel of one instance; pickled.
         topics: The topics of a batch; pickled.
-        max_events: Events of one transaction.
-        retry_seconds: How long one transaction may be tried.
+        limits: Options of the :class:`~flumebeam.transforms.publishing.Publisher`.
         keeps_dead_letters: Whether somebody takes the dead letters; if not, the first one is an error.
     """
 
@@ -139,14 +145,12 @@ class PublishFn(beam.DoFn):
         open_channel: Callable[[], Channel],
         topics: TopicFunction,
         *,
-        max_events: int,
-        retry_seconds: float,
+        limits: Mapping[str, Any],
         keeps_dead_letters: bool,
     ) -> None:
         self._open_channel = open_channel
         self._topics = topics
-        self._max_events = max_events
-        self._retry_seconds = retry_seconds
+        self._limits = limits
         self._keeps_dead_letters = keeps_dead_letters
         self._publisher: Publisher | None = None
         self._counted = PublisherCounts()
@@ -156,7 +160,7 @@ class PublishFn(beam.DoFn):
         """Forget what an earlier bundle may have left; connect if this is the first one."""
         self._place: tuple[Any, Any] | None = None
         if self._publisher is None:
-            self._publisher = Publisher(self._open_channel(), self._max_events, self._retry_seconds)
+            self._publisher = Publisher(self._open_channel(), **self._limits)
         self._publisher.forget()
 
     def process(

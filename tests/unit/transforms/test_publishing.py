@@ -155,6 +155,18 @@ def test_a_refused_commit_of_one_event_is_a_dead_letter_with_its_cause() -> None
     assert [len(durable.ids) for durable in letters[0].durables()] == [1]
 
 
+def test_a_body_that_is_too_large_is_a_dead_letter_and_never_reaches_the_channel() -> None:
+    channel = MemoryChannel()
+    made = publisher(channel)
+    made.max_body_bytes = 3
+
+    _, letters = settle(made, EventBatch.from_bodies([b"abc", b"abcd", b""]))
+
+    assert stored(channel) == "abc"
+    assert [letter.event.body for letter in letters] == [b"abcd"]
+    assert "4 bytes" in letters[0].cause
+
+
 def test_a_transaction_that_cannot_be_committed_in_time_is_an_error_and_nothing_is_told() -> None:
     made = publisher(MemoryChannel(plan=[Failure.COMMIT_ROLLED_BACK] * 100), retry_seconds=30)
 
