@@ -38,6 +38,7 @@ _JAVA_OPTIONS: Final = (
 )
 _NAMENODE: Final = "org.apache.hadoop.hdfs.server.namenode.NameNode"
 _DATANODE: Final = "org.apache.hadoop.hdfs.server.datanode.DataNode"
+_SHELL: Final = "org.apache.hadoop.fs.FsShell"
 _ADMIN: Final = "org.apache.hadoop.hdfs.tools.DFSAdmin"
 # The jars hold no web pages; the daemons' HTTP servers, and so WebHDFS, want these folders all the same.
 _WEB_FOLDERS: Final = ("hdfs", "datanode", "static")
@@ -217,7 +218,18 @@ class LocalHdfs:
         Raises:
             StorageUnavailableError: It failed.
         """
-        return self._run("namenode", _ADMIN, *arguments)
+        return self._run("namenode", _ADMIN, *arguments).decode(errors="replace")
+
+    def shell(self, *arguments: str) -> bytes:
+        """Run Hadoop's ``hadoop fs`` (about three seconds) and return what it printed.
+
+        Args:
+            arguments: For example ``-text /path``, which reads compressed text, Avro and sequence files.
+
+        Raises:
+            StorageUnavailableError: It failed.
+        """
+        return self._run("namenode", _SHELL, *arguments)
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
@@ -237,19 +249,18 @@ class LocalHdfs:
         class_path = f"{self._path(f'conf-{role}')}:{self._path('web')}:{self._jars}/*"
         return [self._java, *_JAVA_OPTIONS, "-cp", class_path, main_class, *arguments]
 
-    def _run(self, role: str, main_class: str, *arguments: str) -> str:
+    def _run(self, role: str, main_class: str, *arguments: str) -> bytes:
         try:
             done = subprocess.run(  # noqa: S603 - our own command line
                 self._command(role, main_class, *arguments),
                 capture_output=True,
-                text=True,
                 timeout=_ADMIN_SECS,
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
             raise StorageUnavailableError(f"Hadoop's {main_class} gave no answer in {_ADMIN_SECS:g} s.") from error
         if done.returncode:
-            words = " | ".join((done.stdout + done.stderr).splitlines()[-_LOG_LINES:])
+            words = " | ".join((done.stdout + done.stderr).decode(errors="replace").splitlines()[-_LOG_LINES:])
             raise StorageUnavailableError(f"Hadoop's {main_class} {' '.join(arguments)} failed: {words}")
         return done.stdout
 

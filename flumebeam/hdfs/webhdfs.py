@@ -23,7 +23,14 @@ from requests.adapters import HTTPAdapter
 
 from flumebeam.errors import ConfigurationError, StorageConflictError, StorageUnavailableError
 from flumebeam.hdfs.filesystem import FileKind, FileStat, RenameOutcome
-from flumebeam.hdfs.webhdfs_errors import NothingThereError, certainly_not_done, checked, storage_error
+from flumebeam.hdfs.webhdfs_errors import (
+    NothingThereError,
+    NoWebHdfsError,
+    certainly_not_done,
+    checked,
+    field,
+    storage_error,
+)
 
 __all__ = ["HdfsOptions", "WebHdfsFileSystem"]
 
@@ -131,7 +138,7 @@ class WebHdfsFileSystem:
             StorageError: The path cannot be looked at, for example without permission.
         """
         try:
-            found = self._call("look at", path, lambda node: node.status(path))
+            found = self._call("look at", path, lambda node: field(node._get_file_status(path), "FileStatus"))
         except NothingThereError:
             return None
         return _stat_of(posixpath.basename(path), found)
@@ -170,7 +177,7 @@ class WebHdfsFileSystem:
             StorageUnavailableError: No NameNode answers, or it is in safe mode.
             StorageError: No permission.
         """
-        made = self._call("make directory", path, lambda node: node._mkdirs(path).json()["boolean"])
+        made = self._call("make directory", path, lambda node: field(node._mkdirs(path), "boolean"))
         if not made:
             raise StorageUnavailableError(f"HDFS did not make directory {path}, and gave no reason; try again.")
 
@@ -255,7 +262,7 @@ class WebHdfsFileSystem:
         try:
             return bool(
                 self._call(
-                    "delete", path, lambda node: node._delete(path, recursive=True).json()["boolean"], repeatable=False
+                    "delete", path, lambda node: field(node._delete(path, recursive=True), "boolean"), repeatable=False
                 )
             )
         except NothingThereError:
@@ -300,12 +307,14 @@ class _NameNode(hdfs.InsecureClient):  # type: ignore[misc]  # the package has n
 
     def page(self, path: str, after: str | None) -> dict[str, Any]:
         """Return the entries of a directory that come after a name, as many as the server gives at once."""
-        listing: dict[str, Any] = self._list_page(path, startAfter=after).json()["DirectoryListing"]
+        listing: dict[str, Any] = field(self._list_page(path, startAfter=after), "DirectoryListing")
         return listing
 
     def place_of_new_file(self, path: str, options: HdfsOptions) -> str:
         """Return the address that takes a new file's bytes."""
         answer = self._create(path, overwrite=False, blocksize=options.block_bytes, replication=options.replication)
+        if "location" not in answer.headers:
+            raise NoWebHdfsError("no redirect to a DataNode", request=answer.request, response=answer)
         return str(answer.headers["location"])
 
     def send(self, place: str, data: bytes | Iterator[bytes]) -> None:

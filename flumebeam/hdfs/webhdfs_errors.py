@@ -5,17 +5,18 @@ Failures come in two families: answers of a server, which name a Java exception,
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import hdfs
 import requests
-from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from flumebeam.errors import StorageConflictError, StorageError, StorageFullError, StorageUnavailableError
 
-__all__ = ["NothingThereError", "certainly_not_done", "checked", "storage_error"]
+__all__ = ["NoWebHdfsError", "NothingThereError", "certainly_not_done", "checked", "field", "storage_error"]
 
 _NOT_IN_CHARGE: Final = frozenset({"StandbyException", "RetriableException"})
 _LATER: Final = frozenset(
@@ -53,7 +54,7 @@ class NothingThereError(StorageError):
 
 
 class NoWebHdfsError(requests.RequestException):
-    """A refusal that no WebHDFS would send: a proxy, a login filter, or another program on that port."""
+    """An answer that no WebHDFS would send: of a proxy, a login filter, or another program on that port."""
 
 
 def checked(answer: requests.Response) -> requests.Response:
@@ -74,6 +75,18 @@ def checked(answer: requests.Response) -> requests.Response:
         raise NoWebHdfsError(f"HTTP {answer.status_code}", request=answer.request, response=answer) from error
 
 
+def field(answer: requests.Response, name: str) -> Any:
+    """Return a field of an answer in JSON.
+
+    Raises:
+        NoWebHdfsError: The answer is something else.
+    """
+    try:
+        return answer.json()[name]
+    except (ValueError, KeyError, TypeError) as error:
+        raise NoWebHdfsError(f"no {name}", request=answer.request, response=answer) from error
+
+
 def certainly_not_done(error: Exception) -> bool:
     """Tell whether a failed request never began: no connection, or a NameNode that is not in charge."""
     if isinstance(error, hdfs.HdfsError):
@@ -81,7 +94,7 @@ def certainly_not_done(error: Exception) -> bool:
     if isinstance(error, requests.ConnectTimeout):
         return True
     cause = error.args[0] if isinstance(error, requests.ConnectionError) and error.args else None
-    return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError | NameResolutionError)
+    return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
 
 
 def storage_error(failures: Sequence[Exception], *, what: str, path: str, user: str) -> StorageError:
@@ -100,7 +113,7 @@ def storage_error(failures: Sequence[Exception], *, what: str, path: str, user: 
         return _of_foreign_answer(last, what, path, user)
     told = "; ".join(dict.fromkeys(_reason(failure) for failure in failures))
     return StorageUnavailableError(
-        f"HDFS could not {what} {path}: {told}. Check that the address is a NameNode's WebHDFS and that it is up."
+        f"HDFS could not {what} {path}: {told}; check that it is up and that the address is right."
     )
 
 
@@ -143,11 +156,9 @@ def _reason(failure: Exception) -> str:
         return f"{host} does not accept connections in time"
     if isinstance(failure, requests.ReadTimeout):
         return f"{host} does not answer in time"
-    if isinstance(failure, requests.exceptions.JSONDecodeError):
-        return f"{host} answered something else than WebHDFS"
     if certainly_not_done(failure):
-        reason = failure.args[0].reason
-        return f"{host} is unknown" if isinstance(reason, NameResolutionError) else f"{host} refuses connections"
+        unknown = isinstance(failure.args[0].reason.__context__, socket.gaierror)
+        return f"{host} is unknown" if unknown else f"{host} refuses connections"
     return f"the connection to {host} broke"
 
 
