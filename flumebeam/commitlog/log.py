@@ -308,6 +308,7 @@ class Life:
             run(protocol.commit(scribe, prepared))
             record = prepared.record
             run(protocol.publish(scribe, log.layout.epoch(self.epoch), record, [part.final for part in record.parts]))
+            run(protocol.mark_published(log.layout, record))
         except EpochClosedError as error:
             raise self._refused() from error
         except BaseException as error:

@@ -55,6 +55,7 @@ __all__ = [
     "commit",
     "fold",
     "is_open",
+    "mark_published",
     "open_epoch",
     "prepare",
     "publish",
@@ -249,7 +250,7 @@ def _enter(path: str, written: FileStat, target: str) -> Steps[bool]:
 
 
 def publish(scribe: Scribe, directory: str, record: Record, finals: Sequence[str]) -> Steps[None]:
-    """Give all parts of a committed transaction their final names and mark it. Idempotent, whoever does it.
+    """Give all parts of a committed transaction their final names. Idempotent, whoever does it.
 
     Args:
         scribe: Context.
@@ -259,12 +260,20 @@ def publish(scribe: Scribe, directory: str, record: Record, finals: Sequence[str
     """
     yield from together([_publish_part(scribe, directory, record, index, final) for index, final in enumerate(finals)])
     yield from reached(CrashPoint.PUBLISHED)
+
+
+def mark_published(layout: LogLayout, record: Record) -> Steps[None]:
+    """Mark a published transaction of a life's own open epoch, so that a successor need not look at its parts.
+
+    In closed epochs nothing is moved: whoever lists one sees all that is in it.
+    """
+    directory = layout.epoch(record.epoch)
     committed = Entry(EntryKind.COMMITTED, record.number).name
     published = Entry(EntryKind.PUBLISHED, record.number).name
     while True:
         answer = yield from rename(f"{directory}/{committed}", f"{directory}/{published}")
         if not isinstance(answer, Unanswered):
-            # Marked now, or by another publisher, or by the successor that closed the epoch.
+            # Marked, by this attempt or an earlier one; or the epoch is closed, and its successor looks for itself.
             break
         yield from pause(answer.cause)
     yield from reached(CrashPoint.MARKED)

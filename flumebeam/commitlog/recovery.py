@@ -105,7 +105,7 @@ def close_others(scribe: Scribe, own: str, idle_ms: int | None = None) -> Steps[
 def read_epoch(directory: str) -> Steps[EpochContent]:
     """Read what an epoch holds."""
     content = EpochContent()
-    entries = [(Entry.parse(found.name), found.name) for found in (yield from list_directory(directory))]
+    entries = [(Entry.parse(name), name) for name in sorted((yield from _names_in(directory)))]
     # By number, not by name: a second superseding record counts, and turn 10 comes after turn 2.
     ours = sorted(((entry, name) for entry, name in entries if entry is not None), key=lambda pair: pair[0].order)
     files = yield from together([read(f"{directory}/{name}") for _, name in ours])
@@ -123,6 +123,16 @@ def read_epoch(directory: str) -> Steps[EpochContent]:
             if entry.kind is EntryKind.PUBLISHED:
                 content.published.add(entry.number)
     return content
+
+
+def _names_in(directory: str) -> Steps[set[str]]:
+    """List a directory in which others work: a name that moves while a directory is listed may be seen nowhere."""
+    names = {found.name for found in (yield from list_directory(directory))}
+    while True:
+        again = {found.name for found in (yield from list_directory(directory))}
+        if again == names:
+            return names
+        names = again
 
 
 def settle_open(scribe: Scribe, epoch: str) -> Steps[IdSet]:
@@ -178,7 +188,7 @@ def _publish_all(scribe: Scribe, directory: str) -> Steps[EpochContent | None]:
     while True:
         content = yield from read_epoch(directory)
         if not content.complete:
-            # Its owner folds it, or another life publishes, marks or retires it: look again.
+            # Its owner marks or folds, or another life retires it: look again.
             continue
         if not content.records and (yield from stat(directory)) is None:
             return None
@@ -204,7 +214,7 @@ def read_retired(layout: LogLayout, known: Collection[str]) -> Steps[tuple[IdSet
     ids = IdSet()
     seen: set[str] = set()
     while True:
-        names = {found.name for found in (yield from list_directory(layout.retired))}
+        names = yield from _names_in(layout.retired)
         new = sorted(names - seen - set(known))
         files = yield from together([read(f"{layout.retired}/{name}") for name in new])
         for name, data in zip(new, files, strict=True):

@@ -14,7 +14,8 @@ from flumebeam.errors import (
     StorageFullError,
     StorageUnavailableError,
 )
-from flumebeam.testing.faulty_filesystem import Failure, Fault
+from flumebeam.hdfs.filesystem import FileStat
+from flumebeam.testing.faulty_filesystem import Failure, Fault, FaultyFileSystem
 from flumebeam.testing.memory_filesystem import MemoryFileSystem
 from tests.unit.commitlog.helpers import QUEUE, TARGET, Rig, commit, drafts, ids
 
@@ -466,6 +467,36 @@ def test_idle_epochs_of_a_shared_queue_are_closed_and_settled() -> None:
     with pytest.raises(EpochClosedError):
         commit(idle, 3)
     assert rig.events == [b"1", b"2"]
+
+
+class _Blinking(MemoryFileSystem):
+    """Does not show a name in one listing of its directory, as directories may while names move."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blink = ""
+
+    def list(self, path: str) -> list[FileStat]:
+        entries = super().list(path)
+        shown = [entry for entry in entries if not self.blink or self.blink not in f"{path}/{entry.name}"]
+        if len(shown) < len(entries):
+            self.blink = ""
+        return shown
+
+
+@pytest.mark.parametrize(("path", "access"), [("/retired/", QueueAccess.EXCLUSIVE), ("/_p-", QueueAccess.SHARED)])
+def test_a_name_that_moves_while_its_directory_is_listed_is_not_overlooked(path: str, access: QueueAccess) -> None:
+    rig = Rig(access=access)
+    fs = _Blinking()
+    fs.make_directory(TARGET)
+    fs.now_ms = rig.clock.epoch_ms()
+    rig.memory, rig.fs = fs, FaultyFileSystem(fs)
+    commit(rig.log().begin_life("r1"), 1)
+    rig.log().begin_life("r2").fence()
+    fs.blink = path
+
+    assert _knows(rig, 1)
+    assert fs.blink == ""
 
 
 # -- the size of the log ----------------------------------------------------------------------------------------------
