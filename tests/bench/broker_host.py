@@ -1,0 +1,114 @@
+"""The development broker in a process of its own, so that its CPU is seen apart.
+
+The process takes commands on standard input and answers on standard output, a line of JSON each.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from flumebeam.broker import BrokerConfig, DevelopmentBroker
+
+__all__ = ["BrokerProcess", "Depth"]
+
+_EXIT_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """What a queue holds.
+
+    Attributes:
+        messages: Messages in it, delivered but unacknowledged ones included.
+        unacknowledged: Delivered and not acknowledged.
+        consumers: Flows bound to it.
+    """
+
+    messages: int
+    unacknowledged: int
+    consumers: int
+
+
+class BrokerProcess:
+    """A broker on a free port of loopback, as a context manager."""
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.bench.broker_host"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.url: str = self._answer()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._process.communicate(timeout=_EXIT_SECONDS)  # the end of its input ends it
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    def create_queue(self, name: str, topic: str) -> None:
+        """Create an exclusive queue that gets what is published to ``topic``."""
+        self._ask("create", name, topic)
+
+    def delete_queue(self, name: str) -> None:
+        """Delete a queue with all that is in it."""
+        self._ask("delete", name)
+
+    def depth(self, name: str) -> Depth:
+        """Return what a queue holds now."""
+        return Depth(*self._ask("depth", name))
+
+    def _ask(self, *command: str) -> Any:
+        if self._process.stdin is None:
+            raise RuntimeError("The broker's process was not started.")
+        self._process.stdin.write(json.dumps(command) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> Any:
+        text = self._process.stdout.readline() if self._process.stdout else ""
+        if not text:
+            raise RuntimeError(f"The broker's process ended with status {self._process.wait(_EXIT_SECONDS)}.")
+        return json.loads(text)
+
+
+def _serve() -> None:
+    # As DevelopmentBroker.serve_forever does for a process that is the broker's own.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+    with DevelopmentBroker(BrokerConfig(port=0)) as broker:
+        _say(broker.url)
+        for text in sys.stdin:
+            _say(_obey(broker, *json.loads(text)))
+
+
+def _obey(broker: DevelopmentBroker, command: str, queue: str, *topics: str) -> Any:
+    if command == "create":
+        return broker.create_queue(queue, subscriptions=topics)
+    if command == "delete":
+        return broker.delete_queue(queue)
+    status = broker.queue(queue)
+    return status.messages, status.unacknowledged, status.consumers
+
+
+def _say(answer: Any) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    _serve()

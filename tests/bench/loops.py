@@ -1,0 +1,166 @@
+"""The peers of the pipelines: plain loops without Beam, each a program (``python -m tests.bench.loops LANE SIDE``).
+
+``channel`` is the same work as the pipelines' over our own channel and receiver, in batches. ``vendor`` is what one
+writes with the vendor's client alone, a call per message. All lanes publish the same bodies with the same headers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from solace.messaging.config.solace_properties import (
+    authentication_properties,
+    message_properties,
+    service_properties,
+    transport_layer_properties,
+)
+from solace.messaging.messaging_service import MessagingService
+from solace.messaging.resources.queue import Queue
+from solace.messaging.resources.topic import Topic
+
+from flumebeam.channel.solace import SolaceChannel
+from flumebeam.event import BASENAME_HEADER, HOST_HEADER, SEVERITY_HEADER
+from flumebeam.interceptors import HostInterceptor, SeverityInterceptor
+from flumebeam.interceptors.base import Chain
+from flumebeam.solace.config import SolaceOptions
+from flumebeam.solace.session import connect
+from flumebeam.sources.files import FileReceiver
+from flumebeam.sources.options import FileSourceOptions
+from tests.bench.workload import severity_of
+
+__all__ = ["main"]
+
+_TRANSACTION: Final = 256
+"""The broker's limit, and what all lanes commit at once."""
+_READ_EVENTS: Final = 5_000
+_WAIT_SECONDS: Final = 30.0
+
+
+def _channel_put(options: argparse.Namespace) -> None:
+    files = FileReceiver(FileSourceOptions(path=options.input, tracker_dir=options.state))
+    chain = Chain((HostInterceptor(), SeverityInterceptor()))
+    with SolaceChannel(SolaceOptions(host=options.host)) as channel:
+        while len(batch := files.receive(_READ_EVENTS, 0.0)):
+            events = chain(batch)
+            for begin in range(0, len(events), _TRANSACTION):
+                with channel.transaction() as transaction:
+                    transaction.put(events.slice(begin, _TRANSACTION), options.topic)
+                    outcome = transaction.commit()
+                if not outcome.committed:
+                    raise RuntimeError(f"A transaction ended as {outcome.kind.value}: {outcome.cause}")
+            files.acknowledge(batch.provenance.ids)
+    files.close()
+
+
+def _channel_take(options: argparse.Namespace) -> None:
+    taken = 0
+    with connect(SolaceOptions(host=options.host)) as connection:
+        receiver = connection.receiver(options.queue)
+        while taken < options.events:
+            batch = receiver.receive(_READ_EVENTS, _WAIT_SECONDS)
+            if not len(batch):
+                raise RuntimeError(f"Nothing came for {_WAIT_SECONDS:.0f} s after {taken} events.")
+            receiver.acknowledge(batch.provenance.ids)
+            taken += len(batch)
+        receiver.close()
+
+
+def _vendor_service(host: str) -> MessagingService:
+    logging.getLogger("solace").setLevel(logging.CRITICAL)
+    return (
+        MessagingService.builder()
+        .from_properties(
+            {
+                transport_layer_properties.HOST: host,
+                service_properties.VPN_NAME: "default",
+                service_properties.GENERATE_SEND_TIMESTAMPS: True,
+                authentication_properties.SCHEME_BASIC_USER_NAME: "default",
+                authentication_properties.SCHEME_BASIC_PASSWORD: "",
+            }
+        )
+        .build()
+        .connect()
+    )
+
+
+def _vendor_put(options: argparse.Namespace) -> None:
+    service = _vendor_service(options.host)
+    session = service.create_transactional_service_builder().build()
+    session.connect()
+    publisher = session.create_transactional_message_publisher_builder().build().start()
+    topic = Topic.of(options.topic)
+    builder = service.message_builder()
+    for number, (body, headers) in enumerate(_with_headers(Path(options.input)), start=1):
+        publisher.publish(builder.build(bytearray(body), headers), topic)
+        if number % _TRANSACTION == 0:
+            session.commit()
+    session.commit()
+    session.disconnect()
+    service.disconnect()
+
+
+def _with_headers(path: Path) -> Iterator[tuple[bytes, dict[str, str]]]:
+    """Yield the lines of a file with the headers that the ingest gives them."""
+    host, offset = socket.gethostname(), 0
+    with path.open("rb") as lines:
+        for text in lines:
+            offset += len(text)
+            yield (
+                text[:-1],
+                {
+                    BASENAME_HEADER: path.name,
+                    HOST_HEADER: host,
+                    SEVERITY_HEADER: severity_of(text),
+                    message_properties.APPLICATION_MESSAGE_ID: f"{0:016x}-{offset:016x}",
+                },
+            )
+
+
+def _vendor_take(options: argparse.Namespace) -> None:
+    service = _vendor_service(options.host)
+    builder = service.create_persistent_message_receiver_builder().with_message_client_acknowledgement()
+    receiver = builder.build(Queue.durable_exclusive_queue(options.queue))
+    receiver.start()
+    for taken in range(options.events):
+        message = receiver.receive_message(round(_WAIT_SECONDS * 1000))
+        if message is None:
+            raise RuntimeError(f"Nothing came for {_WAIT_SECONDS:.0f} s after {taken} events.")
+        # What a program that wants the event reads: body, headers and id.
+        message.get_payload_as_bytes()
+        message.get_properties()
+        message.get_application_message_id()
+        receiver.ack(message)
+    receiver.terminate()
+    service.disconnect()
+
+
+_LOOPS: Final = {
+    ("channel", "put"): _channel_put,
+    ("channel", "take"): _channel_take,
+    ("vendor", "put"): _vendor_put,
+    ("vendor", "take"): _vendor_take,
+}
+
+
+def main() -> None:
+    """Run one loop to its end."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.loops")
+    parser.add_argument("lane", choices=["channel", "vendor"])
+    parser.add_argument("side", choices=["put", "take"])
+    parser.add_argument("--host", required=True)
+    parser.add_argument("--topic")
+    parser.add_argument("--queue")
+    parser.add_argument("--input")
+    parser.add_argument("--state")
+    parser.add_argument("--events", type=int)
+    options = parser.parse_args()
+    _LOOPS[options.lane, options.side](options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""Watching events pass a queue: how many, how long, and what it cost each process.
+
+Measured at the broker, between the first message and the last one, so that starting an interpreter, importing Beam and
+connecting are outside for every lane alike.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from tests.bench.broker_host import BrokerProcess, Depth
+from tests.bench.figures import per_million
+from tests.bench.procfs import Usage, usage
+from tests.bench.programs import Program, ProgramFailedError
+
+__all__ = ["Passage", "drained", "filled"]
+
+_POLL_SECONDS: Final = 0.02
+_PATIENCE_SECONDS: Final = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What was measured of one way through a queue.
+
+    Attributes:
+        events: Events that passed while it was measured.
+        seconds: How long that took.
+        program_cpu_seconds: What the program used, its children included.
+        broker_cpu_seconds: What the broker used.
+        peak_rss_bytes: Most resident memory that the program was seen with, its children included.
+    """
+
+    events: int
+    seconds: float
+    program_cpu_seconds: float
+    broker_cpu_seconds: float
+    peak_rss_bytes: int
+
+    @property
+    def rate(self) -> float:
+        """Events per second."""
+        return self.events / self.seconds
+
+    @property
+    def program_cpu(self) -> float:
+        """CPU seconds of the program per million events."""
+        return per_million(self.program_cpu_seconds, self.events)
+
+    @property
+    def broker_cpu(self) -> float:
+        """CPU seconds of the broker per million events."""
+        return per_million(self.broker_cpu_seconds, self.events)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    time: float
+    depth: Depth
+    program: Usage
+    broker: Usage
+
+
+def filled(broker: BrokerProcess, queue: str, program: Program, events: int) -> Passage:
+    """Watch a program fill an empty queue with so many events, and wait until it has ended."""
+    return _watch(
+        broker,
+        queue,
+        program,
+        begun=lambda depth: depth.messages > 0,
+        over=lambda depth: depth.messages >= events,
+    )
+
+
+def drained(broker: BrokerProcess, queue: str, program: Program, events: int) -> Passage:
+    """Watch a program empty a queue that holds so many events, and wait until it has ended."""
+    return _watch(
+        broker,
+        queue,
+        program,
+        begun=lambda depth: depth.unacknowledged > 0 or depth.messages < events,
+        over=lambda depth: depth.messages == 0,
+    )
+
+
+def _watch(
+    broker: BrokerProcess,
+    queue: str,
+    program: Program,
+    *,
+    begun: Callable[[Depth], bool],
+    over: Callable[[Depth], bool],
+) -> Passage:
+    first: _Sample | None = None
+    last_move = time.monotonic()
+    last_depth: Depth | None = None
+    peak = 0
+    while True:
+        running = program.running()  # asked first: what it did before it ended is then in the sample
+        sample = _Sample(time.monotonic(), broker.depth(queue), program.usage(), usage(broker.pid) or Usage(0.0, 0))
+        peak = max(peak, sample.program.rss_bytes)
+        if first is None and begun(sample.depth):
+            first = sample
+        if over(sample.depth):
+            break
+        if sample.depth != last_depth:
+            last_depth, last_move = sample.depth, sample.time
+        if not running or sample.time - last_move > _PATIENCE_SECONDS:
+            raise ProgramFailedError(f"A program {'stands still' if running else 'ended'} with {sample.depth}.")
+        time.sleep(_POLL_SECONDS)
+    program.wait(_PATIENCE_SECONDS)
+    begin = first or sample
+    return Passage(
+        abs(sample.depth.messages - begin.depth.messages),
+        sample.time - begin.time,
+        sample.program.cpu_seconds - begin.program.cpu_seconds,
+        sample.broker.cpu_seconds - begin.broker.cpu_seconds,
+        peak,
+    )

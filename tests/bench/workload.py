@@ -1,0 +1,45 @@
+"""The lines that every suite sends: numbered log lines of one length, the same in every run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+__all__ = ["MIN_LINE_BYTES", "line", "lines_in", "severity_of", "write_lines"]
+
+_LEVELS: Final = ("INFO", "INFO", "INFO", "INFO", "INFO", "WARN", "INFO", "ERROR")
+_TEXT: Final = (
+    " checkout served basket 4711 of customer 815 in 23 ms from 10.0.0.7 over https with status 200 and again;"
+)
+MIN_LINE_BYTES: Final = 64
+"""Room for time, number, level and some text."""
+
+
+def line(number: int, size: int) -> bytes:
+    """Return one line of ``size`` bytes, without its end."""
+    head = f"2026-01-01T{number // 3600 % 24:02}:{number // 60 % 60:02}:{number % 60:02}Z {number:010} "
+    head += _LEVELS[number % len(_LEVELS)]
+    text = head + _TEXT * (size // len(_TEXT) + 1)
+    return text[:size].encode("ascii")
+
+
+def severity_of(text: bytes) -> str:
+    """Return the level of one of these lines, as the severity interceptor finds it."""
+    return text.split(b" ", 3)[2].decode("ascii").lower()
+
+
+def write_lines(path: Path, events: int, size: int) -> Path:
+    """Write a file of so many lines, each of ``size`` bytes and a newline, and return its path."""
+    with path.open("wb") as file:
+        for number in range(events):
+            file.write(line(number, size) + b"\n")
+    return path
+
+
+def lines_in(directory: Path) -> int:
+    """Return how many lines the files below a directory have, those left out that readers do not see."""
+    return sum(
+        file.read_bytes().count(b"\n")
+        for file in directory.rglob("*")
+        if file.is_file() and not any(part.startswith((".", "_")) for part in file.relative_to(directory).parts)
+    )
