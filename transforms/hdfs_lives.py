@@ -1,0 +1,129 @@
+"""Lives of receivers in the commit logs of a target, shared by all instances of a sink in this process.
+
+Bundles of one receiver may come to different instances of a sink in turns, so its life belongs to the process. The
+epoch of a life is made before its receiver is bound if this sink writes that queue, and else when its first batch
+comes; a life fences before its first commit either way, so the difference is only who gives way to whom.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from flumebeam.commitlog.layout import QueueIdentity
+from flumebeam.commitlog.log import CommitLog, CommitLogOptions, Life, QueueAccess
+from flumebeam.commitlog.steps import CrashPoint
+from flumebeam.hdfs.targets import Target, TargetAddress
+from flumebeam.transforms.receivers import RECEIVERS, HookRegistration
+
+__all__ = ["Lives", "LivesPlan"]
+
+_MOST_LIVES: Final = 256
+"""Lives remembered. One that is forgotten and comes back gets a new epoch, which is safe at any time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LivesPlan:
+    """What lives are made of; plain data.
+
+    Attributes:
+        identity: Names the sink, the same for all its instances.
+        address: The target.
+        queue: The only queue that this sink writes; ``None`` if that shows when batches come.
+        broker: Tells queues of one name on several brokers apart.
+        options: How the commit logs work.
+        at: Called at each named place of the commit protocol; pickled.
+    """
+
+    identity: str
+    address: TargetAddress
+    queue: str | None
+    broker: str
+    options: CommitLogOptions
+    at: Callable[[CrashPoint], None]
+
+
+class Lives:
+    """The lives of one sink. Thread-safe; get it with :meth:`join`, give it back with :meth:`leave`."""
+
+    _shared: Final[dict[str, Lives]] = {}
+    _shared_lock: Final = threading.Lock()
+
+    def __init__(self, plan: LivesPlan) -> None:
+        self._plan = plan
+        self._users = 0
+        self._lock = threading.Lock()
+        self._target: Target = plan.address.open()
+        self._logs: dict[QueueIdentity, CommitLog] = {}
+        self._lives: OrderedDict[str, Life] = OrderedDict()
+        self._hook: HookRegistration = RECEIVERS.before_bind(self._before_bind)
+
+    @classmethod
+    def join(cls, plan: LivesPlan) -> Lives:
+        """Return the lives of a sink, the same for all who join; to be followed by one :meth:`leave`. Does no I/O."""
+        with cls._shared_lock:
+            lives = cls._shared.get(plan.identity)
+            if lives is None:
+                lives = cls._shared[plan.identity] = Lives(plan)
+            lives._users += 1
+            return lives
+
+    def leave(self) -> None:
+        """End an instance's use; the last one closes the target. What is not settled then, a successor settles."""
+        with self._shared_lock:
+            self._users -= 1
+            if self._users:
+                return
+            del self._shared[self._plan.identity]
+        self._hook.remove()
+        with self._lock:
+            for log in self._logs.values():
+                log.close()
+            self._target.filesystem.close()
+
+    def of(self, receiver_id: str, queue: str) -> Life:
+        """Return the life of a receiver.
+
+        Args:
+            receiver_id: Identity of the receiver.
+            queue: Name of what it reads.
+
+        Raises:
+            StorageError: The target cannot be read or written.
+            CommitLogError: The log is damaged, or was written by a newer version.
+        """
+        return self._of(receiver_id, QueueIdentity(self._plan.broker, "", queue), self._plan.options)
+
+    def of_nobody(self, name: str) -> Life:
+        """Return a life for events that no receiver delivered: files are published whole, and nothing is remembered.
+
+        Args:
+            name: Unique in the world.
+        """
+        options = replace(self._plan.options, access=QueueAccess.SHARED, bridge_gaps=False)
+        return self._of(name, QueueIdentity("", "", "events"), options)
+
+    def _of(self, receiver_id: str, queue: QueueIdentity, options: CommitLogOptions) -> Life:
+        with self._lock:
+            life = self._lives.get(receiver_id)
+            if life is None:
+                log = self._logs.get(queue)
+                if log is None:
+                    log = CommitLog.open(self._target.filesystem, self._target.root, queue, options, at=self._plan.at)
+                    self._logs[queue] = log
+                life = self._lives[receiver_id] = log.begin_life(receiver_id)
+                if len(self._lives) > _MOST_LIVES:
+                    self._lives.popitem(last=False)
+            return life
+
+    def _before_bind(self, queue: str, receiver_id: str) -> None:
+        if self._plan.queue is None:
+            with self._lock:
+                ours = QueueIdentity(self._plan.broker, "", queue) in self._logs
+        else:
+            ours = queue == self._plan.queue
+        if ours:
+            self.of(receiver_id, queue)

@@ -1,0 +1,269 @@
+"""WriteToHdfs: batches of events to whole files on HDFS or a local disk, exactly once."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.metrics import Metrics
+from apache_beam.utils.windowed_value import WindowedValue
+
+from flumebeam.batch import BatchProvenance, EventBatch
+from flumebeam.clock import Clock, SystemClock
+from flumebeam.commitlog.driver import ignore
+from flumebeam.commitlog.log import CommitLogOptions, Life
+from flumebeam.commitlog.steps import CrashPoint
+from flumebeam.deliveries import Durable
+from flumebeam.errors import ConfigurationError, EpochClosedError
+from flumebeam.formats import Format, open_format
+from flumebeam.hdfs.paths import PathOptions, PathTemplate
+from flumebeam.hdfs.targets import HdfsOptions, parse_target
+from flumebeam.transforms.hdfs_lives import Lives, LivesPlan
+from flumebeam.transforms.hdfs_transaction import FileNaming, PendingTransaction
+from flumebeam.transforms.receivers import RECEIVERS
+
+__all__ = ["WriteToHdfs"]
+
+_NOBODY: Final = ""
+"""Stands for the receiver of events that have none."""
+
+
+class WriteToHdfs(beam.PTransform):
+    """Writes event batches to files below a target directory and reports what has become durable.
+
+    Input: a PCollection of :class:`~flumebeam.batch.EventBatch`. Output: a PCollection of
+    :class:`~flumebeam.deliveries.Durable`, for :class:`~flumebeam.transforms.acknowledge.Acknowledge` in the same
+    stage. A transaction is committed whenever one of its limits is reached, and at the end of a bundle; each makes one
+    file per path, which appears under its final name whole and at once, and is never overwritten or appended to.
+
+    Unit of parallelism: a receiver (one flow of a queue). Several may write to one target, also from several jobs.
+
+    Delivery: exactly once for batches that carry their delivery ids, which those of ``ReadFromSolace`` and
+    ``ReadFromFiles`` do. What repeats after a failure: nothing, from an exclusive queue, whoever is killed, cut off or
+    frozen. From a queue that several receivers share (``commit_log`` with ``QueueAccess.SHARED``), a writer that froze
+    for longer than the broker's patience may repeat its last transaction. What is never lost: anything; deliveries are
+    reported when all files of their transaction have their final names.
+
+    Batches that a program made, without provenance, are written at least once: a bundle that a runner repeats is
+    written again, in files of its own, and nothing is reported.
+
+    Args:
+        target: Directory, as ``/dir``, ``file:///dir``, ``hdfs://namenode/dir`` or ``webhdfs://namenode:9870/dir``.
+        path: Directory of a file below it; may hold Flume's escapes: ``%Y/%m/%d``, ``%{host}``.
+        file_prefix: Start of file names.
+        file_suffix: End of file names with its dots; by default the format's and the codec's own.
+        format: ``text`` (each body and one newline) or ``avro_event``.
+        codec: Compression: ``none``, ``gzip``; ``none``, ``deflate`` for Avro.
+        max_events: Events of one transaction. Not more than half of the queue's limit of unacknowledged messages.
+        max_bytes: Bytes of bodies and headers of one transaction, which are held in memory.
+        max_seconds: Age of a transaction, looked at when a batch comes; a bundle's end commits in any case.
+        path_options: Time zone, rounding and source of the time in ``path``.
+        hdfs_options: How to talk to HDFS.
+        commit_log: How the commit log works: access of the queue, patience, threads, days kept.
+        queue: Name of the queue, if only one is read: its epochs are then opened before the first bind already.
+        broker: Any text that tells this broker apart from others whose queues have the same names and are written to
+            the same target; must stay the same for ever.
+        at: Called at each named place of the commit protocol, for tests that end the process there; pickled.
+        clock: Time.
+
+    Raises:
+        ConfigurationError: An option that cannot work.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        path: str = "",
+        file_prefix: str = "FlumeData",
+        file_suffix: str | None = None,
+        format: str = "text",
+        codec: str = "none",
+        max_events: int = 5_000,
+        max_bytes: int = 64 * 1024 * 1024,
+        max_seconds: float = 10.0,
+        path_options: PathOptions | None = None,
+        hdfs_options: HdfsOptions | None = None,
+        commit_log: CommitLogOptions | None = None,
+        queue: str | None = None,
+        broker: str = "",
+        at: Callable[[CrashPoint], None] = ignore,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__()
+        limits = _Limits(events=max_events, nbytes=max_bytes, seconds=max_seconds)
+        file_format = open_format(format, codec=codec)
+        suffix = file_format.extension if file_suffix is None else file_suffix
+        if not file_prefix or file_prefix[0] in "._" or any(character in file_prefix + suffix for character in "/:#"):
+            raise ConfigurationError(
+                f"Files cannot be named {file_prefix}...{suffix}: a '.' or '_' in front hides them from readers, and "
+                "'/', ':' and '#' are not possible."
+            )
+        self._fn = _WriteFn(
+            LivesPlan(
+                identity=uuid.uuid4().hex,
+                address=parse_target(target, options=hdfs_options),
+                queue=queue,
+                broker=broker,
+                options=commit_log or CommitLogOptions(),
+                at=at,
+            ),
+            file_format,
+            PathTemplate(path, path_options),
+            FileNaming(file_prefix, suffix),
+            limits,
+            clock or SystemClock(),
+        )
+        self._shown = {"target": target, "path": path, "format": format, "codec": codec}
+
+    def expand(self, batches: beam.PCollection[EventBatch]) -> beam.PCollection[Durable]:
+        """Add the sink to a graph."""
+        return batches | "Write" >> beam.ParDo(self._fn).with_output_types(Durable)
+
+    def display_data(self) -> dict[str, Any]:
+        """Return what a runner's interface shows about this sink; no secrets."""
+        return self._shown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Limits:
+    """When a transaction is committed within a bundle."""
+
+    events: int
+    nbytes: int
+    seconds: float
+
+    def __post_init__(self) -> None:
+        for name in ("events", "nbytes", "seconds"):
+            if getattr(self, name) <= 0:
+                raise ConfigurationError(
+                    f"max_{name.replace('nbytes', 'bytes')} must be positive, got {getattr(self, name)}."
+                )
+
+    def reached(self, pending: PendingTransaction, now: float) -> bool:
+        return pending.events >= self.events or pending.nbytes >= self.nbytes or now - pending.started >= self.seconds
+
+
+class _WriteFn(beam.DoFn):
+    """Holds only the transactions in progress: one per receiver."""
+
+    def __init__(
+        self,
+        plan: LivesPlan,
+        file_format: Format,
+        template: PathTemplate,
+        naming: FileNaming,
+        limits: _Limits,
+        clock: Clock,
+    ) -> None:
+        self._plan = plan
+        self._format = file_format
+        self._template = template
+        self._naming = naming
+        self._limits = limits
+        self._clock = clock
+        self._lives: Lives | None = None
+        self._written = Metrics.counter("flumebeam", "events_written")
+        self._known = Metrics.counter("flumebeam", "events_known")
+        self._files = Metrics.counter("flumebeam", "files_written")
+        self._transactions = Metrics.counter("flumebeam", "transactions_committed")
+
+    def setup(self) -> None:
+        self._lives = Lives.join(self._plan)
+        self._nobody = f"program-{uuid.uuid4().hex}"
+
+    def teardown(self) -> None:
+        if self._lives is not None:
+            self._lives.leave()
+            self._lives = None
+
+    def start_bundle(self) -> None:
+        # What a failed bundle left behind was given back to its source when that closed the receiver.
+        self._pending: dict[str, PendingTransaction] = {}
+        self._place: tuple[Any, Any] | None = None
+
+    def process(
+        self, batch: EventBatch, stamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
+    ) -> Iterator[Durable]:
+        self._place = stamp, window
+        if not len(batch):
+            return
+        if batch.provenance is None:
+            receiver, life = _NOBODY, self._life_of_nobody()
+        else:
+            receiver = batch.provenance.receiver
+            found = self._fenced_life(batch.provenance)
+            if found is None:
+                return
+            life = found
+            known = life.committed(batch.provenance.ids)
+            if known.any():
+                self._known.inc(int(known.sum()))
+                yield Durable(receiver, batch.provenance.ids.filter(pa.array(known)))
+                batch = batch.filter(pa.array(~known))
+                if not len(batch):
+                    return
+        now = self._clock.monotonic()
+        pending = self._pending.setdefault(receiver, PendingTransaction(life, now))
+        pending.add(batch, self._template, self._clock.epoch_ms())
+        if self._limits.reached(pending, now):
+            yield from self._commit(receiver)
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        for receiver in list(self._pending):
+            for durable in self._commit(receiver):
+                if self._place is not None:
+                    stamp, window = self._place
+                    yield WindowedValue(durable, stamp, [window])
+
+    def _fenced_life(self, origin: BatchProvenance) -> Life | None:
+        """Return the life that may commit a batch; ``None`` if another receiver took over, which gets these events."""
+        if self._lives is None:
+            raise EpochClosedError("This sink has been torn down.")
+        life = self._lives.of(origin.receiver, origin.queue)
+        try:
+            if origin.fence or life.over or not life.fenced:
+                life.fence()
+        except EpochClosedError:
+            self._give_up(origin.receiver)
+            return None
+        return life
+
+    def _life_of_nobody(self) -> Life:
+        if self._lives is None:
+            raise EpochClosedError("This sink has been torn down.")
+        life = self._lives.of_nobody(self._nobody)
+        if life.over:
+            self._nobody = f"program-{uuid.uuid4().hex}"
+            life = self._lives.of_nobody(self._nobody)
+        if not life.fenced:
+            life.fence()
+        return life
+
+    def _commit(self, receiver: str) -> Iterator[Durable]:
+        pending = self._pending.pop(receiver)
+        if not pending.events:
+            return
+        try:
+            ids = pending.life.commit(pending.drafts(self._format, self._naming), pending.ids)
+        except EpochClosedError:
+            if receiver != _NOBODY:
+                self._give_up(receiver)
+                return
+            # Closed because nothing was committed for long; nobody else has these events.
+            pending.life = self._life_of_nobody()
+            ids = pending.life.commit(pending.drafts(self._format, self._naming), pending.ids)
+        self._written.inc(pending.events)
+        self._files.inc(pending.files)
+        self._transactions.inc()
+        if receiver != _NOBODY:
+            yield Durable(receiver, ids)
+
+    def _give_up(self, receiver: str) -> None:
+        """Drop what a refused life holds, and have its receiver closed: its source then delivers that to a new one."""
+        self._pending.pop(receiver, None)
+        RECEIVERS.abandon(receiver)
