@@ -41,6 +41,7 @@ class QueueStatus:
         durable: Whether it outlives the flow that made it.
         messages: Messages in it, delivered but unacknowledged ones included.
         unacknowledged: Messages delivered and not yet settled.
+        received: Messages that were ever put into it.
         bytes: Bodies of all its messages.
         consumers: Flows bound to it, browsers left out.
         subscriptions: Topics that feed it.
@@ -51,6 +52,7 @@ class QueueStatus:
     durable: bool
     messages: int
     unacknowledged: int
+    received: int
     bytes: int
     consumers: int
     subscriptions: tuple[str, ...]
@@ -89,6 +91,7 @@ class Queue:
         self.browsers: list[Browser] = []
         self.subscriptions: dict[str, None] = {}
         self.messages = 0
+        self.received = 0
         self.bytes = 0
         self._spool = spool
         self._dead = 0
@@ -184,6 +187,7 @@ class Queue:
             durable=self.durable,
             messages=self.messages,
             unacknowledged=sum(len(flow.unacked) for flow in self.flows),
+            received=self.received,
             bytes=self.bytes,
             consumers=len(self.flows),
             subscriptions=tuple(self.subscriptions),
