@@ -131,7 +131,11 @@ class BasicTransaction(ABC):
             self._do_release()
 
     def __enter__(self) -> Self:
-        self.begin()
+        try:
+            self.begin()
+        except BaseException:
+            self.close()  # or the channel would wait for ever for a block that was never entered
+            raise
         return self
 
     def __exit__(

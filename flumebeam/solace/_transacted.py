@@ -61,7 +61,7 @@ class VendorSession:
         service: A connected service.
         options: Where it leads.
         queue: Name of the queue to take from, or ``None``.
-        losses: Returns how often the connection was lost or came back so far.
+        losses: Returns how often the connection was lost so far.
         on_close: Called once when the session is closed.
 
     Raises:

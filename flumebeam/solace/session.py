@@ -40,8 +40,8 @@ def connect(options: SolaceOptions) -> VendorConnection:
         ConnectionFailedError: No broker answers within the policy's connect timeout.
         ConfigurationError: The password cannot be found.
     """
-    service = build_service(options)
     try:
+        service = build_service(options)
         service.connect()
     except PubSubPlusClientError as error:
         raise connect_error(options, error) from error
@@ -65,8 +65,8 @@ class VendorConnection:
         # The public listeners are called by another thread, some time later. These run in the thread that sees the
         # connection break, before anything can be sent or received over a new one.
         events = service.session
-        events.register_transport_event_handler(_SolaceTransportEvent.TRANSPORT_RECONNECTING, self._on_change)
-        events.register_transport_event_handler(_SolaceTransportEvent.TRANSPORT_RECONNECTED, self._on_change)
+        events.register_transport_event_handler(_SolaceTransportEvent.TRANSPORT_RECONNECTING, self._on_loss)
+        events.register_transport_event_handler(_SolaceTransportEvent.TRANSPORT_RECONNECTED, self._on_return)
         events.register_transport_event_handler(_SolaceTransportEvent.TRANSPORT_DOWN, self._on_down)
         _open_connections.add(self)
 
@@ -177,9 +177,16 @@ class VendorConnection:
         with self._lock:
             self._parts.discard(part)
 
-    def _on_change(self, _event: object) -> None:
+    def _on_loss(self, _event: object) -> None:
         with self._lock:
             self._losses += 1
+        self._fence_receivers()
+
+    def _on_return(self, _event: object) -> None:
+        self._fence_receivers()
+
+    def _fence_receivers(self) -> None:
+        with self._lock:
             parts = tuple(self._parts)
         for part in parts:
             if isinstance(part, FlowReceiver):
