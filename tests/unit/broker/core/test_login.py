@@ -1,0 +1,107 @@
+"""Who may come in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from flumebeam.broker.core.connection import ConnectionState
+from flumebeam.smf.clientctrl import Capability, ClientControl, ClientControlKind
+from flumebeam.smf.values import Response
+
+
+def test_login_is_answered_with_what_guaranteed_messaging_needs(world: Any) -> None:
+    reply = world.stranger().login("app")
+
+    assert reply.response == Response(200, "OK")
+    assert reply.client_name == "app"
+    assert reply.vpn == "default"
+    assert reply.p2p_topic.endswith("/app")
+    assert {
+        Capability.CONSUMER_FLOWS,
+        Capability.PUBLISHER_FLOWS,
+        Capability.TRANSACTED_SESSIONS,
+        Capability.ACTIVE_FLOW_INDICATION,
+    } <= reply.capabilities.granted
+    assert Capability.SELECTORS not in reply.capabilities.granted
+    assert "app logged in as default" in world.lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("options", "login", "response"),
+    [
+        ({}, {"vpn": "other"}, Response(403, "Message VPN Not Allowed")),
+        ({}, {"username": "nobody"}, Response(401, "Unauthorized")),
+        ({}, {"username": None}, Response(401, "Unauthorized")),
+        ({"users": {"u": "right"}}, {"username": "u", "password": "wrong"}, Response(401, "Unauthorized")),
+        ({"users": {"u": "right"}}, {"username": "u", "password": None}, Response(401, "Unauthorized")),
+        ({}, {"client_name": "n" * 161}, Response(400, "Client Name Parse Error")),
+    ],
+)
+def test_refused_login_names_the_reason_and_closes(
+    make_world: Callable[..., Any], options: dict[str, Any], login: dict[str, Any], response: Response
+) -> None:
+    world = make_world(**options)
+    peer = world.stranger()
+    reply = peer.login(login.pop("client_name", "app"), **login)
+
+    assert reply.response == response
+    assert reply.capabilities is None
+    assert peer.connection.state is ConnectionState.CLOSING
+    assert f"refused: {response.code} {response.text}" in world.lines[-1]
+    assert not world.engine.clients()
+
+
+def test_right_password_is_accepted_and_never_reported(make_world: Callable[..., Any]) -> None:
+    world = make_world(users={"u": "geheim"})
+    world.client(username="u", password="geheim")
+
+    assert "geheim" not in "".join(world.lines) + repr(world.config)
+
+
+def test_client_without_name_or_vpn_gets_a_name(world: Any) -> None:
+    world.stranger().login(None, vpn=None)
+    world.stranger().login(None, vpn=None)
+
+    assert len(world.engine.clients()) == 2
+
+
+def test_login_with_a_name_in_use_displaces_the_former_connection(world: Any) -> None:
+    former = world.client("app")
+    flow = former.consume("q")
+    again = world.client("app")
+
+    assert former.connection.state is ConnectionState.CLOSING
+    assert world.engine.clients() == {"app": again.connection}
+    assert world.engine.queue("q").consumers == 0
+    former.leave()
+    assert world.engine.clients() == {"app": again.connection}
+    assert again.consume("q") != flow
+
+
+def test_connections_beyond_the_limit_are_told_and_far_beyond_it_closed(make_world: Callable[..., Any]) -> None:
+    world = make_world(max_connections=2)
+    world.client("a")
+    world.client("b")
+
+    assert world.stranger().login("c").response == Response(503, "Too Many Clients")
+    assert world.stranger().connection.state is ConnectionState.CONNECTED
+    assert world.stranger().connection.state is ConnectionState.CLOSING
+
+
+def test_second_login_breaks_the_protocol(world: Any) -> None:
+    peer = world.client()
+    peer.send(ClientControl(username="default", client_name="app"))
+
+    assert peer.connection.state is ConnectionState.CLOSING
+    assert "broke the protocol" in world.lines[-1]
+
+
+def test_client_update_is_refused_and_the_connection_stays(world: Any) -> None:
+    peer = world.client()
+    reply = peer.ask(ClientControl(kind=ClientControlKind.UPDATE, description="d"))
+
+    assert reply.response.code == 400
+    assert peer.connection.state is ConnectionState.LOGGED_IN
