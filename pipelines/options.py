@@ -197,7 +197,7 @@ class TargetOptions(PipelineOptions):
             "--path", default="", metavar="TEMPLATE", help="directory below the target: %%Y/%%m/%%d/%%{host} [none]"
         )
         parser.add_argument("--format", default="text", metavar="NAME", help="text or avro_event [text]")
-        parser.add_argument("--codec", metavar="NAME", help="gzip [none]")
+        parser.add_argument("--codec", default="none", metavar="NAME", help="none, gzip; deflate for avro_event [none]")
 
 
 class CountOptions(PipelineOptions):
