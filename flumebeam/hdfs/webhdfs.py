@@ -21,7 +21,7 @@ import requests
 from hdfs.client import _Request
 from requests.adapters import HTTPAdapter
 
-from flumebeam.errors import ConfigurationError, StorageConflictError, StorageUnavailableError
+from flumebeam.errors import ConfigurationError, StorageConflictError, StorageError, StorageUnavailableError
 from flumebeam.hdfs.filesystem import FileKind, FileStat, RenameOutcome
 from flumebeam.hdfs.webhdfs_errors import (
     NothingThereError,
@@ -238,7 +238,7 @@ class WebHdfsFileSystem:
             self._call(
                 "rename",
                 source,
-                lambda node: node._rename(source, destination=target, renameoptions="NONE"),
+                lambda node: node.move(source, target),
                 repeatable=False,
             )
         except NothingThereError as error:
@@ -310,6 +310,13 @@ class _NameNode(hdfs.InsecureClient):  # type: ignore[misc]  # the package has n
         listing: dict[str, Any] = field(self._list_page(path, startAfter=after), "DirectoryListing")
         return listing
 
+    def move(self, source: str, target: str) -> None:
+        """Rename without ever overwriting or moving into a directory."""
+        answer = self._rename(source, destination=target, renameoptions="NONE")
+        if answer.content:
+            # A NameNode that heeds the option says nothing; an answer is that of a server which does not know it.
+            raise NoWebHdfsError("renameoptions not heeded", request=answer.request, response=answer)
+
     def place_of_new_file(self, path: str, options: HdfsOptions) -> str:
         """Return the address that takes a new file's bytes."""
         answer = self._create(path, overwrite=False, blocksize=options.block_bytes, replication=options.replication)
@@ -347,5 +354,11 @@ class _Counted:
 
 
 def _stat_of(name: str, status: dict[str, Any]) -> FileStat:
-    kind = FileKind.DIRECTORY if status["type"] == "DIRECTORY" else FileKind.FILE
-    return FileStat(name, kind, status["length"], str(status["fileId"]), status["modificationTime"])
+    try:
+        kind = FileKind.DIRECTORY if status["type"] == "DIRECTORY" else FileKind.FILE
+        return FileStat(name, kind, status["length"], str(status["fileId"]), status["modificationTime"])
+    except (KeyError, TypeError) as error:
+        raise StorageError(
+            f"The server does not tell what identifies {name or '/'} (no {error}), as HttpFS does not; "
+            "use the address of a NameNode's own WebHDFS."
+        ) from error
