@@ -39,7 +39,7 @@ from flumebeam.commitlog.driver import Driver, ignore
 from flumebeam.commitlog.ids import IdIndex, IdSet
 from flumebeam.commitlog.layout import LogLayout, QueueIdentity
 from flumebeam.commitlog.protocol import PartDraft, Scribe
-from flumebeam.commitlog.steps import CrashPoint
+from flumebeam.commitlog.steps import CrashPoint, make_directory
 from flumebeam.errors import CommitLogError, ConfigurationError, EpochClosedError, StorageError
 from flumebeam.hdfs.filesystem import FileSystem
 
@@ -145,6 +145,8 @@ class CommitLog:
         driver = Driver(fs, clock=clock, patience=options.patience_seconds, threads=options.threads, at=at, sleep=sleep)
         log = cls(LogLayout(target.rstrip("/"), queue), driver, options, clock, sleep)
         try:
+            # First, so that a target that cannot be written is told by its own name.
+            driver.run(make_directory(log.layout.base))
             log._learn(driver.run(recovery.settle_closed(log._scribe)))
         except BaseException:
             driver.close()

@@ -1,0 +1,421 @@
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+import pytest
+from apache_beam.internal import pickler
+
+from flumebeam.batch import BatchProvenance, EventBatch
+from flumebeam.clock import ManualClock
+from flumebeam.commitlog.log import CommitLogOptions, QueueAccess
+from flumebeam.commitlog.steps import CrashPoint
+from flumebeam.deliveries import Durable
+from flumebeam.errors import ConfigurationError, StorageError, StorageUnavailableError
+from flumebeam.ids import DeliveryId, delivery_ids
+from flumebeam.testing.memory_queue import MemoryQueue, MemoryReceiverFactory
+from flumebeam.transforms.acknowledge import Acknowledge
+from flumebeam.transforms.hdfs_write import WriteToHdfs
+from flumebeam.transforms.read_options import BundleLimits, ReadLimits
+from flumebeam.transforms.receiver_read import ReadFromReceivers
+from flumebeam.transforms.receivers import RECEIVERS
+from flumebeam.transforms.running import run_pipeline
+
+
+def batch_of(
+    *numbers: int,
+    receiver: str = "r1",
+    fence: bool = False,
+    queue: str = "q",
+    headers: dict[str, list[str]] | None = None,
+) -> EventBatch:
+    origin = BatchProvenance(
+        receiver,
+        queue,
+        delivery_ids(DeliveryId(1, number) for number in numbers),
+        pa.array([False] * len(numbers)),
+        fence,
+    )
+    return EventBatch.from_bodies([b"%d" % number for number in numbers], None, headers, origin)
+
+
+def finals(target: Path) -> list[Path]:
+    """What readers see: no hidden directory, no hidden file."""
+    found = [path for path in target.rglob("*") if path.is_file()]
+    return sorted(path for path in found if not any(name[0] in "._" for name in path.relative_to(target).parts))
+
+
+def lines(target: Path) -> list[int]:
+    return sorted(int(line) for path in finals(target) for line in path.read_bytes().splitlines())
+
+
+def numbers_of(durable: list[Durable]) -> list[int]:
+    return [DeliveryId.unpack(packed).number for one in durable for packed in one.ids.to_pylist()]
+
+
+class Worker:
+    """What a runner does with one instance of the sink, call by call."""
+
+    def __init__(self, transform: WriteToHdfs) -> None:
+        self.fn: Any = transform._fn
+        self.fn.setup()
+
+    def bundle(self, *batches: EventBatch) -> list[Durable]:
+        self.fn.start_bundle()
+        durable = [one for batch in batches for one in self.process(batch)]
+        return durable + self.finish()
+
+    def process(self, batch: EventBatch) -> list[Durable]:
+        return list(self.fn.process(batch, 0, None))
+
+    def finish(self) -> list[Durable]:
+        return [windowed.value for windowed in self.fn.finish_bundle()]
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
+    made: list[Worker] = []
+
+    def make(**options: Any) -> Worker:
+        made.append(Worker(WriteToHdfs(options.pop("target", str(tmp_path)), **options)))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.fn.teardown()
+
+
+# -- transactions ----------------------------------------------------------------------------------------------------
+
+
+def test_a_bundle_ends_with_everything_in_a_file_and_reported(worker: Callable[..., Worker], tmp_path: Path) -> None:
+    durable = worker().bundle(batch_of(1, 2), batch_of(3))
+
+    assert numbers_of(durable) == [1, 2, 3]
+    assert [one.receiver for one in durable] == ["r1"]
+    (file,) = finals(tmp_path)
+    assert file.read_bytes() == b"1\n2\n3\n"
+    assert file.name.startswith("FlumeData.")
+    assert file.suffix == ".txt"
+
+
+@pytest.mark.parametrize("limit", [{"max_events": 4}, {"max_bytes": 20}])
+def test_a_transaction_is_committed_within_a_bundle_when_it_is_full(
+    worker: Callable[..., Worker], tmp_path: Path, limit: dict[str, int]
+) -> None:
+    one = worker(**limit)
+    one.fn.start_bundle()
+    assert one.process(batch_of(1, 2)) == []
+    assert numbers_of(one.process(batch_of(3, 4))) == [1, 2, 3, 4]
+    assert lines(tmp_path) == [1, 2, 3, 4]
+    assert one.finish() == []
+
+
+def test_a_transaction_is_committed_within_a_bundle_when_it_is_old(
+    worker: Callable[..., Worker], tmp_path: Path
+) -> None:
+    clock = ManualClock()
+    one = worker(max_seconds=5, clock=clock)
+    one.fn.start_bundle()
+    assert one.process(batch_of(1)) == []
+    clock.advance(5)
+
+    assert numbers_of(one.process(batch_of(2))) == [1, 2]
+
+
+def test_what_a_failed_bundle_left_is_forgotten(worker: Callable[..., Worker], tmp_path: Path) -> None:
+    one = worker()
+    one.fn.start_bundle()
+    one.process(batch_of(1))
+
+    one.bundle(batch_of(2))
+
+    assert lines(tmp_path) == [2]
+
+
+def test_receivers_have_transactions_of_their_own(worker: Callable[..., Worker], tmp_path: Path) -> None:
+    shared = CommitLogOptions(access=QueueAccess.SHARED)
+    durable = worker(commit_log=shared).bundle(batch_of(1), batch_of(2, receiver="r2"), batch_of(3))
+
+    assert {one.receiver: numbers_of([one]) for one in durable} == {"r1": [1, 3], "r2": [2]}
+    assert lines(tmp_path) == [1, 2, 3]
+
+
+def test_an_empty_bundle_writes_nothing(worker: Callable[..., Worker], tmp_path: Path) -> None:
+    assert worker().bundle() == []
+    assert worker().bundle(EventBatch.empty()) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- exactly once ----------------------------------------------------------------------------------------------------
+
+
+def test_a_message_that_the_client_hands_over_twice_is_kept_once(worker: Callable[..., Worker], tmp_path: Path) -> None:
+    one = worker()
+    one.bundle(batch_of(1, 2, 1), batch_of(2, 3, 3, 4))
+
+    assert lines(tmp_path) == [1, 2, 3, 4]
+
+
+def test_what_was_committed_before_is_reported_at_once_and_not_written(
+    worker: Callable[..., Worker], tmp_path: Path
+) -> None:
+    worker().bundle(batch_of(1, 2))
+    other = worker()
+    other.fn.start_bundle()
+
+    assert numbers_of(other.process(batch_of(1, 2, 3, receiver="r2"))) == [1, 2]
+    assert numbers_of(other.finish()) == [3]
+    assert lines(tmp_path) == [1, 2, 3]
+
+
+def test_a_refused_receiver_is_given_up_without_an_error(
+    worker: Callable[..., Worker], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    abandoned: list[str] = []
+    monkeypatch.setattr(RECEIVERS, "abandon", abandoned.append)
+    old, new = worker(), worker()
+    old.fn.start_bundle()
+    old.process(batch_of(1))
+    assert numbers_of(new.bundle(batch_of(1, receiver="r2"))) == [1]
+
+    assert old.finish() == []
+    assert old.bundle(batch_of(2)) == []
+
+    assert set(abandoned) == {"r1"}
+    assert lines(tmp_path) == [1]
+
+
+def test_a_batch_that_says_so_is_fenced_before_it_is_committed(worker: Callable[..., Worker], tmp_path: Path) -> None:
+    old, new = worker(), worker()
+    old.bundle(batch_of(1))
+    new.fn.start_bundle()
+    new.process(batch_of(2, receiver="r2"))
+
+    assert numbers_of(new.process(batch_of(1, receiver="r2", fence=True))) == [1]
+
+
+def test_instances_of_one_sink_share_the_life_of_a_receiver(tmp_path: Path) -> None:
+    transform = WriteToHdfs(str(tmp_path))
+    first = Worker(transform)
+    second = Worker(pickler.loads(pickler.dumps(transform)))
+    assert numbers_of(first.bundle(batch_of(1))) == [1]
+    assert numbers_of(second.bundle(batch_of(2))) == [2]
+    assert numbers_of(first.bundle(batch_of(1, 3))) == [1, 3]
+    first.fn.teardown()
+    second.fn.teardown()
+
+    assert lines(tmp_path) == [1, 2, 3]
+    assert len(list(tmp_path.glob(".flumebeam/*/epochs/*"))) == 1
+
+
+def _epochs(target: Path) -> list[str]:
+    return sorted(path.name.partition(".")[0] for path in target.glob(".flumebeam/*/epochs/*"))
+
+
+def test_the_epoch_of_a_named_queue_is_open_before_its_receiver_is_bound(
+    worker: Callable[..., Worker], tmp_path: Path
+) -> None:
+    worker(queue="q")
+
+    RECEIVERS._before_bind("q", "r1")
+    RECEIVERS._before_bind("another", "r2")
+
+    assert _epochs(tmp_path) == ["r1"]
+
+
+def test_without_a_name_epochs_are_opened_before_binds_once_the_queue_is_known(
+    worker: Callable[..., Worker], tmp_path: Path
+) -> None:
+    one = worker()
+    RECEIVERS._before_bind("q", "r1")
+    assert _epochs(tmp_path) == []
+    one.bundle(batch_of(1))
+
+    RECEIVERS._before_bind("q", "r2")
+    RECEIVERS._before_bind("another", "r3")
+
+    assert _epochs(tmp_path) == ["r1", "r2"]
+
+
+# -- files -----------------------------------------------------------------------------------------------------------
+
+
+def test_events_are_grouped_by_path(worker: Callable[..., Worker], tmp_path: Path) -> None:
+    one = worker(path="host=%{host}")
+    one.bundle(batch_of(1, 2, 3, headers={"host": ["a", "b", "a"]}), batch_of(4, headers={"host": ["b"]}))
+
+    assert {path.parent.name: path.read_bytes() for path in finals(tmp_path)} == {
+        "host=a": b"1\n3\n",
+        "host=b": b"2\n4\n",
+    }
+
+
+def test_names_and_codec_are_as_wished(worker: Callable[..., Worker], tmp_path: Path) -> None:
+    worker(file_prefix="web", codec="gzip").bundle(batch_of(1))
+    worker(file_prefix="web", file_suffix=".log").bundle(batch_of(2, receiver="r2"))
+
+    first, second = finals(tmp_path)
+    assert {first.name.partition(".")[0], second.name.partition(".")[0]} == {"web"}
+    packed = next(path for path in (first, second) if path.name.endswith(".txt.gz"))
+    assert gzip.decompress(packed.read_bytes()) == b"1\n"
+
+
+def test_every_body_arrives_as_it_was(worker: Callable[..., Worker], tmp_path: Path) -> None:
+    bodies = [b"", b"\xff\x00", b"r\r", os.urandom(1_000_000).replace(b"\n", b""), b"end"]
+    origin = batch_of(*range(5)).provenance
+    worker().bundle(EventBatch.from_bodies(bodies, None, None, origin))
+
+    (file,) = finals(tmp_path)
+    assert file.read_bytes() == b"".join(body + b"\n" for body in bodies)
+
+
+# -- without provenance ----------------------------------------------------------------------------------------------
+
+
+def test_events_of_a_program_are_written_and_nothing_is_reported(worker: Callable[..., Worker], tmp_path: Path) -> None:
+    assert worker().bundle(EventBatch.from_bodies([b"1", b"2"]), EventBatch.from_bodies([b"3"])) == []
+    assert lines(tmp_path) == [1, 2, 3]
+
+
+def test_writers_of_program_events_do_not_disturb_each_other(worker: Callable[..., Worker], tmp_path: Path) -> None:
+    one, other = worker(), worker()
+    for number in range(3):
+        one.bundle(EventBatch.from_bodies([b"%d" % number]))
+        other.bundle(EventBatch.from_bodies([b"%d" % (10 + number)]))
+
+    assert lines(tmp_path) == [0, 1, 2, 10, 11, 12]
+
+
+def test_a_writer_of_program_events_that_was_idle_too_long_goes_on(
+    worker: Callable[..., Worker], tmp_path: Path
+) -> None:
+    one = worker()
+    one.bundle(EventBatch.from_bodies([b"1"]))
+    (epoch,) = tmp_path.glob(".flumebeam/*/epochs/*")
+    os.utime(epoch, (0, 0))
+    worker().bundle(EventBatch.from_bodies([b"2"]))
+
+    one.bundle(EventBatch.from_bodies([b"3"]))
+    one.bundle(EventBatch.from_bodies([b"4"]))
+
+    assert lines(tmp_path) == [1, 2, 3, 4]
+
+
+# -- failures --------------------------------------------------------------------------------------------------------
+
+
+def test_an_unusable_target_is_one_clear_error_and_nothing_is_reported(
+    worker: Callable[..., Worker], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(b"mine")
+    one = worker(target=f"{tmp_path}/file/below")
+
+    with pytest.raises(StorageError, match=r"Cannot make directory .*/file is in the way .* choose another target"):
+        one.bundle(batch_of(1))
+
+    assert (tmp_path / "file").read_bytes() == b"mine"
+
+
+def test_an_hdfs_that_nobody_answers_is_one_clear_error_within_the_patience(worker: Callable[..., Worker]) -> None:
+    one = worker(target="webhdfs://127.0.0.1:9/logs", commit_log=CommitLogOptions(patience_seconds=0.3))
+
+    with pytest.raises(StorageUnavailableError, match=r"127\.0\.0\.1:9"):
+        one.bundle(batch_of(1))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_events": 0}, "max_events must be positive"),
+        ({"max_bytes": -1}, "max_bytes must be positive"),
+        ({"max_seconds": 0}, "max_seconds must be positive"),
+        ({"file_prefix": "_a"}, "hides them"),
+        ({"file_prefix": "a/b"}, "not possible"),
+        ({"file_prefix": ""}, "cannot be named"),
+        ({"format": "word"}, "no format 'word'"),
+        ({"codec": "rar"}, "no codec 'rar'"),
+        ({"path": "%{host"}, "host"),
+        ({"target": "ftp://x/y"}, "scheme"),
+    ],
+)
+def test_options_that_cannot_work_are_refused_when_the_graph_is_built(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        WriteToHdfs(**{"target": "/nowhere", **options})
+
+
+# -- in a graph ------------------------------------------------------------------------------------------------------
+
+
+class _FailOnceError(Exception):
+    pass
+
+
+class FailAt:
+    """A crash point that fails the bundle instead of the process, once."""
+
+    left: bool = True
+
+    def __init__(self, point: CrashPoint) -> None:
+        self.point = point
+
+    def __call__(self, reached: CrashPoint) -> None:
+        if reached is self.point and FailAt.left:
+            FailAt.left = False
+            raise _FailOnceError(reached.value)
+
+
+def drain(queue: MemoryQueue, target: Path, **options: Any) -> None:
+    pipeline = beam.Pipeline(runner="FnApiRunner")
+    (
+        pipeline
+        | ReadFromReceivers(
+            MemoryReceiverFactory(queue.name),
+            limits=ReadLimits(until_empty=True, idle_seconds=0),
+            bundle=BundleLimits(events=300),
+        )
+        | WriteToHdfs(str(target), **options)
+        | Acknowledge()
+    )
+    run_pipeline(pipeline)
+
+
+def test_a_queue_is_drained_to_files_and_acknowledged(queue: MemoryQueue, tmp_path: Path) -> None:
+    queue.put(b"%d" % number for number in range(2_000))
+
+    drain(queue, tmp_path, max_events=250)
+
+    assert lines(tmp_path) == list(range(2_000))
+    assert len(queue.acknowledged) == 2_000
+    assert not queue.open
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        CrashPoint.EPOCH_OPEN,
+        CrashPoint.PART_WRITTEN,
+        CrashPoint.RECORD_WRITTEN,
+        CrashPoint.COMMITTED,
+        CrashPoint.PART_PUBLISHED,
+        CrashPoint.PUBLISHED,
+        CrashPoint.MARKED,
+    ],
+)
+def test_a_bundle_that_fails_between_two_steps_loses_and_repeats_nothing(
+    queue: MemoryQueue, tmp_path: Path, point: CrashPoint
+) -> None:
+    queue.put(b"%d" % number for number in range(1_000))
+    FailAt.left = True
+
+    with pytest.raises(Exception, match=point.value):
+        drain(queue, tmp_path, max_events=250, at=FailAt(point))
+    drain(queue, tmp_path, max_events=250)
+
+    assert lines(tmp_path) == list(range(1_000))
+    assert sorted(map(int, queue.acknowledged)) == list(range(1_000))
