@@ -79,8 +79,8 @@ _STANDARD: Final = FieldTable(
         Field(ParameterCode.DELIVERY_MODE, "delivery_mode", U8),
         Field(ParameterCode.PUBLISHER_ID, "publisher_id", U32),
         Field(ParameterCode.FLOW_ID, "flow_id", U32),
-        Field(ParameterCode.MESSAGE_ID, "message_id", U64),
         Field(ParameterCode.PREVIOUS_ID, "previous_id", U64),
+        Field(ParameterCode.MESSAGE_ID, "message_id", U64),
         Field(ParameterCode.REDELIVERED, "redelivered", FLAG),
         Field(ParameterCode.TIME_TO_LIVE, "ttl_ms", U64),
     )

@@ -26,7 +26,6 @@ class ConnectionState(Enum):
     LOGGED_IN = auto()
     CLOSING = auto()
     """What is in the output is still to be sent, then it is closed. Input is ignored."""
-    CLOSED = auto()
 
 
 class Connection:
@@ -103,6 +102,5 @@ class Connection:
 
     def close(self) -> None:
         """Ask the shell to close the connection once the output is written."""
-        if self.state is not ConnectionState.CLOSED:
-            self.state = ConnectionState.CLOSING
-            self._pending.add(self)
+        self.state = ConnectionState.CLOSING
+        self._pending.add(self)

@@ -133,7 +133,7 @@ class Engine:
         vpn.settle()
 
     def _dispatch(self, connection: Connection, frame: Frame) -> None:
-        if connection.state in (ConnectionState.CLOSING, ConnectionState.CLOSED):
+        if connection.state is ConnectionState.CLOSING:
             return
         message = decode_frame(frame)
         kind = type(message)
@@ -154,7 +154,7 @@ class Engine:
         """Note that a connection is gone."""
         self._vpn.now = now
         self._vpn.drop(connection)
-        connection.state = ConnectionState.CLOSED
+        connection.state = ConnectionState.CLOSING
         self._vpn.pending.discard(connection)
         self._vpn.settle()
 

@@ -119,6 +119,7 @@ class Queue:
         """
         self.ready.extend(map(Entry, messages))
         self.messages += len(messages)
+        self.received += len(messages)
         self.bytes += size
 
     def remove(self, entries: Iterable[Entry]) -> None:

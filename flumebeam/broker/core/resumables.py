@@ -23,9 +23,6 @@ class Resumables(Generic[T]):
         self._things: dict[str, T] = {}
         self._away: dict[str, float] = {}
 
-    def __len__(self) -> int:
-        return len(self._things)
-
     def get(self, name: str) -> T | None:
         """Return the thing of this name."""
         return self._things.get(name)

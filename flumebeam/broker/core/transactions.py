@@ -52,11 +52,6 @@ class TransactedSession:
         self._ended: tuple[int, int] | None = None
         self._outcome = SessionState.NEW
 
-    @property
-    def staged(self) -> int:
-        """Number of messages staged."""
-        return len(self._staged)
-
     def stage(self, message: Staged) -> None:
         """Keep a message for the commit. Beyond the limit of bytes all is dropped, which fails the commit's count."""
         staged = self._staged

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from flumebeam.broker.config import BrokerConfig
-from flumebeam.broker.core.connection import Connection, ConnectionState
+from flumebeam.broker.core.connection import Connection
 from flumebeam.broker.core.flows import Browser, ConsumerFlow
 from flumebeam.broker.core.publishers import PublisherFlow
 from flumebeam.broker.core.queues import Permission, Queue
@@ -188,7 +188,7 @@ class Vpn:
             self.sessions.leave(session.name, self.now)
         connection.publishers.clear()
         connection.sessions.clear()
-        if connection.state is not ConnectionState.CONNECTED and connection.client_name:
+        if connection.client_name:
             self.report(f"{connection.client_name} left")
 
     def expire(self) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from flumebeam.broker.core.connection import ConnectionState
 from flumebeam.errors import ConfigurationError, QueueError
-from flumebeam.smf.assuredctrl import AssuredControl, AssuredKind
+from flumebeam.smf.assuredctrl import AckRange, AssuredControl, AssuredKind
 from flumebeam.smf.header import Header, Protocol, encode_frame
 from flumebeam.smf.messages import KeepAlive
 
@@ -140,6 +140,15 @@ def test_unknown_queues_are_errors_that_say_what_to_do(world: Any) -> None:
         world.engine.queue("x")
     with pytest.raises(QueueError, match="no queue x"):
         world.engine.delete_queue("x")
+
+
+def test_queue_tells_how_many_messages_it_ever_got(world: Any) -> None:
+    peer = world.client()
+    peer.publish(peer.publisher().flow_id, b"a", b"b")
+    flow = peer.consume()
+    peer.ack(flow, 2**63, AckRange(0, 2**63))
+
+    assert (world.engine.queue("q").messages, world.engine.queue("q").received) == (0, 2)
 
 
 def test_queues_are_listed_by_name(world: Any) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from flumebeam.broker.core.connection import ConnectionState
 from flumebeam.smf.clientctrl import Capability, ClientControl, ClientControlKind
+from flumebeam.smf.messages import KeepAlive
 from flumebeam.smf.values import Response
 
 
@@ -51,6 +52,14 @@ def test_refused_login_names_the_reason_and_closes(
     assert reply.capabilities is None
     assert peer.connection.state is ConnectionState.CLOSING
     assert f"refused: {response.code} {response.text}" in world.lines[-1]
+    assert not world.engine.clients()
+
+
+def test_what_follows_a_refused_login_is_ignored(world: Any) -> None:
+    peer = world.stranger()
+    peer.send(ClientControl(username="nobody", client_name="app"), KeepAlive(), ClientControl(username="default"))
+
+    assert [message.response for message in peer.received()] == [Response(401, "Unauthorized")]
     assert not world.engine.clients()
 
 

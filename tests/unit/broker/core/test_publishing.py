@@ -228,6 +228,18 @@ def test_direct_message_goes_once_to_each_subscriber_and_into_queues(world: Any)
     assert (spooled.body, spooled.parameters.delivery_mode) == (b"hi", 0)
 
 
+def test_client_that_left_gets_nothing_and_strangers_leave_unnoticed(world: Any) -> None:
+    gone, peer = world.client("gone"), world.client()
+    gone.subscribe("d")
+    gone.leave()
+    reported = len(world.lines)
+    world.stranger().leave()
+    peer.direct(b"x", topic="d")
+
+    assert gone.received() == []
+    assert len(world.lines) == reported
+
+
 def test_guaranteed_message_is_demoted_for_direct_subscribers(world: Any) -> None:
     peer = world.client()
     peer.subscribe("t/1")

@@ -106,6 +106,15 @@ def test_message_reaches_all_its_queues_and_clients_in_order(world: Any) -> None
     assert bodies(consumer.deliveries()) == [b"1", b"3", b"5", b"6"]
 
 
+def test_messages_of_one_topic_are_decoded_once(world: Any) -> None:
+    peer, flow = transacted(world)
+    peer.publish(flow, *(b"%d" % number for number in range(100)))
+    peer.commit(flow)
+
+    assert peer.connection.messages.decoded == 1
+    assert stored(world) == 100
+
+
 def test_message_without_match_is_dropped_at_the_commit(make_world: Callable[..., Any]) -> None:
     world = make_world()
     peer, flow = transacted(world)
@@ -334,7 +343,7 @@ def test_commit_that_consumes_what_the_flow_does_not_hold_fails(world: Any, wron
 
 @pytest.mark.parametrize("state", ["open", "committed", "rolled back", "failed"])
 def test_session_is_resumed_with_the_outcome_of_exactly_the_transaction_asked_for(world: Any, state: str) -> None:
-    peer, publisher = transacted(world)
+    peer, _ = transacted(world)
     opened = peer.session()
     name, pair = opened.session_name, (0, 1)
     peer.publisher(session_id=peer.session_id)
