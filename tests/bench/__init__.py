@@ -1,1 +1,1 @@
-"""What ``make bench`` measures: our parts side by side with the vendor's client, in one run, in processes of their own."""
+"""What ``make bench`` measures: our parts beside the vendor's client, in one run, each in a process of its own."""

@@ -6,9 +6,10 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
-__all__ = ["FLAT_BYTES", "FLAT_SHARE", "Spread", "is_flat", "percentile", "per_million", "spread"]
+__all__ = ["FLAT_BYTES", "FLAT_SHARE", "Spread", "is_flat", "per_million", "percentile", "spread"]
 
 FLAT_SHARE: Final = 0.10
 """Memory counts as flat if it grows by less than this share of the smaller run's..."""
@@ -65,3 +66,11 @@ def is_flat(small: float, large: float) -> bool:
     """Tell whether memory stayed the same between a small and a large run, both in bytes."""
     growth = large - small
     return growth < FLAT_BYTES or growth < FLAT_SHARE * small
+
+
+def thinned(values: Sequence[float], count: int) -> list[float]:
+    """Return at most ``count`` values that stand for all: of each stretch of equal length the largest."""
+    if len(values) <= count:
+        return list(values)
+    edges = [len(values) * index // count for index in range(count + 1)]
+    return [max(values[begin:end]) for begin, end in pairwise(edges)]

@@ -20,8 +20,8 @@ __all__ = ["LANES", "PEER", "SIDES", "Throughput", "measure_throughput"]
 
 LANES: Final = {
     "beam": "pipeline on Beam",
-    "channel": "loop over the channel",
-    "vendor": "loop over the vendor's client",
+    "channel": "plain loop, our channel",
+    "vendor": "plain loop, vendor's client",
 }
 """The lanes, and what tables call them."""
 PEER: Final = "vendor"

@@ -8,9 +8,7 @@ from typing import Final
 __all__ = ["MIN_LINE_BYTES", "line", "lines_in", "severity_of", "write_lines"]
 
 _LEVELS: Final = ("INFO", "INFO", "INFO", "INFO", "INFO", "WARN", "INFO", "ERROR")
-_TEXT: Final = (
-    " checkout served basket 4711 of customer 815 in 23 ms from 10.0.0.7 over https with status 200 and again;"
-)
+_TEXT: Final = " checkout served basket 4711 of customer 815 in 23 ms from 10.0.0.7 over https with status 200;"
 MIN_LINE_BYTES: Final = 64
 """Room for time, number, level and some text."""
 

@@ -1,0 +1,158 @@
+"""``python -m tests.bench [SUITE...]``: what ``make bench`` runs. Figures, not tests: nothing here can fail by time."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+
+from tests.bench.memory import measure_memory
+from tests.bench.programs import ProgramFailedError
+from tests.bench.report import memory_report, stall_report, throughput_report
+from tests.bench.stall import measure_stall
+from tests.bench.throughput import measure_throughput
+from tests.bench.workload import MIN_LINE_BYTES
+
+__all__ = ["SUITES", "Sizes", "main", "sizes_of"]
+
+SUITES: Final = {
+    "throughput": "events per second and CPU of ingest and drain, beside plain loops",
+    "stall": "latency of the speed layer while the batch layer hangs",
+    "memory": "resident memory of ingest and drain as the number of events grows",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sizes:
+    """How much is measured.
+
+    Attributes:
+        events: Events of each lane in one run of ``throughput``.
+        runs: Runs of ``throughput``.
+        stall_seconds: How long the batch layer runs normally, and then hangs.
+        rate: Events per second of ``stall``.
+        memory_events: Events of the small and of the large run of ``memory``.
+        size: Bytes of a line.
+    """
+
+    events: int = 40_000
+    runs: int = 3
+    stall_seconds: float = 30.0
+    rate: int = 1_000
+    memory_events: tuple[int, int] = (100_000, 1_000_000)
+    size: int = 200
+
+
+_QUICK: Final = Sizes(events=5_000, runs=1, stall_seconds=4.0, memory_events=(3_000, 12_000))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description="Measures the main job on this machine: "
+        + "; ".join(f"{name}: {meaning}" for name, meaning in SUITES.items())
+        + ".",
+    )
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(SUITES)} [all]")
+    parser.add_argument("--quick", action="store_true", help="small sizes: about a minute in all, rough figures")
+    parser.add_argument("--events", type=_positive, metavar="N", help="events of a lane and run of throughput [40000]")
+    parser.add_argument("--runs", type=_positive, metavar="R", help="runs of throughput [3]")
+    parser.add_argument("--size", type=_positive, metavar="BYTES", help="bytes of a line [200]")
+    parser.add_argument("--stall-seconds", type=float, metavar="S", help="how long the batch layer hangs [30]")
+    parser.add_argument("--rate", type=_positive, metavar="N", help="events per second of stall [1000]")
+    parser.add_argument(
+        "--memory-events",
+        type=_positive,
+        nargs=2,
+        metavar=("SMALL", "LARGE"),
+        help="events of the two runs of memory [100000 1000000]",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    return parser
+
+
+def _positive(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return value
+
+
+def sizes_of(options: argparse.Namespace) -> Sizes:
+    """Return how much to measure: the defaults, or the quick ones, and what was named on the command line."""
+    base = _QUICK if options.quick else Sizes()
+    named = {name: getattr(options, name) for name in Sizes.__dataclass_fields__}
+    chosen = {name: getattr(base, name) if value is None else value for name, value in named.items()}
+    return Sizes(**{**chosen, "memory_events": tuple(chosen["memory_events"])})
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print and write the figures; return an exit status."""
+    parser = _parser()
+    options = parser.parse_args(argv)
+    suites = options.suites or list(SUITES)
+    if unknown := [suite for suite in suites if suite not in SUITES]:
+        parser.error(f"there is no suite {unknown[0]!r}; there are: {', '.join(SUITES)}")
+    sizes = sizes_of(options)
+    if sizes.size < MIN_LINE_BYTES:
+        parser.error(f"--size must be at least {MIN_LINE_BYTES}, not {sizes.size}")
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    results = _about_this_run()
+    try:
+        for suite in suites:
+            results[suite] = _measure(suite, sizes, console)
+    except ProgramFailedError as error:
+        Console(stderr=True, highlight=False).print(f"bench: {error}", style="red", markup=False)
+        return 1
+    if options.json is not None:
+        options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        console.print(f"Figures written to {options.json}")
+    return 0
+
+
+def _measure(suite: str, sizes: Sizes, console: Console) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="flumebeam-bench-") as directory, console.status(suite) as status:
+        place = Path(directory)
+
+        def tell(what: str) -> None:
+            status.update(f"{suite}: {what}")
+
+        if suite == "throughput":
+            through = measure_throughput(place, events=sizes.events, size=sizes.size, runs=sizes.runs, tell=tell)
+            found, report = through.to_json(), throughput_report(through)
+        elif suite == "stall":
+            stall = measure_stall(place, rate=sizes.rate, size=sizes.size, seconds=sizes.stall_seconds, tell=tell)
+            found, report = stall.to_json(), stall_report(stall)
+        else:
+            small, large = sizes.memory_events
+            memory = measure_memory(place, small=small, large=large, size=sizes.size, tell=tell)
+            found, report = memory.to_json(), memory_report(memory)
+    console.print(report)
+    return found
+
+
+def _about_this_run() -> dict[str, Any]:
+    return {
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {
+            "cpus": os.cpu_count(),
+            "load_at_start": os.getloadavg()[0],
+            "platform": platform.platform(),
+            "python": platform.python_version(),
+        },
+        "versions": {name: metadata.version(name) for name in ("flumebeam", "apache-beam", "solace-pubsubplus")},
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""What was measured, as tables that say what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tests.bench.memory import Memory
+from tests.bench.passage import Passage
+from tests.bench.stall import Stall
+from tests.bench.throughput import LANES, PEER, SIDES, Throughput
+
+__all__ = ["memory_report", "sparkline", "stall_report", "throughput_report"]
+
+_BARS: Final = "▁▂▃▄▅▆▇█"
+_MEGA: Final = 1024 * 1024
+_WAYS: Final = {"ingest": "In: lines of a file to the queue", "drain": "Out: the queue to where the events go"}
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Return values as a line of bars between 0 and the largest, so that growth shows and noise does not."""
+    top = max(values, default=0.0)
+    return "".join(_BARS[min(int(value / top * len(_BARS)), len(_BARS) - 1)] if top else _BARS[0] for value in values)
+
+
+def throughput_report(found: Throughput) -> RenderableType:
+    """Return the tables of the suite ``throughput``."""
+    runs = len(found.passages["beam", "ingest"])
+    parts: list[RenderableType] = []
+    for side in SIDES:
+        table = _table(f"{_WAYS[side]}, {found.events:,} events of {found.size} bytes, one event a message")
+        table.add_column("lane")
+        for heading in ("events/s", "slowest-fastest", f"x {PEER}", "CPU s per M", "broker's", "peak MB"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        peer = found.of(PEER, side, _rate)
+        for lane, meaning in LANES.items():
+            rate = found.of(lane, side, _rate)
+            table.add_row(
+                meaning,
+                f"{rate.median:,.0f}",
+                f"{rate.low:,.0f}-{rate.high:,.0f}",
+                f"{rate.ratio_to(peer):.2f}",
+                f"{found.of(lane, side, lambda passage: passage.program_cpu).median:.0f}",
+                f"{found.of(lane, side, lambda passage: passage.broker_cpu).median:.0f}",
+                f"{found.of(lane, side, lambda passage: passage.peak_rss_bytes).median / _MEGA:.0f}",
+            )
+        parts.append(table)
+    parts.append(
+        _note(
+            f"Medians of {runs} run{'s' if runs > 1 else ''}, lanes in turn. Measured at the broker from the first message "
+            "to the last, so start-up is left out. CPU s per M: CPU seconds per million events, of the program and of the "
+            "broker. The pipeline writes files, exactly once; the loops drop what they take."
+        )
+    )
+    return Group(*parts)
+
+
+def _rate(passage: Passage) -> float:
+    return passage.rate
+
+
+def stall_report(found: Stall) -> RenderableType:
+    """Return the table of the suite ``stall``."""
+    table = _table(f"Speed layer at {found.rate:,} events/s of {found.size} bytes: put to user's function")
+    table.add_column("batch layer is", no_wrap=True)
+    figures: dict[str, Callable[[int], str]] = {
+        "p50 ms": lambda index: f"{found.phases[index].p50_ms:.1f}",
+        "p99 ms": lambda index: f"{found.phases[index].p99_ms:.1f}",
+        "worst ms": lambda index: f"{found.phases[index].worst_ms:.0f}",
+        "events": lambda index: f"{found.phases[index].events:,}",
+        "seconds": lambda index: f"{found.phases[index].seconds:.0f}",
+        "waiting in its queue": lambda index: f"{found.phases[index].batch_queue:,}",
+    }
+    for phase in found.phases:
+        table.add_column(phase.name, justify="right")
+    for name, figure in figures.items():
+        table.add_row(name, *map(figure, range(len(found.phases))))
+    return Group(table, _note("Each layer has a queue of its own. Stalled: the batch layer's disk takes no byte."))
+
+
+def memory_report(found: Memory) -> RenderableType:
+    """Return the table of the suite ``memory``."""
+    table = _table(f"Memory of ingest and drain, lines of {found.size} bytes, both at once")
+    for heading in ("program", "events", "peak MB", "final MB", "from start to end"):
+        table.add_column(heading, justify="left" if heading in ("program", "from start to end") else "right")
+    table.add_column("verdict")
+    for name in found.small.programs:
+        for run in (found.small, found.large):
+            seen = run.programs[name]
+            verdict = ("flat" if found.flat(name) else "GROWS") if run is found.large else ""
+            table.add_row(
+                name,
+                f"{run.events:,}",
+                f"{seen.peak / _MEGA:.0f}",
+                f"{seen.final / _MEGA:.0f}",
+                sparkline(seen.samples),
+                verdict,
+            )
+    rates = " and ".join(f"{run.events / run.seconds:,.0f}" for run in (found.small, found.large))
+    return Group(
+        table,
+        _note(
+            "Flat: less than 10 % or 20 MB above the small run, at the peak and at the end. "
+            f"The bars begin at 0. Both together passed {rates} events/s, start-up included."
+        ),
+    )
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def _note(text: str) -> Text:
+    return Text(text + "\n", style="dim")

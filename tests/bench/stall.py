@@ -1,0 +1,165 @@
+"""Suite ``stall``: does a batch layer that hangs slow the speed layer down?
+
+One topic feeds two queues, each with its layer. The batch layer first runs normally, then its disk hangs, then it
+catches up, all in one run, while the speed layer's latency is taken: from the put to the user's function, by one clock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from tests.bench.broker_host import BrokerProcess
+from tests.bench.figures import percentile
+from tests.bench.latencies import read_latencies
+from tests.bench.programs import Program, ProgramFailedError
+
+__all__ = ["Phase", "Stall", "measure_stall", "phase_of"]
+
+_TOPIC: Final = "bench/stall"
+_START_SECONDS: Final = 60.0
+_WARM_UP_SECONDS: Final = 3.0
+_CATCH_UP_SECONDS: Final = 120.0
+_POLL_SECONDS: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """The speed layer in one phase.
+
+    Attributes:
+        name: What the batch layer does meanwhile.
+        seconds: How long it lasted.
+        events: Events put in it.
+        p50_ms: Half of them reached the user's function within so many milliseconds.
+        p99_ms: 99 of 100 did.
+        worst_ms: All did.
+        batch_queue: Messages in the batch layer's queue at the end of the phase.
+    """
+
+    name: str
+    seconds: float
+    events: int
+    p50_ms: float
+    p99_ms: float
+    worst_ms: float
+    batch_queue: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """What the run gave.
+
+    Attributes:
+        rate: Events per second that were asked of the publisher.
+        size: Bytes of a body.
+        phases: In order of time.
+    """
+
+    rate: int
+    size: int
+    phases: list[Phase]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as plain data."""
+        return asdict(self)
+
+
+def phase_of(name: str, begin_ns: int, end_ns: int, latencies: list[tuple[int, float]], batch_queue: int) -> Phase:
+    """Return the figures of the events that were put within a phase.
+
+    Args:
+        name: Its name.
+        begin_ns: When it began, nanoseconds since 1970.
+        end_ns: When it ended.
+        latencies: When each event was put, and its latency in milliseconds.
+        batch_queue: Messages in the batch layer's queue at its end.
+    """
+    taken = sorted(latency for put, latency in latencies if begin_ns <= put < end_ns)
+    if not taken:
+        raise ProgramFailedError(f"No event reached the speed layer while the batch layer was {name}.")
+    return Phase(
+        name,
+        (end_ns - begin_ns) / 1e9,
+        len(taken),
+        percentile(taken, 0.5),
+        percentile(taken, 0.99),
+        taken[-1],
+        batch_queue,
+    )
+
+
+def measure_stall(workspace: Path, *, rate: int, size: int, seconds: float, tell: Callable[[str], None]) -> Stall:
+    """Run both layers and return the speed layer's latencies in each phase.
+
+    Args:
+        workspace: An empty directory.
+        rate: Events per second.
+        size: Bytes of a body.
+        seconds: How long the batch layer runs normally, and then hangs.
+        tell: Called with what is done at the moment.
+    """
+    publishing, stalled, notes = workspace / "publishing", workspace / "stalled", workspace / "latencies"
+    publishing.touch()
+    marks: list[tuple[str, int, int, int]] = []
+    with ExitStack() as stack:
+        broker = stack.enter_context(BrokerProcess())
+        broker.create_queue("batch", _TOPIC)
+        broker.create_queue("speed", _TOPIC)
+
+        def start(layer: str, *arguments: str) -> Program:
+            command = [layer, "--host", broker.url, *arguments]
+            return stack.enter_context(Program("tests.bench.layers", command, workspace / f"{layer}.log"))
+
+        target = str(workspace / "files")
+        programs = [
+            start("speed", "--queue", "speed", "--notes", str(notes)),
+            start("batch", "--queue", "batch", "--target", target, "--stall", str(stalled)),
+        ]
+
+        def until(what: str, true: Callable[[], bool], patience: float) -> None:
+            deadline = time.monotonic() + patience
+            while not true():
+                if time.monotonic() > deadline or not all(program.running() for program in programs):
+                    raise ProgramFailedError(f"Waited in vain until {what}.")
+                time.sleep(_POLL_SECONDS)
+
+        def phase(name: str, true: Callable[[], bool], patience: float) -> None:
+            tell(f"batch layer {name}")
+            begin = time.time_ns()
+            until(f"the batch layer was no longer {name}", true, patience)
+            marks.append((name, begin, time.time_ns(), broker.depth("batch").messages))
+
+        def lasting(length: float) -> Callable[[], bool]:
+            end = time.monotonic() + length
+            return lambda: time.monotonic() >= end
+
+        tell("both layers start")
+        until(
+            "both layers had bound their queues",
+            lambda: bool(broker.depth("batch").consumers and broker.depth("speed").consumers),
+            _START_SECONDS,
+        )
+        programs.append(
+            start("publish", "--topic", _TOPIC, "--rate", str(rate), "--size", str(size), "--run", str(publishing))
+        )
+        until("events came", lambda: notes.exists() and notes.stat().st_size > 0, _START_SECONDS)
+        until("all was warm", lasting(_WARM_UP_SECONDS), _START_SECONDS)
+        phase("normal", lasting(seconds), seconds + _START_SECONDS)
+        stalled.touch()
+        phase("stalled", lasting(seconds), seconds + _START_SECONDS)
+        backlog = marks[-1][3]
+        if backlog < rate * seconds / 2:
+            raise ProgramFailedError(f"The batch layer did not hang: only {backlog} messages wait in its queue.")
+        stalled.unlink()
+        # Its queue is never empty while events come: a transaction or two are always under way.
+        phase("catching up", lambda: broker.depth("batch").messages < max(rate * 3, backlog // 10), _CATCH_UP_SECONDS)
+        publishing.unlink()
+        programs.pop().wait(_START_SECONDS)
+        until("the speed layer had everything", lambda: broker.depth("speed").messages == 0, _START_SECONDS)
+    latencies = read_latencies(notes)
+    return Stall(rate, size, [phase_of(name, begin, end, latencies, queue) for name, begin, end, queue in marks])
