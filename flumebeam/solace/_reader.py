@@ -275,7 +275,7 @@ def metadata_kind(frame: bytes) -> int | None:
     Returns:
         0x07 text, 0x0A map, 0x0B stream, 0x80 binary; ``None`` if the frame has no metadata, or is no such frame.
     """
-    header = int.from_bytes(frame[4:8], "big")
+    header = min(int.from_bytes(frame[4:8], "big"), len(frame))
     at = 12
     while at + 1 < header:
         first = frame[at]

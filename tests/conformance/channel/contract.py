@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from flumebeam.batch import EventBatch
-from flumebeam.channel.base import Channel
+from flumebeam.channel.base import Channel, Transaction
 from flumebeam.channel.transaction import TransactionState
 from flumebeam.errors import PublishRefusedError, TransactionStateError, TransactionTooLargeError
 from flumebeam.event import Event
@@ -145,9 +145,14 @@ class ChannelContract:
     def test_leaving_the_block_without_commit_rolls_back(self, bench: Bench) -> None:
         channel = bench.channel()
 
-        with pytest.raises(ZeroDivisionError), channel.transaction() as tx:
-            tx.put(numbered(1), TOPIC)
-            raise ZeroDivisionError
+        def leave(tx: Transaction) -> None:
+            with tx:
+                tx.put(numbered(1), TOPIC)
+                raise ZeroDivisionError
+
+        tx = channel.transaction()
+        with pytest.raises(ZeroDivisionError):
+            leave(tx)
 
         assert tx.state is TransactionState.CLOSED
         assert is_empty(channel)

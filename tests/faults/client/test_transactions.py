@@ -1,4 +1,4 @@
-"""What a transaction becomes when the connection or the broker fails: never committed by luck, unknown named as such."""
+"""What a transaction becomes when the connection or the broker fails: never committed by luck, unknown when it is."""
 
 from __future__ import annotations
 
@@ -16,29 +16,8 @@ from flumebeam.errors import ConnectionFailedError, TransactionStateError
 from flumebeam.solace.config import ReconnectPolicy, SolaceOptions
 from flumebeam.solace.ports import OutcomeKind
 from flumebeam.solace.session import connect
-from flumebeam.testing.broker import DevelopmentBroker, running_broker
+from flumebeam.testing.broker import DevelopmentBroker
 from tests.integration.client.helpers import acknowledge, drink, events, numbered
-
-PATIENT = ReconnectPolicy(
-    attempts=60,
-    wait_seconds=0.1,
-    connect_timeout_seconds=2.0,
-    keepalive_seconds=0.5,
-    request_timeout_seconds=2.0,
-    request_tries=2,
-)
-
-
-@pytest.fixture
-def broker() -> Iterator[DevelopmentBroker]:
-    with running_broker() as broker:
-        broker.create_queue("q", subscriptions=["logs/>"])
-        yield broker
-
-
-@pytest.fixture
-def options(broker: DevelopmentBroker) -> SolaceOptions:
-    return SolaceOptions(host=broker.url, reconnect=PATIENT)
 
 
 @pytest.fixture
@@ -231,11 +210,8 @@ def test_an_outage_beyond_the_policy_ends_in_an_error_and_a_later_transaction_in
         broker.refuse_connections()
         broker.cut_connections()
         begun = monotonic()
-        with pytest.raises(ConnectionFailedError):
-            for _ in range(200):
-                if put(channel, 2) is OutcomeKind.COMMITTED:
-                    raise AssertionError("a broker that is away cannot commit")
-                sleep(0.05)
+        with pytest.raises(ConnectionFailedError, match="No broker answers"):
+            put_at_last(channel, 2)
         assert monotonic() - begun < 30
         broker.accept_connections()
         assert put(channel, 3) is OutcomeKind.COMMITTED

@@ -38,7 +38,7 @@ def test_an_unknown_username_is_refused(broker: DevelopmentBroker) -> None:
 
 
 def test_a_wrong_vpn_is_told_by_name(broker: DevelopmentBroker) -> None:
-    with pytest.raises(LoginRefusedError, match="into message VPN 'elsewhere'.*set --solace_vpn or SOLACE_VPN"):
+    with pytest.raises(LoginRefusedError, match=r"into message VPN 'elsewhere'.*set --solace_vpn or SOLACE_VPN"):
         connect(SolaceOptions(host=broker.url, vpn="elsewhere"))
 
 
@@ -74,7 +74,7 @@ def test_a_host_that_does_not_answer_is_given_up_after_the_connect_timeout() -> 
 
 
 def test_an_unknown_host_name_is_told() -> None:
-    with pytest.raises(ConnectionFailedError, match="No broker answers at tcp://no-such-host.invalid:55555"):
+    with pytest.raises(ConnectionFailedError, match=r"No broker answers at tcp://no-such-host\.invalid:55555"):
         connect(SolaceOptions(host="no-such-host.invalid"))
 
 

@@ -1,0 +1,189 @@
+"""What a receiver delivers when the connection or the broker fails: nothing lost, nothing twice within its life."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from time import monotonic
+
+import pytest
+
+from flumebeam.batch import EventBatch
+from flumebeam.errors import ConnectionFailedError
+from flumebeam.solace.config import ReconnectPolicy, SolaceOptions
+from flumebeam.solace.session import VendorConnection, connect
+from flumebeam.testing.broker import DevelopmentBroker
+from tests.integration.client.helpers import acknowledge, bodies, drink, eventually, fill
+
+
+@pytest.fixture
+def connection(options: SolaceOptions) -> Iterator[VendorConnection]:
+    with connect(options) as connection:
+        yield connection
+
+
+def numbers(batch: EventBatch) -> list[int]:
+    return [int(body) for body in bodies(batch)]
+
+
+def fence(batch: EventBatch) -> bool:
+    return batch.provenance is not None and batch.provenance.fence
+
+
+def test_what_comes_after_a_reconnect_asks_for_a_fence_and_nothing_comes_twice(
+    broker: DevelopmentBroker, options: SolaceOptions, connection: VendorConnection
+) -> None:
+    fill(connection, *range(5))
+    receiver = connection.receiver("q")
+    first = drink(receiver, 5)
+    assert numbers(first) == list(range(5))
+
+    broker.cut_connections()
+    with connect(options) as other:
+        fill(other, 5, 6)
+    second = drink(receiver, 2)
+
+    assert numbers(second) == [5, 6]
+    assert fence(second)
+    assert len(receiver.receive(10, 0.3)) == 0
+    acknowledge(receiver, first)
+    acknowledge(receiver, second)
+    eventually(lambda: broker.queue("q").messages == 0)
+
+
+def test_what_lay_unread_when_the_connection_broke_is_delivered_once(
+    broker: DevelopmentBroker, options: SolaceOptions, connection: VendorConnection
+) -> None:
+    fill(connection, *range(50))
+    receiver = connection.receiver("q")
+    eventually(lambda: len(receiver._buffer) >= 50)
+
+    broker.cut_connections()
+    with connect(options) as other:
+        fill(other, 50)
+    batch = drink(receiver, 51)
+
+    assert numbers(batch) == list(range(51))
+    assert fence(batch)
+    acknowledge(receiver, batch)
+    eventually(lambda: broker.queue("q").messages == 0)
+
+
+def test_an_acknowledgement_that_a_cut_swallowed_is_repeated_and_its_message_not_delivered_again(
+    broker: DevelopmentBroker, options: SolaceOptions, connection: VendorConnection
+) -> None:
+    fill(connection, *range(20))
+    receiver = connection.receiver("q")
+    batch = drink(receiver, 20)
+    broker.freeze()
+    acknowledge(receiver, batch)  # goes nowhere
+    broker.cut_connections()
+    broker.thaw()
+
+    with connect(options) as other:
+        fill(other, 20)
+    last = drink(receiver, 1)
+
+    assert numbers(last) == [20]
+    acknowledge(receiver, last)
+    eventually(lambda: broker.queue("q").messages == 0)
+
+
+def test_a_broker_that_is_away_for_a_while_is_survived(broker: DevelopmentBroker, options: SolaceOptions) -> None:
+    with connect(options) as connection:
+        fill(connection, *range(10))
+        receiver = connection.receiver("q")
+        seen = numbers(drink(receiver, 10).slice(0, 10))
+        broker.restart(keep_state=True, down_seconds=2.0)
+        with connect(options) as other:
+            fill(other, 10)
+        seen += numbers(drink(receiver, 1))
+
+    assert seen == list(range(11))
+    eventually(lambda: broker.queue("q").unacknowledged == 0)
+    with connect(options) as connection:
+        assert numbers(drink(connection.receiver("q"), 11)) == list(range(11))
+
+
+def test_a_broker_that_stays_away_ends_receiving_in_seconds(broker: DevelopmentBroker) -> None:
+    with connect(SolaceOptions(host=broker.url, reconnect=ReconnectPolicy.fail_fast())) as connection:
+        fill(connection, 1)
+        receiver = connection.receiver("q")
+        batch = drink(receiver, 1)
+        broker.refuse_connections()
+        broker.cut_connections()
+        begun = monotonic()
+
+        with pytest.raises(ConnectionFailedError, match=r"tcp://.* was lost"):
+            receiver.receive(1, 30)
+
+        assert monotonic() - begun < 25
+        with pytest.raises(ConnectionFailedError):
+            acknowledge(receiver, batch)
+        assert not connection.alive
+        begun = monotonic()
+    assert monotonic() - begun < 15
+
+
+def test_a_receiver_can_be_closed_while_another_thread_receives(connection: VendorConnection) -> None:
+    receiver = connection.receiver("q")
+    caught: list[BaseException] = []
+
+    def receive() -> None:
+        try:
+            receiver.receive(1, 50)
+        except ConnectionFailedError as error:
+            caught.append(error)
+
+    blocked = threading.Thread(target=receive)
+    blocked.start()
+    receiver.close()
+    blocked.join(10)
+
+    assert not blocked.is_alive()
+    assert len(caught) == 1
+
+
+def test_closing_ends_in_time_while_the_broker_is_frozen(broker: DevelopmentBroker, options: SolaceOptions) -> None:
+    connection = connect(options)
+    fill(connection, 1)
+    receiver = connection.receiver("q")
+    acknowledge(receiver, drink(receiver, 1))
+    connection.transacted_session(queue=None)
+    broker.freeze()
+    begun = monotonic()
+
+    connection.close()
+
+    assert monotonic() - begun < 20
+    broker.thaw()
+
+
+@pytest.mark.timeout(120)
+def test_whatever_is_cut_every_event_is_delivered_once_in_order(
+    broker: DevelopmentBroker, options: SolaceOptions, connection: VendorConnection
+) -> None:
+    total = 3000
+    fill(connection, *range(total))
+    receiver = connection.receiver("q")
+    stop = threading.Event()
+
+    def saw() -> None:
+        while not stop.wait(0.1):
+            broker.cut_connections()
+
+    sawing = threading.Thread(target=saw)
+    sawing.start()
+    got: list[int] = []
+    deadline = monotonic() + 60
+    while len(got) < total and monotonic() < deadline:
+        batch = receiver.receive(40, 0.5)
+        if len(batch):
+            got += numbers(batch)
+            acknowledge(receiver, batch)
+        stop.wait(0.005)
+    stop.set()
+    sawing.join()
+
+    assert got == list(range(total))
+    eventually(lambda: broker.queue("q").messages == 0, 20)
