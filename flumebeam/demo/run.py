@@ -93,9 +93,9 @@ class Demo:
 
     def _stages(self, broker: DevelopmentBroker) -> dict[str, StageProcess]:
         workspace = self._workspace
+        positions = workspace.positions(workspace.input)
         options = {
-            "ingest": ["--input", str(workspace.input), "--topic", _TOPIC, "--tracker_dir"]
-            + [str(workspace.positions(workspace.input))],
+            "ingest": ["--input", str(workspace.input), "--topic", _TOPIC, "--tracker_dir", str(positions)],
             "drain_to_hdfs": ["--queue", "batch", "--target", str(workspace.batch)],
             "speed_layer": ["--queue", "speed", "--counts_to", str(workspace.counts), "--seen_to", str(workspace.seen)],
         }
@@ -211,7 +211,7 @@ class Demo:
     def _rows(self, batch: LayerProof, speed: LayerProof) -> Iterator[tuple[str, str, str, str]]:
         meters = list(self._meters.values())
         yield "lines read", f"{batch.expected:,}", "", ""
-        yield "events committed to the broker, this run", f"{meters[0].done:,}", "", ""
+        yield "events moved in this run", *(f"{meter.done:,}" for meter in meters)  # type: ignore[misc]
         yield "events found", "", f"{batch.seen:,}", f"{speed.seen:,}"
         yield "lost", "", f"{batch.lost:,}", f"{speed.lost:,}"
         yield "repeated", "", f"{batch.repeated:,}", f"{speed.repeated:,}"

@@ -77,7 +77,7 @@ class Screen:
 
     def say(self, text: str) -> None:
         """Print a line that stays."""
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def show(self, elapsed: float, stages: tuple[StageView, ...], queues: tuple[QueueView, ...]) -> None:
         """Show where everything stands, ``elapsed`` seconds after the start."""
