@@ -17,3 +17,12 @@ def hdfs_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalHdfs
 
     with running_hdfs(tmp_path_factory.mktemp("hdfs")) as cluster:
         yield cluster
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs the cluster, and give it time: the first such test starts it, and may have to fetch it."""
+    for item in items:
+        if "hdfs_cluster" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.hdfs)
+            item.add_marker(pytest.mark.timeout(300))

@@ -25,6 +25,8 @@ from flumebeam.hdfs.hadoop_jars import fetch_jars, find_java
 __all__ = ["HdfsDaemon", "LocalHdfs"]
 
 _POLL_SECS: Final = 0.1
+# Five seconds on an idle machine.
+_READY_SECS: Final = 120.0
 _STOP_SECS: Final = 15.0
 _ADMIN_SECS: Final = 60.0
 _LOG_LINES: Final = 5
@@ -168,7 +170,7 @@ class LocalHdfs:
     ) -> None:
         self.stop()
 
-    def start(self, timeout_secs: float = 60.0) -> None:
+    def start(self, timeout_secs: float = _READY_SECS) -> None:
         """Start what is not running, and wait until files can be written.
 
         Raises:
@@ -190,7 +192,7 @@ class LocalHdfs:
         self.namenode.stop()
         self._session.close()
 
-    def wait_until_ready(self, timeout_secs: float = 60.0) -> None:
+    def wait_until_ready(self, timeout_secs: float = _READY_SECS) -> None:
         """Wait until the NameNode is out of safe mode and knows a live DataNode.
 
         Raises:

@@ -9,8 +9,6 @@ from flumebeam.hdfs.webhdfs import HdfsOptions, WebHdfsFileSystem
 from flumebeam.testing.hdfs import fresh_directory
 from tests.conformance.filesystem.contract import FileSystemContract
 
-pytestmark = [pytest.mark.hdfs, pytest.mark.timeout(300)]
-
 
 class TestWebHdfsFileSystem(FileSystemContract):
     @pytest.fixture

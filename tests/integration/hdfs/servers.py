@@ -39,12 +39,15 @@ def answer_losing_proxy(upstream: str, operation: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def some_web_server(status: int, body: bytes = b"<html>hello</html>") -> Iterator[str]:
-    """Answer everything alike."""
+def some_web_server(status: int, body: bytes = b"<html/>", *, takes_files: bool = False) -> Iterator[str]:
+    """Answer everything alike; ``takes_files`` says with each answer that files are to be sent here."""
 
     class Page(_Quiet):
         def answer(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
             self.send_response(status)
+            if takes_files:
+                self.send_header("Location", f"http://{self.headers['Host']}/")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

@@ -93,6 +93,15 @@ def test_a_server_without_file_ids_is_told_to_be_the_wrong_one(connect: Connect)
         connect(url).stat("/a")
 
 
+def test_a_file_shorter_than_what_was_written_is_no_success(connect: Connect) -> None:
+    status = b'{"FileStatus": {"type": "FILE", "length": 3, "fileId": 7, "modificationTime": 1}}'
+
+    with some_web_server(200, status, takes_files=True) as url:
+        assert connect(url).write("/a", [b"x", b"yz"]).file_id == "7"
+        with pytest.raises(StorageUnavailableError, match="Of 4 bytes written to /a, HDFS has 3 bytes"):
+            connect(url).write("/a", [b"x", b"xyz"])
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_login_is_told_with_the_user(connect: Connect, status: int) -> None:
     with (
@@ -109,8 +118,6 @@ def test_a_server_s_own_failure_may_pass(connect: Connect) -> None:
         connect(url).stat("/a")
 
 
-@pytest.mark.hdfs
-@pytest.mark.timeout(300)
 class TestOnTheCluster:
     def test_a_dead_namenode_of_two_is_passed_over(
         self, hdfs_cluster: LocalHdfs, connect: Connect, dead_url: str, root: str

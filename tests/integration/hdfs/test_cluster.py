@@ -13,8 +13,6 @@ from flumebeam.formats import open_format
 from flumebeam.hdfs.cluster import LocalHdfs
 from flumebeam.hdfs.webhdfs import WebHdfsFileSystem
 
-pytestmark = [pytest.mark.hdfs, pytest.mark.timeout(300)]
-
 
 def test_hadoop_reads_our_text_and_our_gzip(hdfs_cluster: LocalHdfs, fs: WebHdfsFileSystem, root: str) -> None:
     batch = EventBatch.from_bodies([b"one", b"", b"two\r", b"\xff"])

@@ -15,8 +15,6 @@ from flumebeam.hdfs.webhdfs import WebHdfsFileSystem
 from tests.integration.hdfs.conftest import eventually
 from tests.integration.hdfs.servers import answer_losing_proxy
 
-pytestmark = [pytest.mark.hdfs, pytest.mark.timeout(300)]
-
 Connect = Callable[..., WebHdfsFileSystem]
 
 
