@@ -198,6 +198,15 @@ class TargetOptions(PipelineOptions):
         )
         parser.add_argument("--format", default="text", metavar="NAME", help="text or avro_event [text]")
         parser.add_argument("--codec", default="none", metavar="NAME", help="none, gzip; deflate for avro_event [none]")
+        parser.add_argument(
+            "--file_prefix", default="FlumeData", metavar="TEXT", help="start of file names [FlumeData]"
+        )
+        parser.add_argument(
+            "--shared_queue",
+            action="store_true",
+            default=False,
+            help="the queue is non-exclusive or partitioned, and others read it, too",
+        )
 
 
 class CountOptions(PipelineOptions):

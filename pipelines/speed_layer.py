@@ -32,20 +32,25 @@ _BUNDLE_SECONDS: Final = 0.25
 """Bundles end often, so that a count is written and an event acknowledged soon."""
 
 
-def build(pipeline: beam.Pipeline, options: PipelineOptions) -> None:
+def build(pipeline: beam.Pipeline, options: PipelineOptions, *, queue: str | None = None) -> None:
     """Add the speed layer to a pipeline.
+
+    Args:
+        pipeline: To be added to.
+        options: The groups in :data:`OPTIONS` are looked at.
+        queue: Queue to read, instead of ``--queue``.
 
     Raises:
         ConfigurationError: An option is missing or cannot work.
     """
-    queue, counts = options.view_as(QueueOptions), options.view_as(CountOptions)
+    reading, counts = options.view_as(QueueOptions), options.view_as(CountOptions)
     batches = pipeline | "ReadSpeedQueue" >> ReadFromSolace(
-        required(queue.queue, "queue", "the name of the queue to count"),
+        queue or required(reading.queue, "queue", "the name of the queue to count"),
         connection=options.view_as(ConnectionOptions).connection(),
-        max_events=queue.max_events,
-        max_seconds=queue.max_seconds,
-        until_empty=queue.until_empty,
-        idle_seconds=queue.idle_seconds,
+        max_events=reading.max_events,
+        max_seconds=reading.max_seconds,
+        until_empty=reading.until_empty,
+        idle_seconds=reading.idle_seconds,
         bundle_seconds=_BUNDLE_SECONDS,
     )
     if counts.seen_to:
@@ -55,7 +60,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions) -> None:
         counted = batches | "Count" >> CountPerSecond(**headers)
         batches, tallies = counted[BATCHES], counted[COUNTS]
     else:
-        bounded = queue.until_empty or queue.max_events is not None or queue.max_seconds is not None
+        bounded = reading.until_empty or reading.max_events is not None or reading.max_seconds is not None
         if not bounded and runner_traits(pipeline).name == "the in-process runner":
             raise ConfigurationError(
                 "The in-process runner closes windows only when the queue has ended: leave out --window_seconds, "

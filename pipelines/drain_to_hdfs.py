@@ -1,0 +1,77 @@
+"""The batch layer: a queue to files on HDFS or a local disk.
+
+Unit of parallelism: a flow of the queue, one. Delivery: exactly once from an exclusive queue, and from a shared one as
+:class:`~flumebeam.transforms.hdfs_write.WriteToHdfs` says. What repeats: nothing in the files. What is never lost: an
+event; it is acknowledged only when its file is published.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from flumebeam.commitlog.log import CommitLogOptions, QueueAccess
+from flumebeam.pipelines import registry
+from flumebeam.pipelines.options import ConnectionOptions, QueueOptions, TargetOptions, required
+from flumebeam.pipelines.program import as_program, parse, run_built
+from flumebeam.transforms.acknowledge import Acknowledge
+from flumebeam.transforms.hdfs_write import WriteToHdfs
+from flumebeam.transforms.solace_read import ReadFromSolace
+
+__all__ = ["NAME", "OPTIONS", "build", "main"]
+
+NAME: Final = "drain_to_hdfs"
+OPTIONS: Final = (ConnectionOptions, QueueOptions, TargetOptions)
+
+
+def build(pipeline: beam.Pipeline, options: PipelineOptions, *, queue: str | None = None) -> None:
+    """Add the batch layer to a pipeline.
+
+    Args:
+        pipeline: To be added to.
+        options: The groups in :data:`OPTIONS` are looked at.
+        queue: Queue to read, instead of ``--queue``.
+
+    Raises:
+        ConfigurationError: An option is missing or cannot work.
+    """
+    reading, target = options.view_as(QueueOptions), options.view_as(TargetOptions)
+    queue = queue or required(reading.queue, "queue", "the name of the queue to drain")
+    access = QueueAccess.SHARED if target.shared_queue else QueueAccess.EXCLUSIVE
+    (
+        pipeline
+        | "ReadBatchQueue"
+        >> ReadFromSolace(
+            queue,
+            connection=options.view_as(ConnectionOptions).connection(),
+            max_events=reading.max_events,
+            max_seconds=reading.max_seconds,
+            until_empty=reading.until_empty,
+            idle_seconds=reading.idle_seconds,
+        )
+        | "WriteFiles"
+        >> WriteToHdfs(
+            required(target.target, "target", "a directory: /dir, file:///dir or hdfs://namenode/dir"),
+            path=target.path,
+            file_prefix=target.file_prefix,
+            format=target.format,
+            codec=target.codec,
+            commit_log=CommitLogOptions(access=access),
+            queue=queue,
+        )
+        | "TellBatchQueue" >> Acknowledge()
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the batch layer; see :func:`~flumebeam.pipelines.program.as_program` for what is returned."""
+    arguments = sys.argv[1:] if argv is None else argv
+    return as_program(NAME, lambda: run_built(build, parse(arguments, NAME, registry.summaries()[NAME], OPTIONS)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
