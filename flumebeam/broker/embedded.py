@@ -107,9 +107,13 @@ class DevelopmentBroker:
         gc.set_threshold(100_000, 50, 100)
         self.start()
         try:
-            self._stopped.wait()
+            self.wait()
         finally:
             self.stop()
+
+    def wait(self) -> None:
+        """Return when another thread calls :meth:`stop`."""
+        self._stopped.wait()
 
     @property
     def config(self) -> BrokerConfig:

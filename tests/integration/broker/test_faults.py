@@ -1,0 +1,255 @@
+"""Faults of whole connections, hostile and slow peers."""
+
+from __future__ import annotations
+
+import logging
+import random
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from solace.messaging.errors.pubsubplus_client_error import (
+    PubSubPlusClientError,
+    TransactionError,
+)
+from solace.messaging.resources.queue import Queue
+from solace.messaging.resources.topic import Topic
+
+from flumebeam.broker import BrokerConfig, DevelopmentBroker, running_broker
+from flumebeam.smf.assuredctrl import AssuredControl, AssuredKind
+from flumebeam.smf.clientctrl import ClientControl
+from flumebeam.smf.header import Frame
+from flumebeam.smf.messages import AnyMessage, KeepAlive, decode_frame
+from flumebeam.smf.stream import FrameReader
+
+
+class RawClient:
+    """A client of our own that says what it wants."""
+
+    def __init__(self, broker: DevelopmentBroker, receive_buffer: int | None = None) -> None:
+        self.socket = socket.socket()
+        if receive_buffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.settimeout(10)
+        try:
+            self.socket.connect(("127.0.0.1", broker.port))
+        except OSError:
+            self.socket.close()
+            raise
+        self._reader = FrameReader(20_000_000)
+        self._frames: list[Frame] = []
+
+    def __enter__(self) -> RawClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def send(self, *messages: AnyMessage) -> None:
+        self.socket.sendall(b"".join(message.encode() for message in messages))
+
+    def next(self) -> AnyMessage:
+        while not self._frames:
+            data = self.socket.recv(65_536)
+            if not data:
+                raise EOFError
+            self._frames = list(self._reader.receive(data))
+        return decode_frame(self._frames.pop(0))
+
+    def login(self, name: str = "raw") -> None:
+        self.send(ClientControl(username="default", client_name=name, vpn="default", keepalive_seconds=3))
+        self.next()
+
+
+@pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n\r\n", b"\x03\x8c\0\0\0\0\0\x0c\xff\xff\xff\xff", b"\0" * 100])
+def test_hostile_bytes_close_the_connection_and_nothing_else(broker: DevelopmentBroker, data: bytes) -> None:
+    with RawClient(broker) as good, RawClient(broker) as bad:
+        good.login()
+        bad.socket.sendall(data)
+        assert bad.socket.recv(100) == b""
+        good.send(KeepAlive())
+
+        assert good.next() == KeepAlive()
+
+
+def test_connection_that_never_logs_in_is_closed() -> None:
+    with running_broker(login_timeout_seconds=0.2) as broker, RawClient(broker) as silent:
+        assert silent.socket.recv(100) == b""
+
+
+def test_refused_connections_come_back_on_the_same_port(broker: DevelopmentBroker) -> None:
+    broker.refuse_connections()
+    with pytest.raises(ConnectionRefusedError):
+        RawClient(broker)
+    broker.accept_connections()
+    broker.accept_connections()
+    with RawClient(broker) as client:
+        client.login()
+
+
+def test_frozen_broker_says_nothing_and_goes_on_where_it_was(broker: DevelopmentBroker) -> None:
+    with RawClient(broker) as client:
+        client.login()
+        broker.freeze()
+        client.send(KeepAlive())
+        with RawClient(broker) as late:
+            late.send(KeepAlive())
+            client.socket.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                client.next()
+            broker.thaw()
+            broker.thaw()
+            client.socket.settimeout(10)
+
+            assert client.next() == KeepAlive()
+            assert late.next() == KeepAlive()
+
+
+def test_frozen_broker_stops_at_once(broker: DevelopmentBroker) -> None:
+    with RawClient(broker) as client:
+        client.login()
+        broker.freeze()
+        broker.stop()
+        assert not client.socket.recv(100)
+
+
+def test_cut_of_one_client_leaves_the_others(
+    broker: DevelopmentBroker, connect: Callable[..., Any], eventually: Callable[..., None]
+) -> None:
+    with RawClient(broker) as one, RawClient(broker) as two:
+        one.login("one")
+        two.login("two")
+        assert broker.cut_connections("one") == 1
+        assert broker.cut_connections("nobody") == 0
+        with pytest.raises((EOFError, ConnectionResetError)):
+            one.next()
+        two.send(KeepAlive())
+
+        assert two.next() == KeepAlive()
+        assert broker.clients() == ("two",)
+
+
+def test_slow_consumer_costs_bounded_memory_and_gets_everything_later(
+    broker: DevelopmentBroker, connect: Callable[..., Any]
+) -> None:
+    publisher = connect(broker).create_persistent_message_publisher_builder().build()
+    publisher.start()
+    for _ in range(200):
+        publisher.publish_await_acknowledgement(bytearray(b"x" * 100_000), Topic.of("t/1"), 5000)
+    with RawClient(broker, receive_buffer=4096) as slow:
+        slow.login()
+        slow.send(AssuredControl(kind=AssuredKind.BIND, correlation=1, queue="q", window=255, durability=1))
+        slow.send(KeepAlive())
+        slow.next()
+        # It holds one batch at most beyond what the sockets take, not the 20 MB that its window allows.
+        assert broker.queue("q").unacknowledged < 120
+        got = 0
+        while got < 200:
+            got += not isinstance(slow.next(), KeepAlive)
+
+        assert broker.queue("q").unacknowledged == 200
+
+
+def test_client_that_reads_nothing_is_closed_before_its_answers_fill_the_memory(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with (
+        caplog.at_level(logging.WARNING, "flumebeam.broker"),
+        running_broker(max_unsent_bytes=200_000) as broker,
+        RawClient(broker, receive_buffer=4096) as deaf,
+    ):
+        deaf.login()
+        flood = AssuredControl(kind=AssuredKind.CREATE, queue="n" * 200, durability=1).encode() * 1000
+        with pytest.raises(ConnectionError):  # noqa: PT012 - it takes some rounds until the sockets are full
+            for _ in range(1000):
+                deaf.socket.sendall(flood)
+    assert "does not read" in caplog.text
+
+
+def test_serving_forever_ends_when_another_thread_stops_it() -> None:
+    broker = DevelopmentBroker(BrokerConfig(port=0))
+    # Its garbage collector settings belong to a process of its own, so only the wait is tried here.
+    broker.start()
+    waiting = threading.Thread(target=broker.wait)
+    waiting.start()
+    broker.stop()
+    waiting.join(10)
+
+    assert not waiting.is_alive()
+
+
+def test_plain_publisher_and_receiver_ride_over_cuts_without_loss(
+    broker: DevelopmentBroker, connect: Callable[..., Any]
+) -> None:
+    service, consumer = connect(broker, "p"), connect(broker, "c")
+    publisher = service.create_persistent_message_publisher_builder().build()
+    publisher.start()
+    receiver = consumer.create_persistent_message_receiver_builder().build(Queue.durable_exclusive_queue("q"))
+    receiver.start()
+    got: list[bytes] = []
+    for number in range(600):
+        publisher.publish(bytearray(b"%d" % number), Topic.of("t/1"))
+        if number % 100 == 50:
+            broker.cut_connections()
+        if number % 100 == 75:
+            message = receiver.receive_message(5000)
+            got.append(bytes(message.get_payload_as_bytes()))
+            receiver.ack(message)
+    while len(got) < 600:
+        message = receiver.receive_message(10_000)
+        assert message is not None
+        got.append(bytes(message.get_payload_as_bytes()))
+        receiver.ack(message)
+
+    assert got == [b"%d" % number for number in range(600)]
+
+
+def test_consume_transform_publish_moves_everything_exactly_once_over_random_cuts(
+    broker: DevelopmentBroker, connect: Callable[..., Any]
+) -> None:
+    chance = random.Random(4)
+    total = 300
+    broker.create_queue("out", subscriptions=["out"])
+    service = connect(broker)
+    feeder = service.create_persistent_message_publisher_builder().build()
+    feeder.start()
+    for number in range(total):
+        feeder.publish_await_acknowledgement(bytearray(b"%d" % number), Topic.of("t/1"), 5000)
+    session = service.create_transactional_service_builder().build()
+    session.connect()
+    publisher = session.create_transactional_message_publisher_builder().build()
+    publisher.start()
+    receiver = session.create_transactional_message_receiver_builder().build(Queue.durable_exclusive_queue("q"))
+    receiver.start()
+    builder = service.message_builder()
+    timer = threading.Timer(0, lambda: None)
+    while broker.queue("q").messages:
+        if not timer.is_alive():
+            timer = threading.Timer(chance.uniform(0.001, 0.05), broker.cut_connections)
+            timer.start()
+        try:
+            for _ in range(chance.randint(1, 8)):
+                message = receiver.receive_message(200)
+                if message is None:
+                    break
+                publisher.publish(builder.build(bytearray(message.get_payload_as_bytes())), Topic.of("out"))
+            session.commit()
+        except TransactionError:
+            with_rollback(session)
+    timer.join()
+    consumer = connect(broker, "reader")
+    reader = consumer.create_persistent_message_receiver_builder().build(Queue.durable_exclusive_queue("out"))
+    reader.start()
+    moved = [int(reader.receive_message(5000).get_payload_as_bytes()) for _ in range(broker.queue("out").messages)]
+
+    assert moved == list(range(total))
+
+
+def with_rollback(session: Any) -> None:
+    """Start the next transaction clean; a session that just rolled back has nothing to roll back, which is fine."""
+    try:
+        session.rollback()
+    except PubSubPlusClientError:
+        return

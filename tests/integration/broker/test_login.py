@@ -1,0 +1,65 @@
+"""Logins of the vendor's client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from solace.messaging.errors.pubsubplus_client_error import AuthenticationError, PubSubPlusCoreClientError
+
+from flumebeam.broker import BrokerConfig, DevelopmentBroker, running_broker
+from flumebeam.errors import ConfigurationError
+
+
+def test_wrong_password_is_an_authentication_error(connect: Callable[..., Any]) -> None:
+    with running_broker(users={"ann": "right"}) as broker:
+        with pytest.raises(AuthenticationError, match="Unauthorized"):
+            connect(
+                broker,
+                authentication__scheme__basic__username="ann",
+                authentication__scheme__basic__password="wrong",
+            )
+        service = connect(
+            broker,
+            authentication__scheme__basic__username="ann",
+            authentication__scheme__basic__password="right",
+        )
+        assert service.is_connected
+
+
+def test_wrong_vpn_is_named(broker: DevelopmentBroker, connect: Callable[..., Any]) -> None:
+    with pytest.raises(PubSubPlusCoreClientError, match="Message VPN Not Allowed"):
+        connect(broker, service__vpn_name="other")
+
+
+def test_client_name_in_use_displaces_the_former_connection(
+    broker: DevelopmentBroker, connect: Callable[..., Any], eventually: Callable[..., None]
+) -> None:
+    former = connect(broker, "same", transport__reconnection_attempts=0)
+    connect(broker, "same")
+
+    eventually(lambda: not former.is_connected)
+    assert broker.clients() == ("same",)
+
+
+def test_port_in_use_is_a_mistake_that_says_what_to_do(broker: DevelopmentBroker) -> None:
+    second = DevelopmentBroker(BrokerConfig(port=broker.port))
+    with pytest.raises(ConfigurationError, match=f"cannot listen on 127.0.0.1:{broker.port}"):
+        second.start()
+    second.stop()
+
+
+def test_broker_runs_once_and_only_while_it_runs(connect: Callable[..., Any]) -> None:
+    broker = DevelopmentBroker(BrokerConfig(port=0))
+    with pytest.raises(ConfigurationError, match="not running"):
+        broker.queues()
+    with pytest.raises(ConfigurationError, match="not running"):
+        _ = broker.port
+    with broker:
+        assert connect(broker).is_connected
+        with pytest.raises(ConfigurationError, match="make a new one"):
+            broker.start()
+    broker.stop()
+    with pytest.raises(ConfigurationError, match="not running"):
+        broker.queue("q")
