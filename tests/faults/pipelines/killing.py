@@ -1,0 +1,90 @@
+"""A drain that kills itself (``kill -9``) at a named moment: the graph of ``drain_to_hdfs``, with hooks in it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import apache_beam as beam
+
+from flumebeam.commitlog.log import CommitLogOptions
+from flumebeam.commitlog.steps import CrashPoint
+from flumebeam.pipelines import drain_to_hdfs
+from flumebeam.transforms.acknowledge import Acknowledge
+from flumebeam.transforms.hdfs_write import WriteToHdfs
+from flumebeam.transforms.solace_read import ReadFromSolace
+
+__all__ = ["RECEIVED", "TOLD", "WRITTEN", "DyingDrain", "drain_that_dies"]
+
+RECEIVED = "a batch received, nothing written"
+WRITTEN = "files published, nothing acknowledged"
+TOLD = "acknowledged"
+
+_TRANSACTION = 300
+_passed = 0
+"""How often this process has passed its moment: the hooks below are pickled, and so there are several."""
+
+
+@dataclass(frozen=True)
+class DyingDrain:
+    """When to die.
+
+    Attributes:
+        moment: The name of a :class:`CrashPoint`, or one of the names above.
+        nth: At which pass; 0 for never.
+    """
+
+    moment: str
+    nth: int = 1
+
+    def pass_by(self, moment: str) -> None:
+        global _passed
+        if moment == self.moment:
+            _passed += 1
+            if _passed == self.nth:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def at(self, point: CrashPoint) -> None:
+        self.pass_by(point.name)
+
+    def element(self, element: Any, moment: str) -> Any:
+        self.pass_by(moment)
+        return element
+
+
+class _Write(beam.PTransform):
+    def __init__(self, dying: DyingDrain, target: str, **options: Any) -> None:
+        super().__init__()
+        self._dying = dying
+        # Small transactions, and records that are folded soon: all moments come within some hundred events.
+        options["commit_log"] = replace(options.get("commit_log") or CommitLogOptions(), fold_after=2)
+        self._write = WriteToHdfs(target, at=dying.at, max_events=_TRANSACTION, **options)
+
+    def expand(self, batches: beam.PCollection) -> beam.PCollection:
+        return batches | "Received" >> beam.Map(self._dying.element, RECEIVED) | self._write
+
+
+class _Tell(beam.PTransform):
+    def __init__(self, dying: DyingDrain) -> None:
+        super().__init__()
+        self._dying = dying
+
+    def expand(self, durable: beam.PCollection) -> beam.PCollection:
+        written = durable | "Written" >> beam.Map(self._dying.element, WRITTEN)
+        told = written | Acknowledge()
+        # In the same stage and behind the commit step for each element, as Beam runs the consumers in this order.
+        written | "Told" >> beam.Map(self._dying.element, TOLD)
+        return told
+
+
+def drain_that_dies(arguments: Sequence[str], moment: str, nth: int) -> int:
+    """Run ``drain_to_hdfs`` and die at that moment; to be called in a process of its own."""
+    dying = DyingDrain(moment, nth)
+    drain_to_hdfs.WriteToHdfs = lambda target, **options: _Write(dying, target, **options)  # type: ignore[assignment,misc]
+    drain_to_hdfs.ReadFromSolace = partial(ReadFromSolace, bundle_events=_TRANSACTION)  # type: ignore[assignment,misc]
+    drain_to_hdfs.Acknowledge = lambda: _Tell(dying)  # type: ignore[assignment,misc]
+    return drain_to_hdfs.main(arguments)

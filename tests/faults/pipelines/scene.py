@@ -1,0 +1,135 @@
+"""One queue of its own on the module's broker, one target, and the programs between: what most tests here need."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from flumebeam.batch import EventBatch
+from flumebeam.broker import DevelopmentBroker
+from flumebeam.channel.solace import SolaceChannel
+from flumebeam.event import Event
+from flumebeam.solace.config import SolaceOptions
+from flumebeam.solace.session import connect
+from tests.programs import Program, Programs
+
+__all__ = ["TRANSACTION", "Scene", "numbered"]
+
+TRANSACTION = 256
+"""The broker's limit of messages per transaction, and so what an ingest may repeat."""
+
+_IDLE = ("--until_empty", "--idle_seconds=0.5")
+
+
+def numbered(count: int) -> list[bytes]:
+    """Lines that are all different, so that a repeated one and a lost one show."""
+    return [b"2026-03-02 08:00:00 INFO [w-%d] order %06d" % (number % 7, number) for number in range(count)]
+
+
+class Scene:
+    """A queue, its topic, and a directory.
+
+    Args:
+        broker: Where the queue is made.
+        programs: Starts programs.
+        directory: Gets the target and the logs.
+    """
+
+    def __init__(self, broker: DevelopmentBroker, programs: Programs, directory: Path) -> None:
+        self.broker = broker
+        self.programs = programs
+        self.directory = directory
+        self.queue = f"q-{uuid.uuid4().hex[:12]}"
+        self.topic = f"logs/{self.queue}"
+        self.target = directory / "target"
+        broker.create_queue(self.queue, subscriptions=[self.topic])
+
+    # -- the broker's side
+
+    @property
+    def left(self) -> int:
+        """Messages in the queue, delivered and unacknowledged ones included."""
+        return self.broker.queue(self.queue).messages
+
+    def fill(self, bodies: Sequence[bytes]) -> None:
+        """Put events into the queue, each with the header ``part``, which is 0 or 1."""
+        with SolaceChannel(SolaceOptions(host=self.broker.url)) as channel:
+            for start in range(0, len(bodies), TRANSACTION):
+                with channel.transaction() as transaction:
+                    chosen = bodies[start : start + TRANSACTION]
+                    events = [Event(body, {"part": str(number % 2)}) for number, body in enumerate(chosen)]
+                    transaction.put(EventBatch.from_events(events), self.topic)
+                    assert transaction.commit().committed
+
+    def take_all(self) -> list[Event]:
+        """Take everything out of the queue."""
+        events: list[Event] = []
+        with connect(SolaceOptions(host=self.broker.url)) as connection:
+            receiver = connection.receiver(self.queue)
+            while self.left:
+                batch = receiver.receive(10_000, 0.5)
+                events += batch.events()
+                if batch.provenance is not None:
+                    receiver.acknowledge(batch.provenance.ids)
+            receiver.close()
+        return events
+
+    # -- the programs
+
+    def ingest(self, log: Path) -> Program:
+        """Start an ingest of one file."""
+        return self.programs.fork("ingest", *self.ingest_options(log))
+
+    def ingest_options(self, log: Path) -> list[str]:
+        return [f"--input={log}", f"--topic={self.topic}"]
+
+    def drain(self, *more: str, until_empty: bool = True) -> Program:
+        """Start a drain into the target."""
+        return self.programs.fork("drain_to_hdfs", *self.drain_options(*more, until_empty=until_empty))
+
+    def drain_options(self, *more: str, until_empty: bool = True) -> list[str]:
+        return [f"--queue={self.queue}", f"--target={self.target}", *(_IDLE if until_empty else ()), *more]
+
+    # -- the target's side
+
+    def lines(self) -> Counter[bytes]:
+        """Lines of all files that a reader of the target sees, and how often each is there."""
+        counts: Counter[bytes] = Counter()
+        for path in self.files():
+            content = path.read_bytes()
+            assert content.endswith(b"\n") or not content, f"{path} ends within a line"
+            counts.update(content.split(b"\n")[:-1])
+        return counts
+
+    def files(self) -> list[Path]:
+        """Files that a reader of the target sees."""
+        return [path for path in self._below() if not any(part[0] in "._" for part in self._parts(path))]
+
+    def count(self) -> int:
+        """Lines that a reader of the target sees."""
+        return sum(path.read_bytes().count(b"\n") for path in self.files())
+
+    def rubbish(self) -> list[Path]:
+        """Files below the target that are neither data nor what a commit log keeps for good."""
+        data = set(self.files())
+        kept = {"epochs", "closed", "retired", "days"}
+        return [
+            path
+            for path in self._below()
+            if path not in data and not (self._parts(path)[0] == ".flumebeam" and self._parts(path)[2] in kept)
+        ]
+
+    def holds_exactly(self, bodies: Sequence[bytes]) -> None:
+        """Check that every event is in the files once, none is invented, the queue is empty, nothing is left over."""
+        found, wanted = self.lines(), Counter(bodies)
+        assert (found - wanted, wanted - found) == (Counter(), Counter()), "repeated or invented, lost"
+        assert self.left == 0
+        assert self.rubbish() == []
+
+    def _below(self) -> list[Path]:
+        return sorted(path for path in self.target.rglob("*") if path.is_file())
+
+    def _parts(self, path: Path) -> tuple[str, ...]:
+        return path.relative_to(self.target).parts
