@@ -37,6 +37,7 @@ from flumebeam.solace.mapping import Destination, ReceivedMessage, json_body
 __all__ = ["MessageReader", "metadata_kind"]
 
 _OK: Final = 0
+_MAX_SEARCHED_BYTES: Final = 8192  # beyond that, asking for every field is cheaper than looking for their names
 _MAX_DEPTH: Final = 32  # nested containers deeper than this are somebody's attack, not data
 _NO_PRIORITY: Final = -1
 _TEXT_ITEM, _FIRST_MAP_ITEM, _LAST_STREAM_ITEM = 0x1C, 0x28, 0x2F  # first bytes of SDT items
@@ -45,6 +46,7 @@ _CONTENTS_SUMMARY: Final = 0x16
 _METADATA_PART: Final = 4
 _METADATA_KIND_AT: Final = 12  # behind the block's header (5), its stream item (5) and its byte array item (2)
 _ID_TEXT_BYTES: Final = 64
+_ALL_FIELDS: Final = b"ts\0si\0mi\0mt\0ci\0rt\0sn\0ex\0ct\0ce\0"
 
 
 class _DestinationField(ctypes.Structure):
@@ -74,6 +76,7 @@ class _Value(ctypes.Union):
 
 
 class _Field(ctypes.Structure):
+    _anonymous_ = ("value",)
     _fields_ = (("type", c_int), ("length", c_uint32), ("value", _Value))
 
 
@@ -91,6 +94,10 @@ _SCALARS: Final = {
     12: "float32",
     13: "float64",
 }
+
+_FIELD_BYTES: Final = sizeof(_Field)
+_GROUP_ID_BYTES: Final = sizeof(_ReplicationGroupId)
+_DESTINATION_BYTES: Final = sizeof(_DestinationField)
 
 # A library object of our own: argument types set on the vendor's would be seen by the vendor's code.
 _LIBRARY: Final = ctypes.PyDLL(solace.CORE_LIB._name, handle=solace.CORE_LIB._handle)
@@ -135,15 +142,25 @@ class MessageReader:
     """Reads messages, one at a time; belongs to one thread, since it keeps its buffers."""
 
     def __init__(self) -> None:
+        # The references are made once as well: making one costs as much as the call that it is for.
         self._pointer, self._size = c_void_p(), c_uint32()
+        self._pointer_at, self._size_at = byref(self._pointer), byref(self._size)
         self._container, self._field, self._name = c_void_p(), _Field(), c_char_p()
+        self._container_at, self._field_at, self._name_at = (
+            byref(self._container),
+            byref(self._field),
+            byref(self._name),
+        )
         self._destination, self._group_id = _DestinationField(), _ReplicationGroupId()
+        self._destination_at, self._group_id_at = byref(self._destination), byref(self._group_id)
         self._number, self._time, self._small, self._text = c_uint64(), c_int64(), c_int32(), c_char_p()
+        self._number_at, self._time_at = byref(self._number), byref(self._time)
+        self._small_at, self._text_at = byref(self._small), byref(self._text)
         self._id_text = ctypes.create_string_buffer(_ID_TEXT_BYTES)
 
     def number(self, message: int) -> int:
         """Return the number under which the message is acknowledged on its flow."""
-        return self._number.value if _get_number(message, byref(self._number)) == _OK else 0
+        return self._number.value if _get_number(message, self._number_at) == _OK else 0
 
     def read(self, message: int) -> ReceivedMessage | None:
         """Return what a message carries; ``None`` if it has no replication group message id.
@@ -151,12 +168,13 @@ class MessageReader:
         Args:
             message: Handle of a message that stays valid during the call.
         """
-        if _get_group_id(message, byref(self._group_id), sizeof(_ReplicationGroupId)) != _OK:
+        if _get_group_id(message, self._group_id_at, _GROUP_ID_BYTES) != _OK:
             return None
-        _group_id_text(byref(self._group_id), sizeof(_ReplicationGroupId), self._id_text, _ID_TEXT_BYTES)
+        _group_id_text(self._group_id_at, _GROUP_ID_BYTES, self._id_text, _ID_TEXT_BYTES)
         message_id = self._id_text.value.decode("ascii", "replace")
-        body, payload = self._payload(message)
-        priority = self._small.value if _get_priority(message, byref(self._small)) == _OK else _NO_PRIORITY
+        payload = self._search_area(message)
+        body, kind = self._payload(message)
+        priority = self._small.value if _get_priority(message, self._small_at) == _OK else _NO_PRIORITY
         return ReceivedMessage(
             # rmid1: and four groups of hexadecimal digits, which are the 16 bytes of a delivery id in their order.
             bytes.fromhex(message_id[6:].replace("-", "")),
@@ -164,45 +182,54 @@ class MessageReader:
             body,
             self._properties(message),
             self._destination_name(_get_destination, message),
-            payload,
+            kind,
             message_id,
-            self._integer(_get_sender_timestamp, message),
-            self._string(_get_sender_id, message),
-            self._string(_get_application_id, message),
-            self._string(_get_application_type, message),
-            self._string(_get_correlation_id, message),
-            self._destination_name(_get_reply_to, message),
-            self._integer(_get_sequence_number, message),
+            # A field that the message has stands under this name in its metadata. Most messages have one or two of
+            # them, and finding that out costs a tenth of asking for all.
+            self._integer(_get_sender_timestamp, message) if b"ts\0" in payload else None,
+            self._string(_get_sender_id, message) if b"si\0" in payload else None,
+            self._string(_get_application_id, message) if b"mi\0" in payload else None,
+            self._string(_get_application_type, message) if b"mt\0" in payload else None,
+            self._string(_get_correlation_id, message) if b"ci\0" in payload else None,
+            self._destination_name(_get_reply_to, message) if b"rt\0" in payload else None,
+            self._integer(_get_sequence_number, message) if b"sn\0" in payload else None,
             None if priority == _NO_PRIORITY else priority,
-            self._integer(_get_expiration, message) or None,
-            self._string(_get_content_type, message),
-            self._string(_get_content_encoding, message),
+            (self._integer(_get_expiration, message) or None) if b"ex\0" in payload else None,
+            self._string(_get_content_type, message) if b"ct\0" in payload else None,
+            self._string(_get_content_encoding, message) if b"ce\0" in payload else None,
         )
 
+    def _search_area(self, message: int) -> bytes:
+        """Return the message's payload with its metadata, or names of all fields where looking is no gain."""
+        if _get_frame(message, self._pointer_at, self._size_at) != _OK or self._size.value > _MAX_SEARCHED_BYTES:
+            return _ALL_FIELDS
+        frame = string_at(self._pointer.value or 0, self._size.value)
+        return frame[int.from_bytes(frame[4:8], "big") :]
+
     def _string(self, getter: Any, message: int) -> str | None:
-        if getter(message, byref(self._text)) != _OK:
+        if getter(message, self._text_at) != _OK:
             return None
         value = self._text.value
         return None if value is None else value.decode("utf-8", "replace")
 
     def _integer(self, getter: Any, message: int) -> int | None:
-        return self._time.value if getter(message, byref(self._time)) == _OK else None
+        return self._time.value if getter(message, self._time_at) == _OK else None
 
     def _destination_name(self, getter: Any, message: int) -> str | None:
-        if getter(message, byref(self._destination), sizeof(_DestinationField)) != _OK:
+        if getter(message, self._destination_at, _DESTINATION_BYTES) != _OK:
             return None
         name = self._destination.name
         return None if name is None else name.decode("utf-8", "replace")
 
     def _payload(self, message: int) -> tuple[bytes, str]:
-        if _get_body(message, byref(self._pointer), byref(self._size)) == _OK:
+        if _get_body(message, self._pointer_at, self._size_at) == _OK:
             raw = string_at(self._pointer.value or 0, self._size.value) if self._size.value else b""
             # Text, map and stream payloads are one SDT item over the whole attachment. Any bytes may look like that,
             # and the library then takes them for text; only the metadata of the frame tells.
             if raw and _TEXT_ITEM <= raw[0] <= _LAST_STREAM_ITEM and _item_length(raw) == len(raw):
                 return self._structured(message, raw)
             return raw, "bytes"
-        if _get_xml(message, byref(self._pointer), byref(self._size)) == _OK and self._size.value:
+        if _get_xml(message, self._pointer_at, self._size_at) == _OK and self._size.value:
             return string_at(self._pointer.value or 0, self._size.value), "xml"
         return b"", "empty"
 
@@ -210,55 +237,59 @@ class MessageReader:
         kind = self._metadata_kind(message)
         if kind == _TEXT_PAYLOAD and raw[0] < _FIRST_MAP_ITEM:
             return raw[2 + (raw[0] & 3) : -1], "text"
-        if kind == _MAP_PAYLOAD and _get_map(message, byref(self._container)) == _OK:
+        if kind == _MAP_PAYLOAD and _get_map(message, self._container_at) == _OK:
             return json_body(self._read_container(self._container.value, named=True)), "map"
-        if kind == _STREAM_PAYLOAD and _get_stream(message, byref(self._container)) == _OK:
+        if kind == _STREAM_PAYLOAD and _get_stream(message, self._container_at) == _OK:
             return json_body(self._read_container(self._container.value, named=False)), "stream"
         return raw, "bytes"
 
     def _metadata_kind(self, message: int) -> int | None:
         """Return what the frame's binary metadata says that the payload is."""
-        if _get_frame(message, byref(self._pointer), byref(self._size)) != _OK:
+        if _get_frame(message, self._pointer_at, self._size_at) != _OK:
             return None
         return metadata_kind(string_at(self._pointer.value or 0, self._size.value))
 
     def _properties(self, message: int) -> dict[str, Any]:
-        if _get_properties(message, byref(self._container)) != _OK:
+        if _get_properties(message, self._container_at) != _OK:
             return {}
         properties: dict[str, Any] = self._read_container(self._container.value, named=True)
         return properties
 
     def _read_container(self, handle: int | None, *, named: bool, depth: int = 0) -> Any:
         """Return a map as a dict, or a stream as a list, and close the container."""
-        entries: list[tuple[str, Any]] = []
-        field, name = self._field, self._name
+        field, field_at, name, name_at = self._field, self._field_at, self._name, self._name_at
+        entries: dict[str, Any] = {}
+        items: list[Any] = []
         try:
-            while _next_field(handle, byref(field), sizeof(_Field), byref(name)) == _OK:
-                key = (name.value or b"").decode("utf-8", "replace") if named else ""
-                entries.append((key, self._value(field, depth)))
+            while _next_field(handle, field_at, _FIELD_BYTES, name_at) == _OK:
+                if named:
+                    key = (name.value or b"").decode("utf-8", "replace")
+                    entries[key] = self._value(field, depth)
+                else:
+                    items.append(self._value(field, depth))
         finally:
             _close_container(byref(c_void_p(handle)))
-        return dict(entries) if named else [value for _, value in entries]
+        return entries if named else items
 
     def _value(self, field: _Field, depth: int) -> Any:
-        kind, value = field.type, field.value
+        kind, pointer = field.type, field.pointer
         if kind == _STRING:
-            return string_at(value.pointer).decode("utf-8", "replace") if value.pointer else ""
+            return string_at(pointer).decode("utf-8", "replace") if pointer else ""
         if scalar := _SCALARS.get(kind):
-            return getattr(value, scalar)
+            return getattr(field, scalar)
         if kind == _NULL:
             return None
         if kind == _WCHAR:
-            code = value.uint16
+            code = field.uint16
             return "\ufffd" if 0xD800 <= code < 0xE000 else chr(code)
         if kind in (_MAP, _STREAM):
             if depth == _MAX_DEPTH:
                 return None
-            return self._read_container(value.pointer, named=kind == _MAP, depth=depth + 1)
+            return self._read_container(pointer, named=kind == _MAP, depth=depth + 1)
         if kind == _DESTINATION:
-            name = value.destination.name
-            return None if name is None else Destination(name.decode("utf-8", "replace"))
-        return string_at(value.pointer, field.length) if value.pointer and field.length else b""
+            text = field.destination.name
+            return None if text is None else Destination(text.decode("utf-8", "replace"))
+        return string_at(pointer, field.length) if pointer and field.length else b""
 
 
 def _item_length(raw: bytes) -> int:
