@@ -24,7 +24,7 @@ from tests.bench.stall import measure_stall
 from tests.bench.throughput import measure_throughput
 from tests.bench.workload import MIN_LINE_BYTES
 
-__all__ = ["SUITES", "Sizes", "main", "sizes_of"]
+__all__ = ["SUITES", "Sizes", "main", "make_parser", "sizes_of"]
 
 SUITES: Final = {
     "throughput": "events per second and CPU of ingest and drain, beside plain loops",
@@ -57,7 +57,8 @@ class Sizes:
 _QUICK: Final = Sizes(events=5_000, runs=1, stall_seconds=4.0, memory_events=(3_000, 12_000))
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench",
         description="Measures the main job on this machine: "
@@ -98,7 +99,7 @@ def sizes_of(options: argparse.Namespace) -> Sizes:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print and write the figures; return an exit status."""
-    parser = _parser()
+    parser = make_parser()
     options = parser.parse_args(argv)
     suites = options.suites or list(SUITES)
     if unknown := [suite for suite in suites if suite not in SUITES]:
@@ -112,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for suite in suites:
             results[suite] = _measure(suite, sizes, console)
     except ProgramFailedError as error:
-        Console(stderr=True, highlight=False).print(f"bench: {error}", style="red", markup=False)
+        Console(stderr=True, highlight=False).print(f"bench: {error}", style="red", markup=False, soft_wrap=True)
         return 1
     if options.json is not None:
         options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")

@@ -122,10 +122,8 @@ def _run(place: Path, events: int, size: int) -> MemoryRun:
         reading = ["--input", str(source), "--topic", "bench/memory", "--tracker_dir", str(place / "positions"), *host]
         writing = ["--queue", "memory", "--max_events", str(events), "--target", str(target), *host]
         with (
-            Program("flumebeam", [*writing, *host], place / "drain.log") as drain,
-            Program(
-                "flumebeam", [*reading, "--tracker_dir", str(place / "positions"), *host], place / "in.log"
-            ) as ingest,
+            Program("flumebeam", ["run", "drain_to_hdfs", *writing], place / "drain.log") as drain,
+            Program("flumebeam", ["run", "ingest", *reading], place / "ingest.log") as ingest,
         ):
             programs = {"ingest": ingest, "drain": drain}
             while any([program.running() for program in programs.values()]):
@@ -136,5 +134,5 @@ def _run(place: Path, events: int, size: int) -> MemoryRun:
                     raise ProgramFailedError(f"{events} events did not pass within {_PATIENCE_SECONDS:.0f} s.")
                 time.sleep(_SAMPLE_SECONDS)
     if (found := lines_in(target)) != events:
-        raise RuntimeError(f"The drain wrote {found} lines of {events}: figures of it mean nothing.")
+        raise ProgramFailedError(f"The drain wrote {found} lines of {events}: figures of it mean nothing.")
     return MemoryRun(events, time.monotonic() - begin, {name: Residence.of(values) for name, values in seen.items()})

@@ -77,8 +77,8 @@ class Program:
         """
         status = self._process.poll()
         if status:
-            words = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]
-            raise ProgramFailedError(f"{' '.join(self._command)} ended with status {status}: {' / '.join(words)}")
+            words = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+            raise ProgramFailedError(f"{' '.join(self._command[1:])}\nended with status {status}: {''.join(words)}")
         return status is None
 
     def wait(self, seconds: float) -> None:
@@ -90,5 +90,5 @@ class Program:
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired as late:
-            raise ProgramFailedError(f"{' '.join(self._command)} did not end within {seconds:.0f} s.") from late
+            raise ProgramFailedError(f"{' '.join(self._command[1:])}\ndid not end within {seconds:.0f} s.") from late
         self.running()

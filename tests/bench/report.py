@@ -52,9 +52,9 @@ def throughput_report(found: Throughput) -> RenderableType:
         parts.append(table)
     parts.append(
         _note(
-            f"Medians of {runs} run{'s' if runs > 1 else ''}, lanes in turn. Measured at the broker from the first message "
-            "to the last, so start-up is left out. CPU s per M: CPU seconds per million events, of the program and of the "
-            "broker. The pipeline writes files, exactly once; the loops drop what they take."
+            f"Medians of {runs} run{'s' if runs > 1 else ''}, lanes in turn. Measured at the broker from the first "
+            "message to the last, so start-up is left out. CPU s per M: CPU seconds per million events, of the program "
+            "and of the broker. The pipeline writes files, exactly once; the loops drop what they take."
         )
     )
     return Group(*parts)

@@ -13,7 +13,7 @@ from typing import Any, Final
 from tests.bench.broker_host import BrokerProcess
 from tests.bench.figures import Spread, spread
 from tests.bench.passage import Passage, drained, filled
-from tests.bench.programs import Program
+from tests.bench.programs import Program, ProgramFailedError
 from tests.bench.workload import lines_in, write_lines
 
 __all__ = ["LANES", "PEER", "SIDES", "Throughput", "measure_throughput"]
@@ -92,7 +92,7 @@ def measure_throughput(
                     passages[lane, "drain"].append(drained(broker, name, program, events))
                 broker.delete_queue(name)
                 if lane == "beam" and (found := lines_in(place / "files")) != events:
-                    raise RuntimeError(f"The drain wrote {found} lines of {events}: figures of it mean nothing.")
+                    raise ProgramFailedError(f"The drain wrote {found} lines of {events}: figures of it mean nothing.")
     return Throughput(events, size, passages)
 
 

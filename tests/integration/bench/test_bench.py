@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.bench.procfs import usage
+
+ROOT = Path(__file__).parents[3]
+TINY = "--runs 1 --events 600 --stall-seconds 1 --rate 400 --memory-events 300 900".split()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_every_suite_runs_to_its_table_and_its_json(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "tests.bench", *TINY, "--json", str(tmp_path / "figures.json")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+
+    assert (result.returncode, result.stderr) == (0, "")
+    assert all(
+        name in result.stdout for name in ("pipeline on Beam", "plain loop, vendor's client", "p99 ms", "verdict")
+    )
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert all(figures["throughput"][lane]["drain"]["events_per_second"]["median"] > 0 for lane in ("beam", "vendor"))
+    assert [phase["name"] for phase in figures["stall"]["phases"]] == ["normal", "stalled", "catching up"]
+    assert set(figures["memory"]["flat"]) == {"ingest", "drain"}
+
+
+def test_the_usage_of_a_process_includes_its_children() -> None:
+    # The child burns a fifth of a second of CPU and waits to be looked at.
+    child = "import time\nwhile time.process_time() < 0.2: pass\nprint(flush=True)\ninput()"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    with subprocess.Popen([sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        both, alone = usage(process.pid), usage(os.getpid())
+        process.communicate(b"\n")
+
+    assert both is not None
+    assert both.cpu_seconds >= 0.2
+    assert both.rss_bytes > 8 * 1024 * 1024
+    assert alone is not None
+    assert alone.rss_bytes > 0
+    assert usage(process.pid) is None

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.bench.latencies import LatencyNotes, read_latencies, stamped
+from tests.bench.memory import Memory, MemoryRun, Residence
+from tests.bench.programs import ProgramFailedError
+from tests.bench.stall import phase_of
+from tests.bench.workload import line, lines_in, severity_of, write_lines
+from tests.unit.bench.helpers import MEGA, passage, throughput
+
+
+def test_a_passage_gives_rate_and_cpu_of_the_measured_stretch() -> None:
+    measured = passage(5_000.0)
+
+    assert measured.rate == pytest.approx(5_000)
+    assert measured.program_cpu == pytest.approx(50)
+    assert measured.broker_cpu == pytest.approx(10)
+
+
+def test_ratios_are_those_of_medians_to_the_vendors_client() -> None:
+    found = throughput({"beam": [8_000, 9_000, 1_000], "channel": [20_000, 20_000, 20_000], "vendor": [4_000] * 3})
+
+    facts = found.to_json()
+
+    assert facts["beam"]["drain"]["ratio_to_vendor"] == pytest.approx(2.0)
+    assert facts["channel"]["ingest"]["ratio_to_vendor"] == pytest.approx(5.0)
+    assert facts["beam"]["ingest"]["events_per_second"] == pytest.approx({"median": 8_000, "low": 1_000, "high": 9_000})
+
+
+def test_events_belong_to_the_phase_they_were_put_in() -> None:
+    latencies = [(put, float(put)) for put in range(100)]
+
+    phase = phase_of("stalled", 10, 20, latencies, 7)
+
+    assert (phase.events, phase.p50_ms, phase.p99_ms, phase.worst_ms, phase.batch_queue) == (10, 14.0, 19.0, 19.0, 7)
+
+
+def test_a_phase_without_events_gives_no_figures() -> None:
+    with pytest.raises(ProgramFailedError, match="while the batch layer was stalled"):
+        phase_of("stalled", 10, 20, [(9, 1.0), (20, 1.0)], 0)
+
+
+def test_latency_runs_from_the_stamp_to_the_note(tmp_path: Path) -> None:
+    notes = LatencyNotes(tmp_path / "notes")
+    body = stamped(b"text")
+
+    notes.take(body)
+    notes.take(b"1000000000000000000 long ago")
+    notes.close()
+
+    (first, second) = read_latencies(tmp_path / "notes")
+    assert first[0] == int(body.split()[0])
+    assert first[1] >= 0
+    assert second[0] == 1_000_000_000_000_000_000
+    assert second[1] > first[1]
+
+
+def residence(peak: int, final: int) -> Residence:
+    return Residence(peak * MEGA, final * MEGA, [final * MEGA])
+
+
+@pytest.mark.parametrize(
+    ("large", "flat"), [((205, 190), True), ((230, 190), False), ((205, 230), False)], ids=["flat", "peak", "final"]
+)
+def test_memory_that_grows_at_its_peak_or_its_end_is_not_flat(large: tuple[int, int], flat: bool) -> None:
+    found = Memory(
+        200,
+        MemoryRun(10, 1.0, {"drain": residence(200, 190)}),
+        MemoryRun(100, 1.0, {"drain": residence(*large)}),
+    )
+
+    assert found.flat("drain") is flat
+    assert found.to_json()["flat"] == {"drain": flat}
+
+
+def test_the_figures_of_a_run_are_its_peak_and_its_last_sample() -> None:
+    seen = Residence.of([10, 90, 30])
+
+    assert (seen.peak, seen.final, seen.samples) == (90, 30, [10, 90, 30])
+
+
+def test_lines_are_numbered_have_one_length_and_a_level(tmp_path: Path) -> None:
+    lines = write_lines(tmp_path / "lines", 1_000, 200).read_bytes().split(b"\n")
+
+    assert lines.pop() == b""
+    assert {len(text) for text in lines} == {200}
+    assert len(set(lines)) == 1_000
+    assert {severity_of(text) for text in lines} == {"info", "warn", "error"}
+    assert len(line(5, 64)) == 64
+
+
+def test_lines_are_counted_in_files_that_readers_see(tmp_path: Path) -> None:
+    for name in ("a/part.txt", "b.txt", ".log/part.txt", "_part.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"one\ntwo\n")
+
+    assert lines_in(tmp_path) == 4
