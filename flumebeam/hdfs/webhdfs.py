@@ -198,9 +198,9 @@ class WebHdfsFileSystem:
         head = list(itertools.islice(pieces, 2))
         data = b"".join(head) if len(head) < 2 else itertools.chain(head, pieces)
         try:
-            # Only this half may go to the next NameNode: it redirects, and makes nothing.
+            # Only this half may go to the next NameNode: it redirects, and makes nothing. The bytes are sent once.
             place = self._call("write", path, lambda node: node.place_of_new_file(path, self._options))
-            self._call("write", path, lambda node: node.send(place, data), repeatable=False)
+            self._send(path, place, data)
         except NothingThereError as error:
             raise StorageUnavailableError(f"{path} was removed while it was written; write it again.") from error
         written = self.stat(path)
@@ -235,12 +235,7 @@ class WebHdfsFileSystem:
             StorageError: No permission.
         """
         try:
-            self._call(
-                "rename",
-                source,
-                lambda node: node.move(source, target),
-                repeatable=False,
-            )
+            self._call("rename", source, lambda node: node.move(source, target), repeatable=False)
         except NothingThereError as error:
             return RenameOutcome.PARENT_MISSING if error.parent else RenameOutcome.SOURCE_MISSING
         except StorageConflictError:
@@ -260,11 +255,7 @@ class WebHdfsFileSystem:
             StorageError: No permission.
         """
         try:
-            return bool(
-                self._call(
-                    "delete", path, lambda node: field(node._delete(path, recursive=True), "boolean"), repeatable=False
-                )
-            )
+            return bool(self._call("delete", path, lambda node: node.remove(path), repeatable=False))
         except NothingThereError:
             return False
 
@@ -295,6 +286,13 @@ class WebHdfsFileSystem:
                 return answer
         raise storage_error(failures, what=what, path=path, user=self._user) from failures[-1]
 
+    def _send(self, path: str, place: str, data: bytes | Iterator[bytes]) -> None:
+        """Give a DataNode the bytes of a file, once."""
+        try:
+            self._nodes[0].send(place, data)
+        except (requests.RequestException, hdfs.HdfsError) as error:
+            raise storage_error([error], what="write", path=path, user=self._user) from error
+
 
 class _NameNode(hdfs.InsecureClient):  # type: ignore[misc]  # the package has no types
     """The package's client of one NameNode, with paths taken as they are and every answer checked."""
@@ -316,6 +314,10 @@ class _NameNode(hdfs.InsecureClient):  # type: ignore[misc]  # the package has n
         if answer.content:
             # A NameNode that heeds the option says nothing; an answer is that of a server which does not know it.
             raise NoWebHdfsError("renameoptions not heeded", request=answer.request, response=answer)
+
+    def remove(self, path: str) -> Any:
+        """Delete a name and all below it; tell whether there was one."""
+        return field(self._delete(path, recursive=True), "boolean")
 
     def place_of_new_file(self, path: str, options: HdfsOptions) -> str:
         """Return the address that takes a new file's bytes."""
