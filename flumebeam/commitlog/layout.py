@@ -20,6 +20,7 @@ as ``/data/*/*`` looks into hidden directories, but never takes hidden files (me
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from dataclasses import dataclass
@@ -52,8 +53,7 @@ class QueueIdentity:
     @property
     def log_name(self) -> str:
         """Name of the log's directory: readable, safe on every file system, different for different queues."""
-        digest = hashlib.sha256("\0".join((self.broker, self.vpn, self.queue)).encode()).hexdigest()[:16]
-        return f"{safe_name(self.queue)}-{digest}"
+        return _log_name(self)
 
 
 class EntryKind(Enum):
@@ -180,3 +180,9 @@ class LogLayout:
 def safe_name(text: str) -> str:
     """Return text as a short name that every file system takes."""
     return _UNSAFE.sub("_", text)[:80].lstrip(".") or "_"
+
+
+@functools.lru_cache(maxsize=1024)
+def _log_name(queue: QueueIdentity) -> str:
+    digest = hashlib.sha256("\0".join((queue.broker, queue.vpn, queue.queue)).encode()).hexdigest()[:16]
+    return f"{safe_name(queue.queue)}-{digest}"

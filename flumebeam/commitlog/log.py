@@ -103,7 +103,7 @@ class CommitLog:
         self._sleep = sleep
         self._lock = threading.Lock()
         self._index = IdIndex()
-        self._retired_seen: set[str] = set()
+        self._retired_seen: frozenset[str] = frozenset()
         self._served_day = ""
         self._refusals = 0
 
@@ -193,20 +193,13 @@ class CommitLog:
 
     def _fence(self, own: str) -> None:
         """Close or read all other epochs, publish what is in them, and learn their ids and the retired ones."""
-        scribe, run, options = self._scribe, self._driver.run, self.options
-        shared = options.access is QueueAccess.SHARED
-        idle_ms = round(options.idle_close_seconds * 1000) if shared else None
-        # Open ones before closed ones before retired ones: the way that an epoch goes.
-        for epoch in run(recovery.close_others(scribe, own, idle_ms)):
-            self._learn(run(recovery.settle_open(scribe, epoch)))
-        self._learn(run(recovery.settle_closed(scribe)))
+        shared = self.options.access is QueueAccess.SHARED
+        idle_ms = round(self.options.idle_close_seconds * 1000) if shared else None
+        steps = recovery.take_over(self._scribe, own, self._retired_seen, idle_ms=idle_ms, old_ms=_DAY_MS)
+        found = self._driver.run(steps)
         with self._lock:
-            seen = set(self._retired_seen)
-        ids, names = run(recovery.read_retired(self.layout, seen))
-        with self._lock:
-            self._index.add(ids)
-            self._retired_seen = names
-        run(recovery.sweep(scribe, _DAY_MS))
+            self._index.add(found.ids)
+            self._retired_seen = found.retired
 
     def _keep_house(self) -> None:
         """Once per day on which something is committed: note the day, join and forget old ids."""
@@ -265,9 +258,10 @@ class Life:
         """
         self._check()
         log = self._log
-        log._fence(self.epoch)
-        if not log._driver.run(protocol.is_open(log.layout, self.epoch)):
-            raise self._refused()
+        try:
+            log._fence(self.epoch)
+        except EpochClosedError as error:
+            raise self._refused() from error
         self._fenced = True
         self._unbroken = IdSet()
 

@@ -52,6 +52,7 @@ __all__ = [
     "Prepared",
     "Scribe",
     "close_epoch",
+    "closed_error",
     "commit",
     "fold",
     "is_open",
@@ -172,7 +173,7 @@ def prepare(scribe: Scribe, epoch: str, number: int, drafts: Sequence[PartDraft]
         path, written = yield from _write_beside(scribe, layout.epoch_parts(epoch), lambda: [record.to_bytes()], tried)
     except StorageError as error:
         if not (yield from is_open(layout, epoch)):
-            raise _closed(layout, epoch) from error
+            raise closed_error(layout, epoch) from error
         if not isinstance(error, StorageUnavailableError):
             yield from together([delete(path) for path in tried])
         raise
@@ -190,7 +191,7 @@ def commit(scribe: Scribe, prepared: Prepared) -> Steps[None]:
     layout, record = scribe.layout, prepared.record
     target = f"{layout.epoch(record.epoch)}/{Entry(EntryKind.COMMITTED, record.number).name}"
     if not (yield from _enter(prepared.path, prepared.written, target)):
-        raise _closed(layout, record.epoch)
+        raise closed_error(layout, record.epoch)
     yield from reached(CrashPoint.COMMITTED)
 
 
@@ -199,7 +200,8 @@ def is_open(layout: LogLayout, epoch: str) -> Steps[bool]:
     return (yield from stat(layout.epoch(epoch))) is not None
 
 
-def _closed(layout: LogLayout, epoch: str) -> EpochClosedError:
+def closed_error(layout: LogLayout, epoch: str) -> EpochClosedError:
+    """Return what a fenced life is told."""
     return EpochClosedError(
         f"Another receiver took over the queue: epoch {epoch} of {layout.base} is closed. What was held goes to it, "
         "nothing is lost."

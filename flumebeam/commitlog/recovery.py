@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from flumebeam.commitlog.ids import IdSet
 from flumebeam.commitlog.layout import Entry, EntryKind, LogLayout
-from flumebeam.commitlog.protocol import Scribe, close_epoch, publish
+from flumebeam.commitlog.protocol import Scribe, close_epoch, closed_error, is_open, publish
 from flumebeam.commitlog.records import Record, RecordKind
 from flumebeam.commitlog.steps import (
     CrashPoint,
@@ -37,6 +37,7 @@ from flumebeam.hdfs.filesystem import FileStat, RenameOutcome
 
 __all__ = [
     "EpochContent",
+    "Knowledge",
     "close_others",
     "compact",
     "prune",
@@ -48,6 +49,7 @@ __all__ = [
     "settle_open",
     "settle_own",
     "sweep",
+    "take_over",
 ]
 
 _COMPACT_ABOVE = 16
@@ -80,6 +82,52 @@ class EpochContent:
     def finals_of(self, record: Record) -> list[str]:
         """Final names of a transaction's parts by now."""
         return [self.finals.get((record.number, index), part.final) for index, part in enumerate(record.parts)]
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What a life knows after it fenced the others.
+
+    Attributes:
+        ids: Ids committed by others, but for those read before.
+        retired: Names of all files of retired ids.
+    """
+
+    ids: IdSet
+    retired: frozenset[str]
+
+
+def take_over(
+    scribe: Scribe, own: str, known: Collection[str], *, idle_ms: int | None = None, old_ms: int
+) -> Steps[Knowledge]:
+    """Fence the other lives, publish what they committed, and learn their ids.
+
+    Args:
+        scribe: Context.
+        own: Epoch of the caller.
+        known: Names of files of retired ids that the caller has read before.
+        idle_ms: As for :func:`close_others`.
+        old_ms: As for :func:`sweep`.
+
+    Raises:
+        EpochClosedError: Another life fenced the caller.
+    """
+    # A life that is closed already closes nobody: two that refuse each other in lockstep would do so for ever.
+    yield from _check_open(scribe, own)
+    ids = IdSet()
+    # Open ones before closed ones before retired ones: the way that an epoch goes.
+    for epoch in (yield from close_others(scribe, own, idle_ms)):
+        ids = ids.union((yield from settle_open(scribe, epoch)))
+    ids = ids.union((yield from settle_closed(scribe)))
+    retired, names = yield from read_retired(scribe.layout, known)
+    yield from sweep(scribe, old_ms)
+    yield from _check_open(scribe, own)
+    return Knowledge(ids.union(retired), frozenset(names))
+
+
+def _check_open(scribe: Scribe, own: str) -> Steps[None]:
+    if not (yield from is_open(scribe.layout, own)):
+        raise closed_error(scribe.layout, own)
 
 
 def close_others(scribe: Scribe, own: str, idle_ms: int | None = None) -> Steps[list[str]]:

@@ -47,11 +47,9 @@ class MemoryFileSystem:
             node = self._nodes.get(path)
             if node is not None and node.content is not None:
                 raise StorageConflictError(f"{path} is a file.")
-            return [
-                self._stat_of(name, node)
-                for name, node in sorted(self._nodes.items())
-                if posixpath.dirname(name) == path and name != "/"
-            ]
+            start = len(path.rstrip("/")) + 1
+            names = [name for name in self._nodes if name.startswith(path) and "/" not in name[start:] and name[start:]]
+            return [self._stat_of(name, self._nodes[name]) for name in sorted(names) if name[start - 1] == "/"]
 
     def make_directory(self, path: str) -> None:
         """Make a directory with its parents."""
