@@ -60,7 +60,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, *, queue: str | Non
             file_prefix=target.file_prefix,
             format=target.format,
             codec=target.codec,
-            commit_log=CommitLogOptions(access=access),
+            commit_log=CommitLogOptions(access=access, patience_seconds=target.patience_seconds),
             queue=queue,
         )
         | "TellBatchQueue" >> Acknowledge()

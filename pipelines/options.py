@@ -202,6 +202,13 @@ class TargetOptions(PipelineOptions):
             "--file_prefix", default="FlumeData", metavar="TEXT", help="start of file names [FlumeData]"
         )
         parser.add_argument(
+            "--patience_seconds",
+            type=float,
+            default=60.0,
+            metavar="S",
+            help="how long a target that is full or does not answer is tried again [60]",
+        )
+        parser.add_argument(
             "--shared_queue",
             action="store_true",
             default=False,
