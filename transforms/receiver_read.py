@@ -109,10 +109,13 @@ class _Reader(beam.DoFn):
                 room = min(room, share.max_events - position.events)
             # Nobody waits for one flow while another one has something.
             wait = _BLOCK_SECONDS if len(share.flows) == 1 or empty_reads >= len(share.flows) else 0.0
-            batch = self._receiver(share.flows[reads % len(share.flows)]).receive(room, wait)
+            receiver = self._receiver(share.flows[reads % len(share.flows)])
+            batch = receiver.receive(room, wait)
             reads += 1
             if not len(batch):
                 empty_reads += 1
+                if getattr(receiver, "interrupted", False):
+                    position = position.advance(0, plan.clock.epoch_ms())
                 continue
             empty_reads = 0
             position = position.advance(len(batch), plan.clock.epoch_ms())

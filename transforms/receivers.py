@@ -46,6 +46,9 @@ class ReceiverFactory(Protocol):
     def open(self, before_bind: Callable[[str], None]) -> Receiver:
         """Open a receiver.
 
+        It may have an attribute ``interrupted``: true while its source is away and coming back, so that nobody takes
+        silence for an empty source.
+
         Args:
             before_bind: To be called once with the new receiver's id before anything can be delivered to it. If it
                 raises, nothing is bound and the error goes on to the caller.

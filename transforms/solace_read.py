@@ -162,6 +162,10 @@ class _OwnedReceiver:
     def unacknowledged(self) -> int:
         return self._receiver.unacknowledged
 
+    @property
+    def interrupted(self) -> bool:
+        return self._connection.away
+
     def close(self) -> None:
         try:
             self._receiver.close()

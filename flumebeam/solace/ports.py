@@ -105,6 +105,11 @@ class Connection(Protocol):
     """One connection to the broker."""
 
     @property
+    def away(self) -> bool:
+        """Whether the connection is lost and being restored: that nothing comes means nothing meanwhile."""
+        ...
+
+    @property
     def alive(self) -> bool:
         """Whether it stands, or is being restored by the reconnect policy."""
         ...

@@ -60,7 +60,7 @@ class VendorConnection:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._losses = 0
-        self._lost = self._closed = False
+        self._away = self._lost = self._closed = False
         self._parts: set[VendorSession | FlowReceiver] = set()
         # The public listeners are called by another thread, some time later. These run in the thread that sees the
         # connection break, before anything can be sent or received over a new one.
@@ -79,6 +79,11 @@ class VendorConnection:
     def alive(self) -> bool:
         """Whether the connection stands, or is being restored."""
         return not (self._closed or self._lost) and bool(self._service.is_connected)
+
+    @property
+    def away(self) -> bool:
+        """Whether the connection is lost and being restored: that nothing comes means nothing meanwhile."""
+        return self._away
 
     def transacted_session(self, *, queue: str | None = None) -> VendorSession:
         """Open a transacted session, with a consumer flow on ``queue`` if one is named.
@@ -180,9 +185,11 @@ class VendorConnection:
     def _on_loss(self, _event: object) -> None:
         with self._lock:
             self._losses += 1
+            self._away = True
         self._fence_receivers()
 
     def _on_return(self, _event: object) -> None:
+        self._away = False
         self._fence_receivers()
 
     def _fence_receivers(self) -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -22,18 +24,36 @@ from flumebeam.transforms.stopping import request_stop
 Publish = Callable[[Sequence[bytes]], None]
 
 SEEN: list[Event] = []
+REACHED = threading.Event()
+"""Set when a sink has seen as many events as it was told."""
 
 
 @pytest.fixture(autouse=True)
 def _nothing_seen_yet() -> None:
     SEEN.clear()
+    REACHED.clear()
+
+
+@contextmanager
+def when_reached(action: Callable[[], None]) -> Iterator[None]:
+    """Run an action in a thread once :data:`REACHED` is set, and to its end."""
+
+    def wait_and_act() -> None:
+        assert REACHED.wait(30)
+        action()
+
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(wait_and_act)
+        yield
+        future.result()
 
 
 class Sink(beam.DoFn):
-    """Notes events; fails in the bundle in which it sees a body; stops the run after so many."""
+    """Notes events; fails in the bundle in which it sees a body; sets REACHED or stops the run after so many."""
 
-    def __init__(self, *, fail_at: bytes | None = None, stop_after: int | None = None) -> None:
+    def __init__(self, *, fail_at: bytes | None = None, reach: int = -1, stop_after: int | None = None) -> None:
         self._fail_at = fail_at
+        self._reach = reach
         self._stop_after = stop_after
 
     def process(self, batch: EventBatch) -> Iterator[EventBatch]:
@@ -41,6 +61,8 @@ class Sink(beam.DoFn):
             raise StorageError("Disk full.")
         SEEN.extend(batch.events())
         yield batch
+        if len(SEEN) == self._reach:
+            REACHED.set()
         if self._stop_after is not None and len(SEEN) >= self._stop_after:
             request_stop()
 
@@ -89,12 +111,10 @@ def test_an_endless_read_gets_what_comes_later_and_stops_with_nothing_left_open(
     broker: DevelopmentBroker, connection: SolaceOptions, publish: Publish
 ) -> None:
     publish(numbers(10))
-    later = threading.Timer(0.5, publish, args=[[b"later"]])
-    later.start()
 
-    result = read(connection, beam.ParDo(Sink(stop_after=11)), AcknowledgeBatches())
+    with when_reached(lambda: publish([b"later"])):
+        result = read(connection, beam.ParDo(Sink(reach=10, stop_after=11)), AcknowledgeBatches())
 
-    later.join()
     assert result.state == "DONE"
     assert bodies() == [*numbers(10), b"later"]
     assert broker.queue("logs").messages == 0
@@ -172,12 +192,26 @@ def test_a_broker_that_goes_away_for_a_while_is_waited_for(
         broker.restart(keep_state=True, down_seconds=1.5)
         publish([b"after"])
 
-    thread = threading.Timer(0.5, outage)
-    thread.start()
-    read(connection, beam.ParDo(Sink(stop_after=101)), AcknowledgeBatches())
-    thread.join()
+    with when_reached(outage):
+        read(connection, beam.ParDo(Sink(reach=100, stop_after=101)), AcknowledgeBatches())
 
     assert set(bodies()) == {*numbers(100), b"after"}
+    assert broker.queue("logs").messages == 0
+
+
+def test_silence_while_the_broker_is_away_does_not_pass_for_an_empty_queue(
+    broker: DevelopmentBroker, connection: SolaceOptions, publish: Publish
+) -> None:
+    publish(numbers(10))
+
+    def outage() -> None:
+        broker.restart(keep_state=True, down_seconds=2.5)
+        publish([b"after"])
+
+    with when_reached(outage):
+        read(connection, beam.ParDo(Sink(reach=10)), AcknowledgeBatches(), until_empty=True, idle_seconds=1)
+
+    assert bodies()[-1] == b"after"
     assert broker.queue("logs").messages == 0
 
 
@@ -221,12 +255,10 @@ def test_a_broker_that_stays_away_ends_the_run_with_one_error(
     broker: DevelopmentBroker, connection: SolaceOptions, publish: Publish
 ) -> None:
     publish(numbers(10))
-    timer = threading.Timer(0.5, broker.stop)
-    timer.start()
+    impatient = replace(connection, reconnect=ReconnectPolicy.fail_fast())
 
-    with pytest.raises(ConnectionFailedError, match=r"^[^\n]*$"):
-        read(replace(connection, reconnect=ReconnectPolicy.fail_fast()), AcknowledgeBatches())
-    timer.join()
+    with when_reached(broker.stop), pytest.raises(ConnectionFailedError, match=r"^[^\n]*$"):
+        read(impatient, beam.ParDo(Sink(reach=10)), AcknowledgeBatches())
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,23 @@ def source(request: pytest.FixtureRequest) -> Iterator[MemoryQueue]:
     made = MemoryQueue(request.node.nodeid)
     yield made
     made.remove()
+
+
+@contextmanager
+def when_acknowledged(source: MemoryQueue, events: int, action: Callable[[], None]) -> Iterator[None]:
+    """Run an action in a thread once so many events have been acknowledged, and to its end."""
+
+    def wait_and_act() -> None:
+        deadline = time.monotonic() + 30
+        while len(source.acknowledged) < events:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        action()
+
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(wait_and_act)
+        yield
+        future.result()
 
 
 class AddHeaders(beam.DoFn):
@@ -154,11 +173,9 @@ def test_a_broker_that_goes_away_in_mid_run_is_waited_for(
     broker: DevelopmentBroker, connection: SolaceOptions, source: MemoryQueue
 ) -> None:
     source.put(numbers(5_000))
-    timer = threading.Timer(0.4, broker.restart, kwargs={"keep_state": True, "down_seconds": 1.5})
-    timer.start()
 
-    ingest(source, connection)
-    timer.join()
+    with when_acknowledged(source, 256, lambda: broker.restart(keep_state=True, down_seconds=1.5)):
+        ingest(source, connection)
 
     found = bodies(connection)
     assert set(found) == set(numbers(5_000))
@@ -239,11 +256,9 @@ def test_a_broker_that_stays_away_ends_the_run_with_one_error_and_the_source_kee
     broker: DevelopmentBroker, connection: SolaceOptions, source: MemoryQueue
 ) -> None:
     source.put(numbers(20_000))
-    timer = threading.Timer(0.4, broker.stop)
-    timer.start()
+    impatient = replace(connection, reconnect=ReconnectPolicy.fail_fast())
 
-    with pytest.raises(ConnectionFailedError, match=r"^[^\n]*$"):
-        ingest(source, replace(connection, reconnect=ReconnectPolicy.fail_fast()), retry_seconds=2)
-    timer.join()
+    with when_acknowledged(source, 256, broker.stop), pytest.raises(ConnectionFailedError, match=r"^[^\n]*$"):
+        ingest(source, impatient, retry_seconds=2)
 
     assert len(source.acknowledged) + len(source) == 20_000
