@@ -37,7 +37,6 @@ from flumebeam.solace.mapping import Destination, ReceivedMessage, json_body
 __all__ = ["MessageReader", "metadata_kind"]
 
 _OK: Final = 0
-_MAX_SEARCHED_BYTES: Final = 8192  # beyond that, asking for every field is cheaper than looking for their names
 _MAX_DEPTH: Final = 32  # nested containers deeper than this are somebody's attack, not data
 _NO_PRIORITY: Final = -1
 _TEXT_ITEM, _FIRST_MAP_ITEM, _LAST_STREAM_ITEM = 0x1C, 0x28, 0x2F  # first bytes of SDT items
@@ -46,7 +45,6 @@ _CONTENTS_SUMMARY: Final = 0x16
 _METADATA_PART: Final = 4
 _METADATA_KIND_AT: Final = 12  # behind the block's header (5), its stream item (5) and its byte array item (2)
 _ID_TEXT_BYTES: Final = 64
-_ALL_FIELDS: Final = b"ts\0si\0mi\0mt\0ci\0rt\0sn\0ex\0ct\0ce\0"
 
 
 class _DestinationField(ctypes.Structure):
@@ -172,7 +170,6 @@ class MessageReader:
             return None
         _group_id_text(self._group_id_at, _GROUP_ID_BYTES, self._id_text, _ID_TEXT_BYTES)
         message_id = self._id_text.value.decode("ascii", "replace")
-        payload = self._search_area(message)
         body, kind = self._payload(message)
         priority = self._small.value if _get_priority(message, self._small_at) == _OK else _NO_PRIORITY
         return ReceivedMessage(
@@ -184,27 +181,18 @@ class MessageReader:
             self._destination_name(_get_destination, message),
             kind,
             message_id,
-            # A field that the message has stands under this name in its metadata. Most messages have one or two of
-            # them, and finding that out costs a tenth of asking for all.
-            self._integer(_get_sender_timestamp, message) if b"ts\0" in payload else None,
-            self._string(_get_sender_id, message) if b"si\0" in payload else None,
-            self._string(_get_application_id, message) if b"mi\0" in payload else None,
-            self._string(_get_application_type, message) if b"mt\0" in payload else None,
-            self._string(_get_correlation_id, message) if b"ci\0" in payload else None,
-            self._destination_name(_get_reply_to, message) if b"rt\0" in payload else None,
-            self._integer(_get_sequence_number, message) if b"sn\0" in payload else None,
+            self._integer(_get_sender_timestamp, message),
+            self._string(_get_sender_id, message),
+            self._string(_get_application_id, message),
+            self._string(_get_application_type, message),
+            self._string(_get_correlation_id, message),
+            self._destination_name(_get_reply_to, message),
+            self._integer(_get_sequence_number, message),
             None if priority == _NO_PRIORITY else priority,
-            (self._integer(_get_expiration, message) or None) if b"ex\0" in payload else None,
-            self._string(_get_content_type, message) if b"ct\0" in payload else None,
-            self._string(_get_content_encoding, message) if b"ce\0" in payload else None,
+            self._integer(_get_expiration, message) or None,
+            self._string(_get_content_type, message),
+            self._string(_get_content_encoding, message),
         )
-
-    def _search_area(self, message: int) -> bytes:
-        """Return the message's payload with its metadata, or names of all fields where looking is no gain."""
-        if _get_frame(message, self._pointer_at, self._size_at) != _OK or self._size.value > _MAX_SEARCHED_BYTES:
-            return _ALL_FIELDS
-        frame = string_at(self._pointer.value or 0, self._size.value)
-        return frame[int.from_bytes(frame[4:8], "big") :]
 
     def _string(self, getter: Any, message: int) -> str | None:
         if getter(message, self._text_at) != _OK:
