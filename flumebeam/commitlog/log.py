@@ -45,6 +45,8 @@ from flumebeam.hdfs.filesystem import FileSystem
 
 __all__ = ["CommitLog", "CommitLogOptions", "Life", "QueueAccess"]
 
+_GREETING_SECONDS: Final = 10.0
+"""Patience with a target that has not answered yet."""
 _LONGEST_YIELD_SECONDS: Final = 60.0
 _DAY_MS: Final = 86_400_000
 
@@ -67,7 +69,8 @@ class CommitLogOptions:
         bridge_gaps: Treat numbers between the first and the last id of an unbroken bind as committed, which keeps the
             id sets small where many queues share a broker. Right only for an exclusive queue without message
             priorities, into which nobody copies or replays messages: a number that was passed over must never come.
-        patience_seconds: For how long a target that does not answer, or is full, is tried again.
+        patience_seconds: For how long a target that does not answer, or is full, is tried again; 10 s at most for one
+            that has never answered.
         threads: Parts written and published at once.
         fold_after: Transactions whose records are then replaced by one id set.
         keep_days: Days with commits for which ids are kept after their acknowledgement is proven.
@@ -142,11 +145,13 @@ class CommitLog:
             )
         options = options or CommitLogOptions()
         clock = clock or SystemClock()
-        driver = Driver(fs, clock=clock, patience=options.patience_seconds, threads=options.threads, at=at, sleep=sleep)
+        patience = options.patience_seconds
+        greeter = Driver(fs, clock=clock, patience=min(patience, _GREETING_SECONDS), at=at, sleep=sleep)
+        driver = Driver(fs, clock=clock, patience=patience, threads=options.threads, at=at, sleep=sleep)
         log = cls(LogLayout(target.rstrip("/"), queue), driver, options, clock, sleep)
         try:
-            # First, so that a target that cannot be written is told by its own name.
-            driver.run(make_directory(log.layout.base))
+            # First, so that a target that cannot be written is told by its own name; and soon, as it may be mistyped.
+            greeter.run(make_directory(log.layout.base))
             log._learn(driver.run(recovery.settle_closed(log._scribe)))
         except BaseException:
             driver.close()

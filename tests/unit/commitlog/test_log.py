@@ -271,6 +271,16 @@ def test_the_patience_bounds_how_long_a_silent_target_is_tried() -> None:
     assert max(rig.slept) <= 5.0
 
 
+def test_a_target_that_never_answered_is_given_up_within_ten_seconds() -> None:
+    rig = Rig(patience_seconds=30.0)
+    rig.fail(Fault(Failure.SILENT, "make_directory", "", times=-1))
+
+    with pytest.raises(StorageUnavailableError, match="No answer to make_directory"):
+        rig.log()
+
+    assert sum(rig.slept) == pytest.approx(10.0)
+
+
 def test_a_full_target_loses_nothing_and_goes_on_when_there_is_space() -> None:
     rig = Rig()
     life = rig.log().begin_life("r1")
