@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -40,10 +40,11 @@ class DevelopmentBroker:
     def __init__(self, config: BrokerConfig | None = None, *, clock: Clock | None = None) -> None:
         self._config = config or BrokerConfig()
         self._clock = clock or SystemClock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._server: BrokerServer | None = None
         self._thread: threading.Thread | None = None
+        self._started: Future[BrokerServer] = Future()
         self._stopped = threading.Event()
+        self._loop: asyncio.AbstractEventLoop
+        self._ending: asyncio.Event
 
     def __enter__(self) -> Self:
         self.start()
@@ -60,59 +61,39 @@ class DevelopmentBroker:
         """Start the broker and return when it listens.
 
         Raises:
-            ConfigurationError: It runs already, or its address cannot be listened on.
+            ConfigurationError: It was started before, or its address cannot be listened on.
         """
         if self._thread is not None:
             raise ConfigurationError("This broker was started before; make a new one.")
-        started: Future[None] = Future()
-        self._thread = threading.Thread(target=self._run, args=(started,), name="flumebeam-broker", daemon=True)
+        serve = partial(asyncio.run, self._serve())
+        self._thread = threading.Thread(target=serve, name="flumebeam-broker", daemon=True)
         self._thread.start()
-        started.result(_CALL_SECONDS)
+        self._started.result(_CALL_SECONDS)
 
-    def _run(self, started: Future[None]) -> None:
-        with asyncio.Runner() as runner:
-            self._loop = runner.get_loop()
-            self._server = BrokerServer(self._config, self._clock)
-            try:
-                runner.run(self._server.start())
-            except FlumebeamError as error:
-                self._stopped.set()
-                started.set_exception(error)
-                return
-            started.set_result(None)
-            self._loop.run_forever()
+    async def _serve(self) -> None:
+        self._loop, self._ending = asyncio.get_running_loop(), asyncio.Event()
+        server = BrokerServer(self._config, self._clock)
+        try:
+            await server.start()
+        except FlumebeamError as error:
+            self._stopped.set()
+            self._started.set_exception(error)
+            return
+        self._started.set_result(server)
+        await self._ending.wait()
+        await server.close()
+        self._stopped.set()
 
     def stop(self) -> None:
-        """Cut all connections and end the thread; a broker that has stopped is left alone."""
-        thread = self._thread
-        if thread is None or self._loop is None or self._stopped.is_set():
+        """Cut all connections and end the thread; a broker that does not run is left alone."""
+        if self._thread is None or self._started.exception(_CALL_SECONDS) is not None:
             return
-        self._stopped.set()
-        server = self._running()
-        self._wait(server.close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        thread.join(_CALL_SECONDS)
-
-    def serve_forever(self) -> None:
-        """Start, and return only when another thread calls :meth:`stop` or a KeyboardInterrupt ends the wait.
-
-        The process is taken to be the broker's own: what exists at the start is taken out of garbage collection, and
-        the collector runs less often, because spooled messages are many objects without cycles.
-
-        Raises:
-            ConfigurationError: The address cannot be listened on.
-        """
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(100_000, 50, 100)
-        self.start()
-        try:
-            self.wait()
-        finally:
-            self.stop()
+        if not self._stopped.is_set():
+            self._loop.call_soon_threadsafe(self._ending.set)
+        self._thread.join(_CALL_SECONDS)
 
     def wait(self) -> None:
-        """Return when another thread calls :meth:`stop`."""
+        """Return when the broker has stopped, for programs that do nothing else."""
         self._stopped.wait()
 
     @property
@@ -234,20 +215,19 @@ class DevelopmentBroker:
     # The way into the thread
 
     def _running(self) -> BrokerServer:
-        if self._server is None:
+        if self._thread is None or self._stopped.is_set():
             raise ConfigurationError("The broker is not running; start it first.")
-        return self._server
+        return self._started.result(_CALL_SECONDS)
 
     def _call(self, operation: Callable[[BrokerServer], T]) -> T:
+        server = self._running()
+
         async def run() -> T:
-            return operation(self._running())
+            return operation(server)
 
         return self._wait(run())
 
     def _wait(self, work: Coroutine[Any, Any, T], seconds: float = _CALL_SECONDS) -> T:
-        if self._loop is None or not self._loop.is_running():
-            work.close()
-            raise ConfigurationError("The broker is not running; start it first.")
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(seconds)
 
 

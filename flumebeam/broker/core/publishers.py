@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from flumebeam.broker.core.connection import Connection
     from flumebeam.broker.core.transactions import TransactedSession
 
-__all__ = ["Arrival", "PublisherFlow"]
-
-
-class Arrival(Enum):
-    """What a message's ids say about it."""
-
-    NEXT = auto()
-    """It is the one that was to come."""
-    REPEATED = auto()
-    """It is here already; the client has missed the acknowledgement."""
-    AFTER_GAP = auto()
-    """One before it is missing; the client will send both again."""
+__all__ = ["PublisherFlow"]
 
 
 class PublisherFlow:
@@ -49,13 +37,14 @@ class PublisherFlow:
         self.last_id = 0
         self._started = False
 
-    def arrive(self, message_id: int, previous_id: int) -> Arrival:
-        """Take note of a message and return what to do with it. The first one may have any id."""
-        if self._started:
-            if message_id <= self.last_id:
-                return Arrival.REPEATED
-            if previous_id != self.last_id:
-                return Arrival.AFTER_GAP
+    def arrive(self, message_id: int, previous_id: int) -> bool:
+        """Return whether a message is the next one and to be kept, and take note of it if it is.
+
+        Others are dropped: a message that is here already, whose acknowledgement the client missed, and one after a
+        gap, which the client will send again with what is missing. The first one of a flow may have any id.
+        """
+        if self._started and (previous_id != self.last_id or message_id <= previous_id):
+            return False
         self._started = True
         self.last_id = message_id
-        return Arrival.NEXT
+        return True

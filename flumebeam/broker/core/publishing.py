@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from flumebeam.broker.core.connection import Connection
-from flumebeam.broker.core.publishers import Arrival, PublisherFlow
+from flumebeam.broker.core.publishers import PublisherFlow
 from flumebeam.broker.core.routes import Route
 from flumebeam.broker.core.vpn import OK, OVER_QUOTA, Vpn
 from flumebeam.broker.faults import LosePublishAck, NackPublishes
@@ -116,8 +116,7 @@ def handle_message(vpn: Vpn, connection: Connection, frame: Frame) -> None:
         raise ProtocolError(f"A message came on publisher flow {template.flow_id}, which is not open.")
     if flow.eager_acks:
         connection.acks_due[flow] = None
-    if flow.arrive(message_id, previous_id) is not Arrival.NEXT:
-        # A repeated message is answered with the flow's position again, one after a gap will come again.
+    if not flow.arrive(message_id, previous_id):
         return
     if flow.session is not None:
         flow.session.stage((message_id, template, summary, body))

@@ -17,7 +17,7 @@ from solace.messaging.errors.pubsubplus_client_error import (
 from solace.messaging.resources.queue import Queue
 from solace.messaging.resources.topic import Topic
 
-from flumebeam.broker import BrokerConfig, DevelopmentBroker, running_broker
+from flumebeam.broker import DevelopmentBroker, running_broker
 from flumebeam.smf.assuredctrl import AssuredControl, AssuredKind
 from flumebeam.smf.clientctrl import ClientControl
 from flumebeam.smf.header import Frame
@@ -166,18 +166,6 @@ def test_client_that_reads_nothing_is_closed_before_its_answers_fill_the_memory(
             for _ in range(1000):
                 deaf.socket.sendall(flood)
     assert "does not read" in caplog.text
-
-
-def test_serving_forever_ends_when_another_thread_stops_it() -> None:
-    broker = DevelopmentBroker(BrokerConfig(port=0))
-    # Its garbage collector settings belong to a process of its own, so only the wait is tried here.
-    broker.start()
-    waiting = threading.Thread(target=broker.wait)
-    waiting.start()
-    broker.stop()
-    waiting.join(10)
-
-    assert not waiting.is_alive()
 
 
 def test_plain_publisher_and_receiver_ride_over_cuts_without_loss(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from solace.messaging.errors.pubsubplus_client_error import AuthenticationError, PubSubPlusCoreClientError
+from solace.messaging.resources.queue import Queue
 
 from flumebeam.broker import BrokerConfig, DevelopmentBroker, running_broker
 from flumebeam.errors import ConfigurationError
@@ -63,3 +66,47 @@ def test_broker_runs_once_and_only_while_it_runs(connect: Callable[..., Any]) ->
     broker.stop()
     with pytest.raises(ConfigurationError, match="not running"):
         broker.queue("q")
+
+
+def test_queue_that_is_deleted_is_gone(broker: DevelopmentBroker) -> None:
+    broker.delete_queue("q")
+
+    assert broker.queues() == ()
+    assert broker.config.vpn == "default"
+
+
+def test_broker_logs_a_line_for_each_thing_that_happens(
+    connect: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "flumebeam.broker"), running_broker() as broker:
+        broker.create_queue("q", subscriptions=["t"])
+        service = connect(broker)
+        receiver = service.create_persistent_message_receiver_builder().build(Queue.durable_exclusive_queue("q"))
+        receiver.start()
+        receiver.terminate(100)
+        service.disconnect()
+        with pytest.raises(PubSubPlusCoreClientError):
+            connect(broker, "other", service__vpn_name="nowhere")
+    lines = [record.getMessage() for record in caplog.records if record.name == "flumebeam.broker"]
+
+    assert [line.split(" from ")[0] for line in lines if not line.startswith("listening")] == [
+        "queue q created, exclusive",
+        "queue q subscribed to t",
+        "app logged in as default",
+        "app bound a consumer to queue q",
+        "app unbound",
+        "app left",
+        "login of other as default to VPN nowhere refused: 403 Message VPN Not Allowed",
+        "stopped",
+    ]
+
+
+def test_waiting_ends_when_another_thread_stops_the_broker() -> None:
+    broker = DevelopmentBroker(BrokerConfig(port=0))
+    broker.start()
+    waiting = threading.Thread(target=broker.wait)
+    waiting.start()
+    broker.stop()
+    waiting.join(10)
+
+    assert not waiting.is_alive()

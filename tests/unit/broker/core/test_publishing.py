@@ -11,6 +11,7 @@ from flumebeam.broker.core.connection import ConnectionState
 from flumebeam.broker.faults import LosePublishAck, NackPublishes
 from flumebeam.smf.assuredctrl import AssuredControl, AssuredKind
 from flumebeam.smf.header import Flag
+from flumebeam.smf.subctrl import SubscriptionKind
 from flumebeam.smf.values import Response
 
 OK = Response(200, "OK")
@@ -48,7 +49,7 @@ def test_repeated_message_is_dropped_and_answered_with_the_position(world: Any) 
     flow = peer.publisher().flow_id
     peer.publish(flow, b"a", b"b")
     peer.received()
-    peer.send(peer.message(flow, 1, 0), peer.message(flow, 2, 1))
+    peer.send(peer.message(flow, 1, 0), peer.message(flow, 2, 1), peer.message(flow, 1, 2))
 
     assert acks(peer) == [(200, "OK", 2)]
     assert world.engine.queue("q").messages == 2
@@ -283,6 +284,29 @@ def test_next_publishes_are_refused_as_the_plan_says(world: Any) -> None:
 
     assert acks(peer) == [(403, "Publish ACL Denied", 1), (403, "Publish ACL Denied", 2), (200, "OK", 3)]
     assert world.engine.queue("q").messages == 1
+
+
+def test_queue_that_subscribes_later_gets_what_is_published_later(world: Any) -> None:
+    world.engine.create_queue("late", "exclusive", [])
+    peer = world.client()
+    flow = peer.publisher().flow_id
+    peer.publish(flow, b"a")
+    peer.subscribe("t/*", "late")
+    peer.publish(flow, b"b")
+    peer.subscribe("t/*", "late", kind=SubscriptionKind.REMOVE_FROM_QUEUE)
+    peer.publish(flow, b"c")
+
+    assert world.engine.queue("late").messages == 1
+
+
+def test_queue_that_is_made_later_can_be_addressed(world: Any) -> None:
+    peer = world.client()
+    flow = peer.publisher().flow_id
+    peer.publish(flow, b"a", topic="#P2P/QUE/late")
+    world.engine.create_queue("late", "exclusive", [])
+    peer.publish(flow, b"b", topic="#P2P/QUE/late")
+
+    assert world.engine.queue("late").messages == 1
 
 
 def test_many_topics_do_not_grow_what_is_remembered(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
