@@ -205,13 +205,16 @@ class _WriteFn(beam.DoFn):
                 self._known.inc(int(known.sum()))
                 yield Durable(receiver, batch.provenance.ids.filter(pa.array(known)))
                 batch = batch.filter(pa.array(~known))
-                if not len(batch):
+        while len(batch):
+            now = self._clock.monotonic()
+            pending = self._pending.setdefault(receiver, PendingTransaction(life, now))
+            room = self._limits.events - pending.events
+            pending.add(batch.slice(0, room), self._template, self._clock.epoch_ms())
+            batch = batch.slice(room)
+            if self._limits.reached(pending, now):
+                yield from self._commit(receiver)
+                if life.over and receiver != _NOBODY:
                     return
-        now = self._clock.monotonic()
-        pending = self._pending.setdefault(receiver, PendingTransaction(life, now))
-        pending.add(batch, self._template, self._clock.epoch_ms())
-        if self._limits.reached(pending, now):
-            yield from self._commit(receiver)
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         for receiver in list(self._pending):

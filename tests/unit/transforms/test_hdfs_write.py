@@ -116,6 +116,13 @@ def test_a_transaction_is_committed_within_a_bundle_when_it_is_full(
     assert one.finish() == []
 
 
+def test_a_large_batch_is_cut_into_transactions(worker: Callable[..., Worker], tmp_path: Path) -> None:
+    durable = worker(max_events=4).bundle(batch_of(0), batch_of(*range(1, 11)))
+
+    assert [len(one.ids) for one in durable] == [4, 4, 3]
+    assert lines(tmp_path) == list(range(11))
+
+
 def test_a_transaction_is_committed_within_a_bundle_when_it_is_old(
     worker: Callable[..., Worker], tmp_path: Path
 ) -> None:
@@ -295,16 +302,16 @@ def test_writers_of_program_events_do_not_disturb_each_other(worker: Callable[..
 def test_a_writer_of_program_events_that_was_idle_too_long_goes_on(
     worker: Callable[..., Worker], tmp_path: Path
 ) -> None:
-    one = worker()
+    one = worker(max_events=2)
     one.bundle(EventBatch.from_bodies([b"1"]))
     (epoch,) = tmp_path.glob(".flumebeam/*/epochs/*")
     os.utime(epoch, (0, 0))
     worker().bundle(EventBatch.from_bodies([b"2"]))
 
-    one.bundle(EventBatch.from_bodies([b"3"]))
-    one.bundle(EventBatch.from_bodies([b"4"]))
+    one.bundle(EventBatch.from_bodies([b"3", b"4", b"5"]))
+    one.bundle(EventBatch.from_bodies([b"6"]))
 
-    assert lines(tmp_path) == [1, 2, 3, 4]
+    assert lines(tmp_path) == [1, 2, 3, 4, 5, 6]
 
 
 # -- failures --------------------------------------------------------------------------------------------------------
