@@ -77,15 +77,15 @@ def test_once_lets_the_layers_empty_their_queues_when_the_feeder_has_ended(notes
     assert notes.read_text().splitlines()[-1] == "one started --until_empty"
 
 
-def test_a_signal_stops_all_parts_cleanly(notes: Path) -> None:
+def test_a_signal_stops_all_parts_cleanly_and_one_that_had_not_begun_has_not_failed(notes: Path) -> None:
     def interrupt() -> None:
-        wait_for(notes, "feeder started")
-        wait_for(notes, "one started")
+        for kind in ("feeder", "one", "unready"):
+            wait_for(notes, f"{kind} started")
         os.kill(os.getpid(), signal.SIGINT)
 
     later = threading.Thread(target=interrupt)
     later.start()
-    status = run_side_by_side(part(notes, "feeder"), [part(notes, "one")], once=True)
+    status = run_side_by_side(part(notes, "feeder"), [part(notes, "one"), part(notes, "unready")], once=True)
     later.join()
 
     assert status == 0

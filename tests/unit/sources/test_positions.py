@@ -89,6 +89,18 @@ def test_a_file_cut_short_is_a_new_one(tracker: Path, log: Path) -> None:
         assert len(list(tracker.glob("*.position"))) == 1
 
 
+def test_a_long_file_cut_short_behind_its_beginning_is_a_new_one(tracker: Path, log: Path) -> None:
+    log.write_bytes(b"x" * 9_000)
+    with PositionStore(tracker) as store:
+        before = meet(store, log)
+        store.move(before.identity.origin, 8_000)
+        os.truncate(log, 7_000)
+        after = meet(store, log)
+
+    assert after.offset == 0
+    assert after.identity.origin != before.identity.origin
+
+
 def test_another_file_in_the_same_inode_is_a_new_one(tracker: Path, log: Path) -> None:
     with PositionStore(tracker) as store:
         before = meet(store, log)

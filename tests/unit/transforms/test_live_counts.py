@@ -66,6 +66,18 @@ def test_batches_go_on_as_they_came() -> None:
         assert_that(counted[BATCHES], equal_to(batches))
 
 
+def test_what_a_failed_bundle_had_counted_is_forgotten() -> None:
+    step = CountPerSecond()._fn
+    step.start_bundle()
+    list(step.process(batch(b"a")))
+    step.start_bundle()
+    list(step.process(batch(b"a", b"b")))
+
+    [counted] = step.finish_bundle()
+
+    assert counted.value.value.events == 2
+
+
 def written(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
