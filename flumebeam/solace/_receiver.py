@@ -24,7 +24,7 @@ from solace.messaging.receiver._impl._persistent_message_receiver import _Persis
 from solace.messaging.resources.queue import Queue
 
 from flumebeam.batch import EventBatch
-from flumebeam.errors import FlumebeamError, QueueError
+from flumebeam.errors import ConnectionFailedError, FlumebeamError, QueueError
 from flumebeam.solace._client import bounded, lost_error, queue_error
 from flumebeam.solace._reader import MessageReader
 from flumebeam.solace.config import SolaceOptions
@@ -259,8 +259,6 @@ class FlowReceiver:
             ConnectionFailedError: The broker can no longer be told; it will deliver them again.
             QueueError: The broker ended the flow; it will deliver them again.
         """
-        if self._closed:
-            raise lost_error(self._options, f"Deliveries of queue {self._queue!r} cannot be acknowledged")
         self._check()
         flow = self._flow.handle()
         with self._lock:
@@ -283,7 +281,7 @@ class FlowReceiver:
         if self._closed:
             return
         self._closed = True
-        self.fail(lost_error(self._options, f"The receiver of queue {self._queue!r} is closed"))
+        self.fail(ConnectionFailedError(f"The receiver of queue {self._queue!r} is closed."))
         # Nothing lies in the vendor's own buffer, so no grace is needed.
         bounded(lambda: self._flow.terminate(0), _CLOSE_SECONDS)
         self._buffer.clear()

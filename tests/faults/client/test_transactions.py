@@ -110,6 +110,23 @@ def test_a_lost_commit_is_never_called_committed(
     assert stored(broker, options) == [2]
 
 
+@pytest.mark.parametrize("applied", [True, False])
+def test_a_commit_whose_broker_stays_away_is_unknown(broker: DevelopmentBroker, *, applied: bool) -> None:
+    options = SolaceOptions(host=broker.url, reconnect=ReconnectPolicy.fail_fast())
+    with SolaceChannel(options) as channel:
+        assert put(channel, 0) is OutcomeKind.COMMITTED
+        broker.fault(LoseCommitResponse(applied=applied))
+        with channel.transaction() as tx:
+            tx.put(numbered(1), "logs/x")
+            broker.refuse_connections()
+            outcome = tx.commit()
+        broker.accept_connections()
+
+    assert outcome.kind is OutcomeKind.UNKNOWN
+    assert outcome.cause
+    assert stored(broker, options) == ([0, 1] if applied else [0])
+
+
 def test_an_answer_that_never_comes_ends_by_the_request_timeout(
     broker: DevelopmentBroker, options: SolaceOptions, channel: SolaceChannel
 ) -> None:
