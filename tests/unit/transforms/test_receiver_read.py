@@ -6,6 +6,7 @@ from typing import Any
 
 import apache_beam as beam
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from flumebeam.batch import EventBatch
 from flumebeam.deliveries import Durable
@@ -15,7 +16,7 @@ from flumebeam.testing.memory_queue import MemoryQueue, MemoryReceiverFactory
 from flumebeam.transforms.acknowledge import Acknowledge, AcknowledgeBatches, durable_of
 from flumebeam.transforms.events import FromEvents, ToEvents
 from flumebeam.transforms.read_options import AcknowledgeBy, BundleLimits, ReadLimits
-from flumebeam.transforms.receiver_read import ReadFromReceivers
+from flumebeam.transforms.receiver_read import ReadFromReceivers, _Settlement
 from flumebeam.transforms.receivers import RECEIVERS
 from flumebeam.transforms.running import run_pipeline
 from flumebeam.transforms.stopping import request_stop
@@ -74,8 +75,8 @@ def numbers(count: int) -> list[bytes]:
     return [b"%d" % number for number in range(count)]
 
 
-def read(queue: MemoryQueue, *steps: Any, **options: Any) -> Any:
-    pipeline = beam.Pipeline(runner="FnApiRunner")
+def read(queue: MemoryQueue, *steps: Any, runner: str = "FnApiRunner", **options: Any) -> Any:
+    pipeline = beam.Pipeline(runner=runner, options=PipelineOptions(["--prism_location=/nonexistent"]))
     collection = pipeline | "Read" >> ReadFromReceivers(MemoryReceiverFactory(queue.name), **options)
     for number, step in enumerate(steps):
         collection = collection | f"Step{number}" >> step
@@ -94,6 +95,14 @@ def test_a_finite_read_ends_when_the_source_is_empty_and_acknowledges_all(queue:
     assert numbers(2_000) == SEEN == queue.acknowledged
     assert counters(result) == {"events_received": 2_000, "events_acknowledged": 2_000}
     assert not queue.open
+
+
+def test_the_direct_runner_without_its_binary_reads_in_this_process(queue: MemoryQueue) -> None:
+    queue.put(numbers(500))
+
+    read(queue, beam.ParDo(Sink()), AcknowledgeBatches(), runner="DirectRunner", limits=UNTIL_EMPTY)
+
+    assert numbers(500) == SEEN == queue.acknowledged
 
 
 def test_a_read_takes_no_more_than_max_events(queue: MemoryQueue) -> None:
@@ -218,6 +227,26 @@ def test_bundle_finalization_acknowledges_without_a_commit_step(queue: MemoryQue
     )
 
     assert numbers(1_000) == SEEN == queue.acknowledged
+
+
+@pytest.mark.parametrize("finalized", [False, True])
+def test_an_instance_that_ends_with_a_bundle_never_finalized_gives_its_deliveries_back(
+    queue: MemoryQueue, finalized: bool
+) -> None:
+    queue.put(numbers(2))
+    first, second = RECEIVERS.join(queue), RECEIVERS.join(queue)
+    factory = MemoryReceiverFactory(queue.name)
+    settlement = _Settlement(first)
+    settlement.add(RECEIVERS.acquire(first, 0, factory, settled_later=True).receive(1, 0))
+    if finalized:
+        settlement()
+    RECEIVERS.acquire(second, 0, factory, settled_later=True).receive(1, 0)
+
+    RECEIVERS.leave(first)
+
+    assert queue.acknowledged == (numbers(1) if finalized else [])
+    assert len(queue.open) == int(finalized)
+    RECEIVERS.leave(second)
 
 
 def test_at_once_acknowledges_even_what_the_sink_then_fails_to_write(queue: MemoryQueue) -> None:

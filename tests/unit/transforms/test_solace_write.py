@@ -9,6 +9,8 @@ from typing import Any
 
 import apache_beam as beam
 import pytest
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.timestamp import Timestamp
 
 from flumebeam.batch import EventBatch
 from flumebeam.channel.memory import Failure, MemoryChannel, MemoryQueue
@@ -21,7 +23,8 @@ from flumebeam.transforms.deadletter import DeadLettersToFiles
 from flumebeam.transforms.read_options import BundleLimits, ReadLimits
 from flumebeam.transforms.receiver_read import ReadFromReceivers
 from flumebeam.transforms.running import run_pipeline
-from flumebeam.transforms.solace_write import WriteToSolace
+from flumebeam.transforms.solace_write import PublishFn, WriteToSolace
+from flumebeam.transforms.topics import topic_function
 
 TARGETS: dict[str, MemoryQueue] = {}
 """Where channels of a test put events, by the test's name: the in-process runner runs them in this process."""
@@ -143,6 +146,20 @@ def test_unknown_and_rolled_back_commits_are_repeated_and_counted(queue: SourceQ
     assert bodies(target) == numbers(10) + numbers(20)
     assert queue.acknowledged == numbers(20)
     assert counters(result)["transactions_unknown"] == counters(result)["transactions_rolled_back"] == 1
+
+
+def test_an_instance_that_is_used_again_after_a_failed_bundle_forgets_what_it_held(target: str) -> None:
+    opened = partial(open_memory, target, (), 10)
+    limits = {"max_events": 10, "retry_seconds": 1}
+    write = PublishFn(opened, topic_function("logs/a"), limits=limits, keeps_dead_letters=False)
+    for bundle in (b"failed", b"good"):
+        write.start_bundle()
+        list(write.process(EventBatch.from_bodies([bundle]), Timestamp(0), GlobalWindow()))
+
+    list(write.finish_bundle())
+    write.teardown()
+
+    assert bodies(target) == [b"good"]
 
 
 @pytest.mark.parametrize("options", [{"max_transaction_events": 0}, {"retry_seconds": -1}, {"topic": "a//b"}])
