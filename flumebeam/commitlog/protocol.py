@@ -370,7 +370,13 @@ def fold(scribe: Scribe, epoch: str, through: int, ids: IdSet) -> Steps[bool]:
     """
     layout = scribe.layout
     record = Record(RecordKind.FOLD, epoch, through, scribe.now_ms(), ids=ids)
-    path, written = yield from _write_beside(scribe, layout.epoch_parts(epoch), lambda: [record.to_bytes()])
+    try:
+        path, written = yield from _write_beside(scribe, layout.epoch_parts(epoch), lambda: [record.to_bytes()])
+    except StorageError:
+        # A successor that closed the epoch has swept that directory.
+        if not (yield from is_open(layout, epoch)):
+            return False
+        raise
     target = Entry(EntryKind.FOLD, through)
     if not (yield from _enter(path, written, f"{layout.epoch(epoch)}/{target.name}")):
         return False

@@ -271,6 +271,21 @@ def test_the_patience_bounds_how_long_a_silent_target_is_tried() -> None:
     assert max(rig.slept) <= 5.0
 
 
+def test_a_life_that_is_fenced_after_its_commit_does_not_fail_over_its_fold() -> None:
+    rig = Rig(fold_after=1)
+
+    def take_over(point: CrashPoint) -> None:
+        if point is CrashPoint.MARKED:
+            rig.log().begin_life("r2").fence()
+
+    life = rig.log(at=take_over).begin_life("r1")
+    life.fence()
+
+    commit(life, 1)
+
+    assert rig.events == [b"1"]
+
+
 def test_a_target_that_never_answered_is_given_up_within_ten_seconds() -> None:
     rig = Rig(patience_seconds=30.0)
     rig.fail(Fault(Failure.SILENT, "make_directory", "", times=-1))
