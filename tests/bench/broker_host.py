@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from flumebeam.broker import BrokerConfig, DevelopmentBroker
+from tests.bench.procfs import Usage, usage
 
 __all__ = ["BrokerProcess", "Depth"]
 
@@ -54,10 +55,9 @@ class BrokerProcess:
             self._process.kill()
             self._process.communicate()
 
-    @property
-    def pid(self) -> int:
-        """Its process."""
-        return self._process.pid
+    def usage(self) -> Usage:
+        """Return what its process has used so far."""
+        return usage(self._process.pid) or Usage(0.0, 0)
 
     def create_queue(self, name: str, topic: str) -> None:
         """Create an exclusive queue that gets what is published to ``topic``."""

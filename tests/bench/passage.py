@@ -13,7 +13,7 @@ from typing import Final
 
 from tests.bench.broker_host import BrokerProcess, Depth
 from tests.bench.figures import per_million
-from tests.bench.procfs import Usage, usage
+from tests.bench.procfs import Usage
 from tests.bench.programs import Program, ProgramFailedError
 
 __all__ = ["Passage", "drained", "filled"]
@@ -100,7 +100,7 @@ def _watch(
     peak = 0
     while True:
         running = program.running()  # asked first: what it did before it ended is then in the sample
-        sample = _Sample(time.monotonic(), broker.depth(queue), program.usage(), usage(broker.pid) or Usage(0.0, 0))
+        sample = _Sample(time.monotonic(), broker.depth(queue), program.usage(), broker.usage())
         peak = max(peak, sample.program.rss_bytes)
         if first is None and begun(sample.depth):
             first = sample

@@ -74,13 +74,27 @@ def stall_report(found: Stall) -> RenderableType:
         "worst ms": lambda index: f"{found.phases[index].worst_ms:.0f}",
         "events": lambda index: f"{found.phases[index].events:,}",
         "seconds": lambda index: f"{found.phases[index].seconds:.0f}",
+        "CPU % of speed layer": lambda index: _percent(found.phases[index].cpu_shares["speed"]),
+        "CPU % of batch layer": lambda index: _percent(found.phases[index].cpu_shares["batch"]),
+        "CPU % of broker": lambda index: _percent(found.phases[index].cpu_shares["broker"]),
+        "CPU % of publisher": lambda index: _percent(found.phases[index].cpu_shares["publish"]),
         "waiting in its queue": lambda index: f"{found.phases[index].batch_queue:,}",
     }
     for phase in found.phases:
         table.add_column(phase.name, justify="right")
     for name, figure in figures.items():
         table.add_row(name, *map(figure, range(len(found.phases))))
-    return Group(table, _note("Each layer has a queue of its own. Stalled: the batch layer's disk takes no byte."))
+    return Group(
+        table,
+        _note(
+            "Each layer has a queue of its own. Stalled: the batch layer's disk takes no byte. What differs between the two "
+            "normal phases is the machine's doing."
+        ),
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}"
 
 
 def memory_report(found: Memory) -> RenderableType:

@@ -1,7 +1,8 @@
 """Suite ``stall``: does a batch layer that hangs slow the speed layer down?
 
-One topic feeds two queues, each with its layer. The batch layer first runs normally, then its disk hangs, then it
-catches up, all in one run, while the speed layer's latency is taken: from the put to the user's function, by one clock.
+One topic feeds two queues, each with its layer. The batch layer runs normally, its disk hangs, it catches up, and it
+runs normally again, all in one run, while the speed layer's latency is taken: from the put to the user's function, by
+one clock. The two normal phases show how much the machine alone makes of a difference.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tests.bench.figures import percentile
 from tests.bench.latencies import read_latencies
 from tests.bench.programs import Program, ProgramFailedError
 
-__all__ = ["Phase", "Stall", "measure_stall", "phase_of"]
+__all__ = ["Mark", "Phase", "Stall", "measure_stall", "phase_of"]
 
 _TOPIC: Final = "bench/stall"
 _START_SECONDS: Final = 60.0
@@ -41,6 +42,7 @@ class Phase:
         p99_ms: 99 of 100 did.
         worst_ms: All did.
         batch_queue: Messages in the batch layer's queue at the end of the phase.
+        cpu_shares: CPU time per second of each process: ``publish``, ``speed``, ``batch`` and ``broker``.
     """
 
     name: str
@@ -50,6 +52,22 @@ class Phase:
     p99_ms: float
     worst_ms: float
     batch_queue: int
+    cpu_shares: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The beginning or the end of a phase.
+
+    Attributes:
+        time_ns: When it was, nanoseconds since 1970.
+        batch_queue: Messages in the batch layer's queue then.
+        cpu_seconds: What each process had used by then.
+    """
+
+    time_ns: int
+    batch_queue: int
+    cpu_seconds: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,28 +89,22 @@ class Stall:
         return asdict(self)
 
 
-def phase_of(name: str, begin_ns: int, end_ns: int, latencies: list[tuple[int, float]], batch_queue: int) -> Phase:
+def phase_of(name: str, begin: Mark, end: Mark, latencies: list[tuple[int, float]]) -> Phase:
     """Return the figures of the events that were put within a phase.
 
     Args:
         name: Its name.
-        begin_ns: When it began, nanoseconds since 1970.
-        end_ns: When it ended.
+        begin: Its beginning.
+        end: Its end.
         latencies: When each event was put, and its latency in milliseconds.
-        batch_queue: Messages in the batch layer's queue at its end.
     """
-    taken = sorted(latency for put, latency in latencies if begin_ns <= put < end_ns)
+    taken = sorted(latency for put, latency in latencies if begin.time_ns <= put < end.time_ns)
     if not taken:
         raise ProgramFailedError(f"No event reached the speed layer while the batch layer was {name}.")
-    return Phase(
-        name,
-        (end_ns - begin_ns) / 1e9,
-        len(taken),
-        percentile(taken, 0.5),
-        percentile(taken, 0.99),
-        taken[-1],
-        batch_queue,
-    )
+    seconds = (end.time_ns - begin.time_ns) / 1e9
+    shares = {who: (spent - begin.cpu_seconds[who]) / seconds for who, spent in end.cpu_seconds.items()}
+    p50, p99 = percentile(taken, 0.5), percentile(taken, 0.99)
+    return Phase(name, seconds, len(taken), p50, p99, taken[-1], end.batch_queue, shares)
 
 
 def measure_stall(workspace: Path, *, rate: int, size: int, seconds: float, tell: Callable[[str], None]) -> Stall:
@@ -102,12 +114,12 @@ def measure_stall(workspace: Path, *, rate: int, size: int, seconds: float, tell
         workspace: An empty directory.
         rate: Events per second.
         size: Bytes of a body.
-        seconds: How long the batch layer runs normally, and then hangs.
+        seconds: How long the batch layer hangs, and half of it runs normally before and after.
         tell: Called with what is done at the moment.
     """
     publishing, stalled, notes = workspace / "publishing", workspace / "stalled", workspace / "latencies"
     publishing.touch()
-    marks: list[tuple[str, int, int, int]] = []
+    marks: list[tuple[str, Mark, Mark]] = []
     with ExitStack() as stack:
         broker = stack.enter_context(BrokerProcess())
         broker.create_queue("batch", _TOPIC)
@@ -118,23 +130,28 @@ def measure_stall(workspace: Path, *, rate: int, size: int, seconds: float, tell
             return stack.enter_context(Program("tests.bench.layers", command, workspace / f"{layer}.log"))
 
         target = str(workspace / "files")
-        programs = [
-            start("speed", "--queue", "speed", "--notes", str(notes)),
-            start("batch", "--queue", "batch", "--target", target, "--stall", str(stalled)),
-        ]
+        programs = {
+            "speed": start("speed", "--queue", "speed", "--notes", str(notes)),
+            "batch": start("batch", "--queue", "batch", "--target", target, "--stall", str(stalled)),
+        }
+
+        def mark() -> Mark:
+            spent = {name: program.usage().cpu_seconds for name, program in programs.items()}
+            spent["broker"] = broker.usage().cpu_seconds
+            return Mark(time.time_ns(), broker.depth("batch").messages, spent)
 
         def until(what: str, true: Callable[[], bool], patience: float) -> None:
             deadline = time.monotonic() + patience
             while not true():
-                if time.monotonic() > deadline or not all(program.running() for program in programs):
+                if time.monotonic() > deadline or not all(program.running() for program in programs.values()):
                     raise ProgramFailedError(f"Waited in vain until {what}.")
                 time.sleep(_POLL_SECONDS)
 
         def phase(name: str, true: Callable[[], bool], patience: float) -> None:
             tell(f"batch layer {name}")
-            begin = time.time_ns()
+            begin = mark()
             until(f"the batch layer was no longer {name}", true, patience)
-            marks.append((name, begin, time.time_ns(), broker.depth("batch").messages))
+            marks.append((name, begin, mark()))
 
         def lasting(length: float) -> Callable[[], bool]:
             end = time.monotonic() + length
@@ -146,25 +163,27 @@ def measure_stall(workspace: Path, *, rate: int, size: int, seconds: float, tell
             lambda: bool(broker.depth("batch").consumers and broker.depth("speed").consumers),
             _START_SECONDS,
         )
-        programs.append(
-            start("publish", "--topic", _TOPIC, "--rate", str(rate), "--size", str(size), "--run", str(publishing))
+        publisher = programs["publish"] = start(
+            "publish", "--topic", _TOPIC, "--rate", str(rate), "--size", str(size), "--run", str(publishing)
         )
         until("events came", lambda: notes.exists() and notes.stat().st_size > 0, _START_SECONDS)
         until("all was warm", lasting(_WARM_UP_SECONDS), _START_SECONDS)
-        phase("normal", lasting(seconds), seconds + _START_SECONDS)
+        phase("normal", lasting(seconds / 2), seconds + _START_SECONDS)
         stalled.touch()
         phase("stalled", lasting(seconds), seconds + _START_SECONDS)
         stalled.unlink()
         # Its queue is never empty while events come: what came within the last second or two is always under way.
-        normal, at_least = max(rate * 3, marks[-1][3] // 10), lasting(_SHORTEST_SECONDS)
+        normal, at_least = max(rate * 3, marks[-1][2].batch_queue // 10), lasting(_SHORTEST_SECONDS)
         phase(
             "catching up", lambda: at_least() and broker.depth("batch").messages < normal, seconds + _CATCH_UP_SECONDS
         )
+        phase("normal again", lasting(seconds / 2), seconds + _START_SECONDS)
         publishing.unlink()
-        programs.pop().wait(_START_SECONDS)
+        del programs["publish"]
+        publisher.wait(_START_SECONDS)
         until("the speed layer had everything", lambda: broker.depth("speed").messages == 0, _START_SECONDS)
     latencies = read_latencies(notes)
-    phases = [phase_of(name, begin, end, latencies, queue) for name, begin, end, queue in marks]
+    phases = [phase_of(name, begin, end, latencies) for name, begin, end in marks]
     if phases[1].batch_queue < 0.9 * phases[1].events:
         raise ProgramFailedError(f"The batch layer did not hang: only {phases[1].batch_queue} messages wait for it.")
     return Stall(rate, size, phases)

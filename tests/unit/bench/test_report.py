@@ -29,12 +29,17 @@ def test_each_lane_has_a_line_with_its_median_spread_and_ratio() -> None:
 
 
 def test_phases_stand_side_by_side() -> None:
-    phases = [Phase("normal", 30.0, 30_000, 1.0, 9.5, 20.2, 12), Phase("stalled", 30.0, 29_999, 1.2, 9.9, 21.0, 30_012)]
+    shares = {"speed": 0.251, "batch": 0.1, "broker": 0.05, "publish": 0.02}
+    phases = [
+        Phase("normal", 30.0, 30_000, 1.0, 9.5, 20.2, 12, shares),
+        Phase("stalled", 30.0, 29_999, 1.2, 9.9, 21.0, 30_012, {**shares, "batch": 0.0}),
+    ]
 
     lines = printed(stall_report(Stall(1_000, 200, phases)))
 
     assert ["p50", "ms", "1.0", "1.2"] in lines
     assert ["p99", "ms", "9.5", "9.9"] in lines
+    assert ["CPU", "%", "of", "batch", "layer", "10", "0"] in lines
     assert ["waiting", "in", "its", "queue", "12", "30,012"] in lines
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.bench.latencies import LatencyNotes, read_latencies, stamped
 from tests.bench.memory import Memory, MemoryRun, Residence
 from tests.bench.programs import ProgramFailedError
-from tests.bench.stall import phase_of
+from tests.bench.stall import Mark, phase_of
 from tests.bench.workload import line, lines_in, severity_of, write_lines
 from tests.unit.bench.helpers import MEGA, passage, throughput
 
@@ -30,17 +30,27 @@ def test_ratios_are_those_of_medians_to_the_vendors_client() -> None:
     assert facts["beam"]["ingest"]["events_per_second"] == pytest.approx({"median": 8_000, "low": 1_000, "high": 9_000})
 
 
+def mark(time_ns: int, batch_queue: int = 0, cpu: float = 0.0) -> Mark:
+    return Mark(time_ns, batch_queue, {"speed": cpu})
+
+
 def test_events_belong_to_the_phase_they_were_put_in() -> None:
     latencies = [(put, float(put)) for put in range(100)]
 
-    phase = phase_of("stalled", 10, 20, latencies, 7)
+    phase = phase_of("stalled", mark(10), mark(20, batch_queue=7), latencies)
 
     assert (phase.events, phase.p50_ms, phase.p99_ms, phase.worst_ms, phase.batch_queue) == (10, 14.0, 19.0, 19.0, 7)
 
 
+def test_cpu_is_given_as_a_share_of_the_phase() -> None:
+    phase = phase_of("normal", mark(10**9, cpu=3.0), mark(3 * 10**9, cpu=3.5), [(2 * 10**9, 1.0)])
+
+    assert (phase.seconds, phase.cpu_shares) == (2.0, {"speed": 0.25})
+
+
 def test_a_phase_without_events_gives_no_figures() -> None:
     with pytest.raises(ProgramFailedError, match="while the batch layer was stalled"):
-        phase_of("stalled", 10, 20, [(9, 1.0), (20, 1.0)], 0)
+        phase_of("stalled", mark(10), mark(20), [(9, 1.0), (20, 1.0)])
 
 
 def test_latency_runs_from_the_stamp_to_the_note(tmp_path: Path) -> None:
