@@ -84,13 +84,11 @@ def stall_report(found: Stall) -> RenderableType:
         table.add_column(phase.name, justify="right")
     for name, figure in figures.items():
         table.add_row(name, *map(figure, range(len(found.phases))))
-    return Group(
-        table,
-        _note(
-            "Each layer has a queue of its own. Stalled: the batch layer's disk takes no byte. What differs between the two "
-            "normal phases is the machine's doing."
-        ),
+    note = (
+        "Each layer has a queue of its own. Stalled: the batch layer's disk takes no byte. What differs between the two "
+        "normal phases is the machine's doing. CPU: of one core."
     )
+    return Group(table, _note(note))
 
 
 def _percent(share: float) -> str:
