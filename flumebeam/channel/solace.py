@@ -119,33 +119,29 @@ class SolaceChannel:
 class _SolaceTransaction(BasicTransaction):
     """One transaction on a :class:`SolaceChannel`."""
 
+    _session: TransactedSession  # set by begin, which the state table puts before everything else
+
     def __init__(self, channel: SolaceChannel, max_messages: int, *, takes: bool) -> None:
         super().__init__(max_messages)
         self._channel = channel
         self._takes = takes
-        self._session: TransactedSession | None = None
 
     def _do_begin(self) -> None:
         self._session = self._channel._living_session()
 
     def _do_put(self, batch: EventBatch, topics: str | pa.StringArray) -> None:
-        self._begun().publish(batch, topics)
+        self._session.publish(batch, topics)
 
     def _do_take(self, max_events: int, timeout: float) -> EventBatch:
         if not self._takes:
             raise TransactionStateError("This channel takes from no queue: name one when you make it.")
-        return self._begun().receive(max_events, timeout)
+        return self._session.receive(max_events, timeout)
 
     def _do_commit(self) -> Outcome:
-        return self._begun().commit()
+        return self._session.commit()
 
     def _do_rollback(self) -> Outcome:
-        return self._begun().rollback()
+        return self._session.rollback()
 
     def _do_release(self) -> None:
         self._channel._release()
-
-    def _begun(self) -> TransactedSession:
-        if self._session is None:
-            raise TransactionStateError("The transaction has not begun.")
-        return self._session

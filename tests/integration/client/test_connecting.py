@@ -131,6 +131,17 @@ def test_a_closed_connection_opens_nothing(options: SolaceOptions) -> None:
         connection.transacted_session()
 
 
+def test_a_forked_child_is_told_to_open_a_connection_of_its_own(
+    options: SolaceOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connect(options) as connection:
+        with monkeypatch.context() as child:
+            child.setattr(connection, "_pid", -1)
+            with pytest.raises(ConnectionFailedError, match="before a fork"):
+                connection.receiver("q")
+        assert connection.alive
+
+
 def test_the_vendors_logging_is_silent_unless_somebody_asks_for_it(options: SolaceOptions) -> None:
     with connect(options):
         assert logging.getLogger("solace.messaging.receiver").getEffectiveLevel() > logging.CRITICAL
