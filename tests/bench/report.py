@@ -85,8 +85,8 @@ def stall_report(found: Stall) -> RenderableType:
     for name, figure in figures.items():
         table.add_row(name, *map(figure, range(len(found.phases))))
     note = (
-        "Each layer has a queue of its own. Stalled: the batch layer's disk takes no byte. What differs between the two "
-        "normal phases is the machine's doing. CPU: of one core."
+        "Each layer has a queue of its own. Stalled: the batch layer's disk takes no byte. What differs between "
+        "the two normal phases is the machine's doing. CPU: of one core."
     )
     return Group(table, _note(note))
 
