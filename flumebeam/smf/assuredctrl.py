@@ -31,6 +31,8 @@ __all__ = [
 
 _VERSION: Final = 3
 _PREFIX: Final = struct.Struct(">BBI")
+_SHORT_VERSIONS: Final = (1, 2)
+_SHORT_PREFIX: Final = struct.Struct(">BH")
 _CODE_MASK: Final = 0x3F
 
 
@@ -246,15 +248,25 @@ _FIELDS: Final = FieldTable(
 def decode_assured_control(parameters: HeaderParameters, payload: bytes, pass_through: bool) -> AssuredControl:
     """Return the message in an AssuredCtrl frame.
 
+    Messages are written in version 3. Versions 1 and 2 have a shorter header, with type and length in one word; JCSMP
+    10.29 still acknowledges in version 1.
+
     Raises:
-        ProtocolError: The payload is damaged, or of another version than 3.
+        ProtocolError: The payload is damaged, or of an unknown version.
     """
     if len(payload) < _PREFIX.size:
         raise ProtocolError("An AssuredCtrl message is shorter than its header.")
     version, kind, size = _PREFIX.unpack_from(payload)
-    if version & 0x3F != _VERSION or size != len(payload):
-        raise ProtocolError("An AssuredCtrl message has an unknown version or a wrong length.")
-    walked = walk_parameters(payload, _PREFIX.size, _CODE_MASK)
+    version &= _CODE_MASK
+    start = _PREFIX.size
+    if version in _SHORT_VERSIONS:
+        _, word = _SHORT_PREFIX.unpack_from(payload)
+        kind, size, start = word >> 12, (word & 0x0FFF) * 4, _SHORT_PREFIX.size
+    elif version != _VERSION:
+        raise ProtocolError(f"AssuredCtrl version {version} is unknown.")
+    if size != len(payload):
+        raise ProtocolError(f"An AssuredCtrl message of {len(payload)} bytes claims {size}.")
+    walked = walk_parameters(payload, start, _CODE_MASK)
     return AssuredControl(
         kind=known(AssuredKind, kind),
         pass_through=pass_through,

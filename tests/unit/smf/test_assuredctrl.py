@@ -13,14 +13,15 @@ from flumebeam.smf.params import HeaderParameters
     "payload",
     [
         "0303",
-        "020300000006",
+        "040300000006",
         "030300000007",
+        "01300386060000",
         "036300000006",
         "03030000000a" + "85040000",
         "030300000019" + "8513" + "00" * 16 + "04",
         "030b0000000a" + "1c040000",
     ],
-    ids=["short", "version", "length", "kind", "short range", "unknown outcome", "record cut"],
+    ids=["short", "version", "length", "length in words", "kind", "short range", "unknown outcome", "record cut"],
 )
 def test_damaged_message_is_a_protocol_error(payload: str) -> None:
     with pytest.raises(ProtocolError):

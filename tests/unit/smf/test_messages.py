@@ -248,6 +248,10 @@ FRAMES: dict[str, tuple[str, AnyMessage]] = {
             kind=AssuredKind.ACK, flow_id=3, last_acked=4, window=255, acks=(AckRange(0, 1), AckRange(3, 3))
         ),
     ),
+    "ack in version 1, as JCSMP sends it": (
+        "030900010000000c00000024 013006860600000002820a00000000000000008303ff0000",
+        AssuredControl(kind=AssuredKind.ACK, flow_id=2, last_acked=0, window=255),
+    ),
     "flow change answer": (
         "0389000100000014000000230808000000c84f4b030c0000000f860600000006200300",
         AssuredControl(kind=AssuredKind.FLOW_CHANGE, response=OK, flow_id=6, active=0),
