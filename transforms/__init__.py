@@ -1,5 +1,30 @@
-"""Beam transforms. Importing any of them registers the coders of their elements."""
+"""Beam transforms: the public ones by name. Importing any of them registers the coders of their elements."""
 
 from __future__ import annotations
 
 from flumebeam.transforms import coders as coders
+from flumebeam.transforms.acknowledge import Acknowledge, AcknowledgeBatches
+from flumebeam.transforms.deadletter import DeadLetter, DeadLettersToFiles
+from flumebeam.transforms.events import FromEvents, ToEvents
+from flumebeam.transforms.file_read import ReadFromFiles
+from flumebeam.transforms.hdfs_write import WriteToHdfs
+from flumebeam.transforms.intercept import Intercept
+from flumebeam.transforms.running import run_pipeline
+from flumebeam.transforms.solace_read import ReadFromSolace
+from flumebeam.transforms.solace_write import WriteResult, WriteToSolace
+
+__all__ = [
+    "Acknowledge",
+    "AcknowledgeBatches",
+    "DeadLetter",
+    "DeadLettersToFiles",
+    "FromEvents",
+    "Intercept",
+    "ReadFromFiles",
+    "ReadFromSolace",
+    "ToEvents",
+    "WriteResult",
+    "WriteToHdfs",
+    "WriteToSolace",
+    "run_pipeline",
+]

@@ -1,0 +1,72 @@
+"""Every example of the documentation runs as it is printed, against a development broker."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from flumebeam.broker import DevelopmentBroker
+from flumebeam.cli.main import app
+from flumebeam.pipelines import registry
+from flumebeam.testing import running_broker
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+EXAMPLES = [
+    pytest.param(block, id=f"{page.stem}-{number}")
+    for page in PAGES
+    for number, block in enumerate(re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S))
+]
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[DevelopmentBroker]:
+    with running_broker() as broker:
+        broker.create_queue("logs", subscriptions=["logs/>"])
+        yield broker
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_runs_as_it_is_printed(example: str, broker: DevelopmentBroker, tmp_path: Path) -> None:
+    # The only change: nobody who runs the tests has a NameNode of that name.
+    program = example.replace("hdfs://namenode/logs", str(tmp_path))
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "SOLACE_HOST": broker.url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stderr
+
+
+def test_every_pipeline_and_every_option_of_the_pages_exists() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    shown = CliRunner().invoke(app, ["broker", "--help"]).output + CliRunner().invoke(app, ["demo", "--help"]).output
+    programs = [["tests.bench"], *(["flumebeam", "run", name] for name in registry.summaries())]
+    for program in programs:
+        assert f"{program[-1]}" in text
+        helped = subprocess.run(
+            [sys.executable, "-m", *program, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        shown += helped.stdout
+    mentioned = set(re.findall(r"(?<![\w-])(--[a-z][a-z_-]+)", text))
+
+    assert {option for option in mentioned if not re.search(rf"{option}\b", shown)} <= {"--help", "--version"}
+
+
+def test_every_command_is_told_of_in_the_readme_or_the_pages() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+
+    for command in app.registered_commands:
+        assert f"flumebeam {command.name}" in text or f"make {command.name}" in text
