@@ -49,6 +49,8 @@ _GREETING_SECONDS: Final = 10.0
 """Patience with a target that has not answered yet."""
 _LONGEST_YIELD_SECONDS: Final = 60.0
 _DAY_MS: Final = 86_400_000
+_MANY_RETIRED: Final = 32
+"""Files of retired ids beyond which they are joined."""
 
 
 class QueueAccess(Enum):
@@ -205,15 +207,16 @@ class CommitLog:
         with self._lock:
             self._index.add(found.ids)
             self._retired_seen = found.retired
+        if len(found.retired) > _MANY_RETIRED:
+            self._driver.run(recovery.compact(self._scribe))
 
     def _keep_house(self) -> None:
-        """Once per day on which something is committed: note the day, join and forget old ids."""
+        """Once per day on which something is committed: note the day, and forget old ids."""
         scribe, run = self._scribe, self._driver.run
         today = datetime.fromtimestamp(scribe.now_ms() / 1000, UTC).strftime("%Y%m%d")
         if self._served_day != today:
             run(recovery.serve_day(scribe))
             run(recovery.prune(scribe, self.options.keep_days))
-            run(recovery.compact(scribe))
             self._served_day = today
 
 
@@ -263,6 +266,7 @@ class Life:
         """
         self._check()
         log = self._log
+        self._fenced = False
         try:
             log._fence(self.epoch)
         except EpochClosedError as error:

@@ -52,9 +52,6 @@ __all__ = [
     "take_over",
 ]
 
-_COMPACT_ABOVE = 16
-"""Files of retired ids beyond which those of one day are joined."""
-
 
 @dataclass(slots=True)
 class EpochContent:
@@ -326,11 +323,9 @@ def prune(scribe: Scribe, keep_days: int) -> Steps[int]:
 
 
 def compact(scribe: Scribe) -> Steps[None]:
-    """Join files of retired ids when there are many: those of one day, and all whose acknowledgement is not proven."""
+    """Join files of retired ids: those of one day, and all whose acknowledgement is not proven."""
     layout = scribe.layout
     names = [found.name for found in (yield from list_directory(layout.retired))]
-    if len(names) <= _COMPACT_ABOVE:
-        return
     groups: dict[tuple[str, bool], list[tuple[str, IdSet]]] = {}
     for name in names:
         data = yield from read(f"{layout.retired}/{name}")

@@ -160,12 +160,15 @@ class LocalFileSystem:
         """
         with _told_of(path, "remove"):
             try:
-                if modes.S_ISDIR(os.lstat(path).st_mode):
-                    shutil.rmtree(path, onerror=_ignore_missing)
-                else:
+                if not modes.S_ISDIR(os.lstat(path).st_mode):
                     Path(path).unlink()
+                    return True
             except (FileNotFoundError, NotADirectoryError):
                 return False
+            while os.path.lexists(path):
+                # Somebody else may be removing the same things.
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.rmtree(path)
         return True
 
     def close(self) -> None:
@@ -233,11 +236,6 @@ def _sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _ignore_missing(_function: object, _path: str, failure: tuple[type[BaseException], BaseException, object]) -> None:
-    if not isinstance(failure[1], FileNotFoundError):
-        raise failure[1]
 
 
 @contextlib.contextmanager

@@ -128,6 +128,20 @@ def test_a_refused_life_never_commits_again() -> None:
     assert rig.events == []
 
 
+def test_a_fence_that_failed_must_be_repeated_before_the_next_commit() -> None:
+    rig = Rig()
+    life = rig.log().begin_life("r1")
+    commit(life, 1)
+    rig.fail(Fault(Failure.SILENT, "list", "", times=-1))
+    with pytest.raises(StorageUnavailableError):
+        life.fence()
+    rig.fs.faults.clear()
+
+    assert not life.fenced
+    commit(life, 2)
+    assert rig.events == [b"1", b"2"]
+
+
 def test_a_life_begun_after_a_fence_is_not_touched_by_it() -> None:
     rig = Rig()
     first = rig.log().begin_life("r1")
@@ -571,11 +585,14 @@ def test_retired_ids_are_found_by_a_log_that_is_opened_later() -> None:
 
 def test_files_of_retired_ids_stay_few() -> None:
     rig = Rig()
-    for number in range(60):
-        rig.clock.advance(86_400)
-        commit(rig.log().begin_life(f"r{number}"), number)
+    for number in range(80):
+        life = rig.log().begin_life(f"r{number}")
+        commit(life, number)
+        if number % 2:
+            life.end(acknowledged=True)
 
-    assert len(rig.hidden("/retired/")) <= 18
+    assert len(rig.hidden("/retired/")) <= 34
+    assert all(_knows(rig, number) for number in range(80))
 
 
 def _knows(rig: Rig, number: int) -> bool:

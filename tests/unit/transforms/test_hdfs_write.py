@@ -16,8 +16,11 @@ from flumebeam.clock import ManualClock
 from flumebeam.commitlog.log import CommitLogOptions, QueueAccess
 from flumebeam.commitlog.steps import CrashPoint
 from flumebeam.deliveries import Durable
-from flumebeam.errors import ConfigurationError, StorageError, StorageUnavailableError
+from flumebeam.errors import ConfigurationError, StorageError, StorageFullError, StorageUnavailableError
+from flumebeam.hdfs.local import LocalFileSystem
+from flumebeam.hdfs.targets import Target, TargetAddress
 from flumebeam.ids import DeliveryId, delivery_ids
+from flumebeam.testing.faulty_filesystem import Failure, Fault, FaultyFileSystem
 from flumebeam.testing.memory_queue import MemoryQueue, MemoryReceiverFactory
 from flumebeam.transforms.acknowledge import Acknowledge
 from flumebeam.transforms.hdfs_write import WriteToHdfs
@@ -334,6 +337,38 @@ def test_an_hdfs_that_nobody_answers_is_one_clear_error_within_the_patience(work
 
     with pytest.raises(StorageUnavailableError, match=r"127\.0\.0\.1:9"):
         one.bundle(batch_of(1))
+
+
+def test_a_target_that_was_full_or_silent_for_a_while_delays_events_and_nothing_else(
+    worker: Callable[..., Worker], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = [
+        Fault(Failure.FULL, "write", "/parts/", times=2),
+        Fault(Failure.SILENT, "rename", "/epochs/", times=2),
+        Fault(Failure.ANSWER_LOST, "rename", str(tmp_path / "FlumeData")),
+    ]
+    target = Target(FaultyFileSystem(LocalFileSystem(), *faults), str(tmp_path))
+    monkeypatch.setattr(TargetAddress, "open", lambda _address: target)
+
+    assert numbers_of(worker().bundle(batch_of(1, 2))) == [1, 2]
+
+    assert lines(tmp_path) == [1, 2]
+    assert not any(fault.times for fault in faults)
+
+
+def test_a_target_that_stays_full_is_one_clear_error_and_later_nothing_is_missing(
+    worker: Callable[..., Worker], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fs = FaultyFileSystem(LocalFileSystem(), Fault(Failure.FULL, "write", times=-1))
+    monkeypatch.setattr(TargetAddress, "open", lambda _address: Target(fs, str(tmp_path)))
+    one = worker(commit_log=CommitLogOptions(patience_seconds=0.2))
+
+    with pytest.raises(StorageFullError, match="Free some space"):
+        one.bundle(batch_of(1))
+    fs.faults.clear()
+
+    assert numbers_of(one.bundle(batch_of(1, 2))) == [1, 2]
+    assert lines(tmp_path) == [1, 2]
 
 
 @pytest.mark.parametrize(
