@@ -50,12 +50,11 @@ def test_an_example_runs_as_it_is_printed(example: str, broker: DevelopmentBroke
     assert run.returncode == 0, run.stderr
 
 
-def test_every_pipeline_and_every_option_of_the_pages_exists() -> None:
+def test_every_option_of_the_pages_exists() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     shown = CliRunner().invoke(app, ["broker", "--help"]).output + CliRunner().invoke(app, ["demo", "--help"]).output
     programs = [["tests.bench"], *(["flumebeam", "run", name] for name in registry.summaries())]
     for program in programs:
-        assert f"{program[-1]}" in text
         helped = subprocess.run(
             [sys.executable, "-m", *program, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
         )
@@ -70,3 +69,9 @@ def test_every_command_is_told_of_in_the_readme_or_the_pages() -> None:
 
     for command in app.registered_commands:
         assert f"flumebeam {command.name}" in text or f"make {command.name}" in text
+
+
+def test_every_pipeline_has_its_row() -> None:
+    page = (ROOT / "docs" / "pipelines.md").read_text(encoding="utf-8")
+
+    assert [name for name in registry.summaries() if f"| `{name}` |" not in page] == []
