@@ -102,7 +102,7 @@ def _main(argv: Sequence[str]) -> int:
 
 
 def _part(name: str, arguments: list[str], queue: str | None = None) -> Part:
-    return Part(f"flumebeam.pipelines.{name}", arguments if queue is None else [*arguments, f"--queue={queue}"])
+    return Part("flumebeam.pipelines", [name, *arguments, *([] if queue is None else [f"--queue={queue}"])])
 
 
 def _provision(options: PipelineOptions) -> None:

@@ -26,7 +26,7 @@ class Part:
     """One pipeline.
 
     Attributes:
-        module: Module to run.
+        module: Module to run. It is started with SIGINT blocked, and unblocks it when it can be interrupted.
         arguments: Its options.
     """
 
@@ -62,7 +62,11 @@ class _Process:
 
     def __init__(self, part: Part) -> None:
         command = [sys.executable, "-m", part.module, *part.arguments]
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0)  # noqa: S603 - our own
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0)  # noqa: S603 - our own
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._interrupted = False
 
     @property

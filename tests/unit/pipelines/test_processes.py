@@ -25,7 +25,12 @@ def stop(number, frame):
     note("stopped")
     sys.exit(130 if kind == "unready" else 0)
 
+if kind == "slow":
+    while "one started" not in notes.read_text():
+        time.sleep(0.01)
+    time.sleep(0.1)
 signal.signal(signal.SIGINT, stop)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 note(" ".join(["started", *sys.argv[3:]]))
 if kind == "quick" or "--until_empty" in sys.argv:
     sys.exit(0)
@@ -91,6 +96,19 @@ def test_a_signal_stops_all_parts_cleanly_and_one_that_had_not_begun_has_not_fai
     assert status == 0
     assert {"feeder stopped", "one stopped"} <= set(notes.read_text().splitlines())
     assert "--until_empty" not in notes.read_text()
+
+
+def test_a_signal_that_comes_before_a_part_is_up_is_answered_when_it_is(notes: Path) -> None:
+    def interrupt() -> None:
+        wait_for(notes, "one started")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    later = threading.Thread(target=interrupt)
+    later.start()
+    status = run_side_by_side(part(notes, "slow"), [part(notes, "one")], once=False)
+    later.join()
+
+    assert (status, "slow stopped" in notes.read_text()) == (0, True)
 
 
 def test_a_layer_outlives_a_feeder_that_has_ended(notes: Path) -> None:

@@ -35,3 +35,40 @@ def test_a_list_of_pipelines_does_not_wait_for_beam() -> None:
     program = "import sys; from flumebeam.pipelines import registry; sys.exit('apache_beam' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_pipeline_runs_by_name() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "flumebeam.pipelines", "ingest", "--nonsense=1"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert (ended.returncode, ended.stderr) == (
+        2,
+        "flumebeam ingest: There is no option --nonsense; --help lists the options.\n",
+    )
+
+
+def test_an_unknown_name_is_one_line() -> None:
+    ended = subprocess.run([sys.executable, "-m", "flumebeam.pipelines"], check=False, capture_output=True, text=True)
+
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("flumebeam: There is no pipeline ''; there are: ingest,")
+
+
+def test_ctrl_c_while_beam_is_imported_is_no_traceback() -> None:
+    program = (
+        "import os, runpy, signal, sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'apache_beam.coders':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "sys.argv[1:] = ['ingest']\n"
+        "runpy.run_module('flumebeam.pipelines', run_name='__main__')\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
+
+    assert (ended.returncode, ended.stderr) == (130, "")
