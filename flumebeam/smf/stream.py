@@ -38,27 +38,38 @@ class FrameReader:
         Raises:
             ProtocolError: The bytes are no SMF frame, or one beyond the limits. Frames before it were yielded.
         """
-        if self._held:
-            self._held += data
-            if len(self._held) < self._needed:
+        position, end = 0, len(data)
+        held = self._held
+        while held:
+            # Only the frame that is cut is put together; copying all that came with it would cost as much again.
+            missing = self._needed - len(held)
+            held += data[position : position + missing]
+            position += missing
+            if position > end:
                 return
-            data = bytes(self._held)
-            self._held.clear()
-        position, end, needed = 0, len(data), HEADER_BYTES
+            payload, self._needed = self._sizes(held, 0)
+            if self._needed == len(held):
+                frame = bytes(held)
+                held.clear()
+                yield frame[:payload], frame[payload:]
+        self._needed = HEADER_BYTES
         while end - position >= HEADER_BYTES:
-            first, head_bytes, frame_bytes = _FIXED.unpack_from(data, position)
-            if first & 0x07 != VERSION:
-                raise ProtocolError("The peer does not speak SMF version 3.")
-            if not HEADER_BYTES <= head_bytes <= min(frame_bytes, self._max_head_bytes):
-                raise ProtocolError(f"A frame of {frame_bytes} bytes claims a header of {head_bytes} bytes.")
-            if frame_bytes > self.max_frame_bytes:
-                raise ProtocolError(f"A frame of {frame_bytes} bytes exceeds the limit of {self.max_frame_bytes}.")
+            head_bytes, frame_bytes = self._sizes(data, position)
             following = position + frame_bytes
             if following > end:
-                needed = frame_bytes
+                self._needed = frame_bytes
                 break
             payload = position + head_bytes
             yield data[position:payload], data[payload:following]
             position = following
-        self._needed = needed
-        self._held += data[position:]
+        held += data[position:]
+
+    def _sizes(self, data: bytes | bytearray, position: int) -> tuple[int, int]:
+        first, head_bytes, frame_bytes = _FIXED.unpack_from(data, position)
+        if first & 0x07 != VERSION:
+            raise ProtocolError("The peer does not speak SMF version 3.")
+        if not HEADER_BYTES <= head_bytes <= min(frame_bytes, self._max_head_bytes):
+            raise ProtocolError(f"A frame of {frame_bytes} bytes claims a header of {head_bytes} bytes.")
+        if frame_bytes > self.max_frame_bytes:
+            raise ProtocolError(f"A frame of {frame_bytes} bytes exceeds the limit of {self.max_frame_bytes}.")
+        return head_bytes, frame_bytes
