@@ -82,6 +82,11 @@ class Program(ABC):
     def send(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
 
+    def is_frozen(self) -> bool:
+        """Tell whether it stands still after SIGSTOP."""
+        state = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+        return state == "T"
+
     def kill(self) -> None:
         """End it as a power cut would."""
         if self.running:

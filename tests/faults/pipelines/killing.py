@@ -1,4 +1,4 @@
-"""A drain that kills itself (``kill -9``) at a named moment: the graph of ``drain_to_hdfs``, with hooks in it."""
+"""A drain that kills or freezes itself at a named moment: the graph of ``drain_to_hdfs``, with hooks in it."""
 
 from __future__ import annotations
 
@@ -36,17 +36,19 @@ class DyingDrain:
     Attributes:
         moment: The name of a :class:`CrashPoint`, or one of the names above.
         nth: At which pass; 0 for never.
+        by: SIGKILL, or SIGSTOP to stand still until SIGCONT.
     """
 
     moment: str
     nth: int = 1
+    by: signal.Signals = signal.SIGKILL
 
     def pass_by(self, moment: str) -> None:
         global _passed
         if moment == self.moment:
             _passed += 1
             if _passed == self.nth:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), self.by)
 
     def at(self, point: CrashPoint) -> None:
         self.pass_by(point.name)
@@ -81,9 +83,9 @@ class _Tell(beam.PTransform):
         return told
 
 
-def drain_that_dies(arguments: Sequence[str], moment: str, nth: int) -> int:
+def drain_that_dies(arguments: Sequence[str], moment: str, nth: int = 1, by: signal.Signals = signal.SIGKILL) -> int:
     """Run ``drain_to_hdfs`` and die at that moment; to be called in a process of its own."""
-    dying = DyingDrain(moment, nth)
+    dying = DyingDrain(moment, nth, by)
     drain_to_hdfs.WriteToHdfs = lambda target, **options: _Write(dying, target, **options)  # type: ignore[assignment,misc]
     drain_to_hdfs.ReadFromSolace = partial(ReadFromSolace, bundle_events=_TRANSACTION)  # type: ignore[assignment,misc]
     drain_to_hdfs.Acknowledge = lambda: _Tell(dying)  # type: ignore[assignment,misc]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import uuid
 from collections import Counter
 from collections.abc import Sequence
@@ -13,14 +14,15 @@ from flumebeam.channel.solace import SolaceChannel
 from flumebeam.event import Event
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.session import connect
-from tests.programs import Program, Programs
+from tests.programs import Program, Programs, until
 
 __all__ = ["TRANSACTION", "Scene", "numbered"]
 
 TRANSACTION = 256
 """The broker's limit of messages per transaction, and so what an ingest may repeat."""
 
-_IDLE = ("--until_empty", "--idle_seconds=0.5")
+_IDLE = ("--until_empty", "--idle_seconds=3")
+"""Long enough for a busy machine; drains that are killed, or stopped when the queue is empty, never wait for it."""
 
 
 def numbered(count: int) -> list[bytes]:
@@ -44,6 +46,8 @@ class Scene:
         self.queue = f"q-{uuid.uuid4().hex[:12]}"
         self.topic = f"logs/{self.queue}"
         self.target = directory / "target"
+        self.view = self.target
+        """Where this process sees the target; another place if the programs have mounts of their own."""
         broker.create_queue(self.queue, subscriptions=[self.topic])
 
     # -- the broker's side
@@ -89,6 +93,14 @@ class Scene:
         """Start a drain into the target."""
         return self.programs.fork("drain_to_hdfs", *self.drain_options(*more, until_empty=until_empty))
 
+    def drain_all(self, *more: str) -> None:
+        """Run a drain until the queue is empty and stop it cleanly."""
+        drain = self.drain(*more, until_empty=False)
+        until(lambda: self.broker.queue(self.queue).consumers or not drain.running, "the drain bound")
+        until(lambda: not self.left or not drain.running, "the queue empty")
+        drain.send(signal.SIGINT)
+        drain.ends_well()
+
     def drain_options(self, *more: str, until_empty: bool = True) -> list[str]:
         return [f"--queue={self.queue}", f"--target={self.target}", *(_IDLE if until_empty else ()), *more]
 
@@ -129,7 +141,7 @@ class Scene:
         assert self.rubbish() == []
 
     def _below(self) -> list[Path]:
-        return sorted(path for path in self.target.rglob("*") if path.is_file())
+        return sorted(path for path in self.view.rglob("*") if path.is_file())
 
     def _parts(self, path: Path) -> tuple[str, ...]:
-        return path.relative_to(self.target).parts
+        return path.relative_to(self.view).parts

@@ -37,7 +37,7 @@ def test_a_drain_killed_there_and_started_again_has_every_event_once(scene: Scen
         die(scene, CrashPoint.RECORD_WRITTEN.name, 2)
     die(scene, moment)
 
-    scene.drain(BY_PART).ends_well()
+    scene.drain_all(BY_PART)
 
     scene.holds_exactly(LINES)
 
@@ -47,7 +47,7 @@ def test_drains_killed_one_after_the_other_have_every_event_once(scene: Scene) -
     for moment in ("COMMITTED", "PART_PUBLISHED", "RETIRED", "EPOCH_CLOSED", killing.WRITTEN, "SWEPT"):
         die(scene, moment)
 
-    scene.drain(BY_PART).ends_well()
+    scene.drain_all(BY_PART)
 
     scene.holds_exactly(LINES)
 
@@ -63,6 +63,6 @@ def test_a_drain_killed_at_any_moment_and_started_again_has_every_event_once(sce
         until(partial(lambda lines: scene.count() > lines, moment), f"more than {moment} events in files")
         drain.kill()
 
-    scene.drain(BY_PART).ends_well()
+    scene.drain_all(BY_PART)
 
     scene.holds_exactly(LINES)

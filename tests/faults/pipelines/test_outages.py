@@ -1,0 +1,85 @@
+"""The broker goes away in mid-run and comes back: the programs wait for it, and nothing is lost."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.faults.pipelines.scene import TRANSACTION, Scene, numbered
+from tests.programs import until
+
+OUTAGES = [pytest.param(3.0, id="3s"), pytest.param(20.0, id="20s", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("seconds", OUTAGES)
+def test_a_drain_survives_a_broker_that_is_away_and_repeats_nothing(scene: Scene, seconds: float) -> None:
+    lines = numbered(4_000)
+    drain = scene.drain(until_empty=False)
+    scene.fill(lines[:2_000])
+    until(lambda: scene.count() >= 100, "the first events in files")
+
+    scene.broker.restart(keep_state=True, down_seconds=seconds)
+    scene.fill(lines[2_000:])
+
+    until(lambda: not scene.left, "everything drained")
+    drain.send(signal.SIGINT)
+    drain.ends_well()
+    scene.holds_exactly(lines)
+
+
+@pytest.mark.parametrize("seconds", OUTAGES)
+def test_an_ingest_survives_a_broker_that_is_away_and_repeats_one_transaction_at_most(
+    scene: Scene, tmp_path: Path, seconds: float
+) -> None:
+    lines = numbered(8_000)
+    log = tmp_path / "app.log"
+    log.write_bytes(b"\n".join(lines))
+    ingest = scene.ingest(log)
+    until(lambda: scene.left >= TRANSACTION, "the first transactions")
+    assert scene.left < len(lines)
+
+    scene.broker.restart(keep_state=True, down_seconds=seconds)
+
+    ingest.ends_well()
+    found = Counter(event.body for event in scene.take_all())
+    assert not Counter(lines) - found, "lost"
+    assert (found - Counter(lines)).total() <= TRANSACTION
+
+
+def test_a_drain_whose_connection_is_cut_again_and_again_repeats_nothing(scene: Scene) -> None:
+    lines = numbered(5_000)
+    drain = scene.drain(until_empty=False)
+    until(lambda: scene.broker.queue(scene.queue).consumers, "the drain bound")
+    for start in range(0, len(lines), 1_000):
+        scene.fill(lines[start : start + 1_000])
+        until(lambda start=start: scene.count() > start, "some of it in files")
+        scene.broker.cut_connections()
+
+    until(lambda: not scene.left, "everything drained")
+    drain.send(signal.SIGINT)
+    drain.ends_well()
+    scene.holds_exactly(lines)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_broker_that_never_comes_back_is_one_line_and_what_was_not_acknowledged_is_still_there(scene: Scene) -> None:
+    drain = scene.drain(until_empty=False)
+    scene.fill(numbered(500))
+    until(lambda: not scene.left, "everything drained")
+    scene.broker.refuse_connections()
+    try:
+        scene.broker.cut_connections()
+
+        assert drain.wait(120) == 1
+    finally:
+        scene.broker.accept_connections()
+    [line] = drain.err.splitlines()
+    assert line.startswith("flumebeam drain_to_hdfs: ")
+    assert scene.broker.url in line
+    scene.fill(numbered(600)[500:])
+    scene.drain_all()
+    scene.holds_exactly(numbered(600))
