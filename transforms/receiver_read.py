@@ -92,6 +92,10 @@ class _Reader(beam.DoFn):
         end = plan.clock.monotonic() + plan.bundle.seconds
         bundle_events = bundle_bytes = reads = empty_reads = 0
         settlement = None
+        if finalizer is not None:
+            # Also for a bundle that will read nothing: Prism asks for the finalization of every bundle of such a step.
+            settlement = _Settlement(self._user)
+            finalizer.register(settlement)
         while True:
             if stop_requested() or self._ended(share, position, empty_reads >= len(share.flows)):
                 tracker.try_claim(position._replace(finished=True))
@@ -126,10 +130,7 @@ class _Reader(beam.DoFn):
             if plan.acknowledge is AcknowledgeBy.AT_ONCE:
                 _tell(durable_of(batch))
                 self._acknowledged.inc(len(batch))
-            elif finalizer is not None:
-                if settlement is None:
-                    settlement = _Settlement(self._user)
-                    finalizer.register(settlement)
+            elif settlement is not None:
                 settlement.add(batch)
             yield TimestampedValue(batch, self._timestamp(batch, watermark))
 
