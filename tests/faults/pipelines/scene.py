@@ -45,8 +45,8 @@ class Scene:
         self.directory = directory
         self.queue = f"q-{uuid.uuid4().hex[:12]}"
         self.topic = f"logs/{self.queue}"
-        self.target = directory / "target"
-        self.view = self.target
+        self.target: Path | str = directory / "target"
+        self.view = directory / "target"
         """Where this process sees the target; another place if the programs have mounts of their own."""
         broker.create_queue(self.queue, subscriptions=[self.topic])
 
