@@ -107,6 +107,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     sizes = sizes_of(options)
     if sizes.size < MIN_LINE_BYTES:
         parser.error(f"--size must be at least {MIN_LINE_BYTES}, not {sizes.size}")
+    if sizes.memory_events[0] >= sizes.memory_events[1]:
+        parser.error("--memory-events takes the small number first")
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     results = _about_this_run()
     try:

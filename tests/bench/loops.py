@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
 from solace.messaging.config.solace_properties import (
     authentication_properties,
     message_properties,
@@ -23,6 +24,7 @@ from solace.messaging.messaging_service import MessagingService
 from solace.messaging.resources.queue import Queue
 from solace.messaging.resources.topic import Topic
 
+from flumebeam.batch import EventBatch
 from flumebeam.channel.solace import SolaceChannel
 from flumebeam.event import BASENAME_HEADER, HOST_HEADER, SEVERITY_HEADER
 from flumebeam.interceptors import HostInterceptor, SeverityInterceptor
@@ -53,7 +55,7 @@ def _channel_put(options: argparse.Namespace) -> None:
                     outcome = transaction.commit()
                 if not outcome.committed:
                     raise RuntimeError(f"A transaction ended as {outcome.kind.value}: {outcome.cause}")
-            files.acknowledge(batch.provenance.ids)
+            files.acknowledge(_ids(batch))
     files.close()
 
 
@@ -65,9 +67,15 @@ def _channel_take(options: argparse.Namespace) -> None:
             batch = receiver.receive(_READ_EVENTS, _WAIT_SECONDS)
             if not len(batch):
                 raise RuntimeError(f"Nothing came for {_WAIT_SECONDS:.0f} s after {taken} events.")
-            receiver.acknowledge(batch.provenance.ids)
+            receiver.acknowledge(_ids(batch))
             taken += len(batch)
         receiver.close()
+
+
+def _ids(batch: EventBatch) -> pa.FixedSizeBinaryArray:
+    if batch.provenance is None:
+        raise RuntimeError("A receiver gave events without ids.")
+    return batch.provenance.ids
 
 
 def _vendor_service(host: str) -> MessagingService:

@@ -99,17 +99,18 @@ def measure_memory(workspace: Path, *, small: int, large: int, size: int, tell: 
     Args:
         workspace: An empty directory.
         small: Events of the first run.
-        large: Events of the second run.
+        large: Events of the second run, more than ``small``.
         size: Bytes of a line.
         tell: Called with what is done at the moment.
     """
-    runs = []
-    for events in (small, large):
+
+    def run(events: int) -> MemoryRun:
         tell(f"{events:,} events through ingest and drain")
-        place = workspace / str(len(runs))
+        place = workspace / str(events)
         place.mkdir()
-        runs.append(_run(place, events, size))
-    return Memory(size, *runs)
+        return _run(place, events, size)
+
+    return Memory(size, run(small), run(large))
 
 
 def _run(place: Path, events: int, size: int) -> MemoryRun:
