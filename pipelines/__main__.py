@@ -10,10 +10,8 @@ import sys
 from collections.abc import Sequence
 
 from flumebeam.errors import ConfigurationError
+from flumebeam.exits import Exit
 from flumebeam.pipelines import registry
-
-_USAGE = 2
-_INTERRUPTED = 130
 
 
 def _run(argv: Sequence[str]) -> int:
@@ -22,9 +20,9 @@ def _run(argv: Sequence[str]) -> int:
         return registry.load(argv[0] if argv else "").main(argv[1:])
     except ConfigurationError as error:
         sys.stderr.write(f"flumebeam: {error}\n")
-        return _USAGE
+        return Exit.USAGE
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return Exit.INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -41,13 +41,14 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, *, queue: str | Non
     """
     reading, target = options.view_as(QueueOptions), options.view_as(TargetOptions)
     queue = queue or required(reading.queue, "queue", "the name of the queue to drain")
+    connection = options.view_as(ConnectionOptions).connection()
     access = QueueAccess.SHARED if target.shared_queue else QueueAccess.EXCLUSIVE
     (
         pipeline
         | "ReadBatchQueue"
         >> ReadFromSolace(
             queue,
-            connection=options.view_as(ConnectionOptions).connection(),
+            connection=connection,
             max_events=reading.max_events,
             max_seconds=reading.max_seconds,
             until_empty=reading.until_empty,
@@ -62,6 +63,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, *, queue: str | Non
             codec=target.codec,
             commit_log=CommitLogOptions(access=access, patience_seconds=target.patience_seconds),
             queue=queue,
+            broker=connection.vpn,
         )
         | "TellBatchQueue" >> Acknowledge()
     )

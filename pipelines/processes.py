@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import FrameType
-from typing import Final
+from types import FrameType, MappingProxyType
+from typing import IO, Final
 
 from flumebeam.clock import Clock, SystemClock
-from flumebeam.pipelines.program import INTERRUPTED
+from flumebeam.exits import Exit
 
-__all__ = ["Part", "run_side_by_side"]
+__all__ = ["Part", "PartProcess", "run_side_by_side"]
 
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _LOOK_SECONDS: Final = 0.2
 _STOP_SECONDS: Final = 90.0
 """How long parts may take to stop cleanly: longer than each of them allows itself."""
@@ -57,36 +59,66 @@ def run_side_by_side(feeder: Part, layers: Sequence[Part], *, once: bool, clock:
         return _run(None, rest, stops, False, clock or SystemClock())
 
 
-class _Process:
-    """A part that runs, in a process group of its own: the terminal's Ctrl-C reaches it through us, and once."""
+class PartProcess:
+    """A part that runs, in a process group of its own: the terminal's Ctrl-C reaches it through us, and once.
 
-    def __init__(self, part: Part) -> None:
-        command = [sys.executable, "-m", part.module, *part.arguments]
+    Args:
+        part: To be started at once.
+        output: Open file that gets what it prints; by default that goes where our own goes.
+        environment: Variables added to our own.
+    """
+
+    def __init__(
+        self, part: Part, *, output: IO[bytes] | None = None, environment: Mapping[str, str] = _NOTHING
+    ) -> None:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0)  # noqa: S603 - our own
+            self._process = subprocess.Popen(  # noqa: S603 - our own program
+                [sys.executable, "-m", part.module, *part.arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **environment},
+                process_group=0,
+            )
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._interrupted = False
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
     def running(self) -> bool:
+        """Whether it has not ended."""
         return self._process.poll() is None
 
     @property
     def status(self) -> int:
         """0 while it runs or if it ended well, also before it had begun if it was asked to; else its exit status."""
         code = self._process.poll() or 0
-        if self._interrupted and code in (INTERRUPTED, -signal.SIGINT):
+        if self._interrupted and code in (Exit.INTERRUPTED, -signal.SIGINT):
             return 0
         return code if code >= 0 else 128 - code
 
     def interrupt(self) -> None:
+        """Ask it to stop, as Ctrl-C does."""
         self._interrupted = True
         if self.running:
             self._process.send_signal(signal.SIGINT)
 
+    def wait(self, seconds: float) -> bool:
+        """Wait for its end; tell whether it came in time."""
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def kill(self) -> None:
+        """End it with ``kill -9``, if it runs."""
         if self.running:
             self._process.kill()
             self._process.wait()
@@ -118,11 +150,11 @@ class _Stops:
 
 def _run(feeder: Part | None, layers: Sequence[Part], stops: _Stops, once: bool, clock: Clock) -> int:
     """Run parts until all have ended, or one has failed, or ``once`` the feeder has ended; return the first failure."""
-    running: list[_Process] = []
+    running: list[PartProcess] = []
     told, deadline, status = stops.count, 0.0, 0
     try:
-        running += [_Process(layer) for layer in layers]
-        fed = None if feeder is None else _Process(feeder)
+        running += [PartProcess(layer) for layer in layers]
+        fed = None if feeder is None else PartProcess(feeder)
         running += [] if fed is None else [fed]
         while any(process.running for process in running):
             stops.wait(_LOOK_SECONDS)

@@ -11,13 +11,10 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from flumebeam.errors import ConfigurationError, FlumebeamError
+from flumebeam.exits import Exit
 from flumebeam.transforms.running import run_pipeline
 
 __all__ = [
-    "FAILED",
-    "INTERRUPTED",
-    "OK",
-    "USAGE",
     "Options",
     "arguments_of",
     "as_program",
@@ -25,15 +22,6 @@ __all__ = [
     "parse",
     "run_built",
 ]
-
-OK: Final = 0
-"""All done, or stopped cleanly when asked to."""
-FAILED: Final = 1
-"""Something outside failed: broker, file system, network."""
-USAGE: Final = 2
-"""The user's mistake."""
-INTERRUPTED: Final = 130
-"""Interrupted before a source was open."""
 
 Options = Sequence[type[PipelineOptions]]
 _DEFAULT_RUNNER: Final = "FnApiRunner"
@@ -133,7 +121,7 @@ def run_built(build: Callable[[beam.Pipeline, PipelineOptions], Any], options: P
     """Build a pipeline and run it to its end or to a clean stop.
 
     Returns:
-        :data:`OK`.
+        :attr:`Exit.OK`.
 
     Raises:
         FlumebeamError: What went wrong.
@@ -142,15 +130,15 @@ def run_built(build: Callable[[beam.Pipeline, PipelineOptions], Any], options: P
     pipeline = beam.Pipeline(options=options)
     build(pipeline, options)
     run_pipeline(pipeline)
-    return OK
+    return Exit.OK
 
 
 def as_program(name: str, main: Callable[[], int]) -> int:
     """Call ``main``, and turn what goes wrong into one line on standard error and an exit status.
 
     Returns:
-        What ``main`` returned, :data:`USAGE` for a user's mistake, :data:`FAILED` for any other error of ours,
-        :data:`INTERRUPTED` for Ctrl-C before a source was open. Stopping a running pipeline by Ctrl-C is :data:`OK`:
+        What ``main`` returned, :attr:`Exit.USAGE` for a user's mistake, :attr:`Exit.FAILED` for any other error of ours,
+        :attr:`Exit.INTERRUPTED` for Ctrl-C before a source was open. Stopping a running pipeline by Ctrl-C is :attr:`Exit.OK`:
         nothing is lost and the same command goes on.
 
     Raises:
@@ -160,14 +148,14 @@ def as_program(name: str, main: Callable[[], int]) -> int:
         return main()
     except ConfigurationError as error:
         _say(name, error)
-        return USAGE
+        return Exit.USAGE
     except FlumebeamError as error:
         _say(name, error)
-        return FAILED
+        return Exit.FAILED
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return Exit.INTERRUPTED
     except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else OK
+        return ended.code if isinstance(ended.code, int) else Exit.OK
 
 
 def _say(name: str, error: FlumebeamError) -> None:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flumebeam.broker import BrokerConfig, DevelopmentBroker
-from flumebeam.demo.processes import StageProcess
+from flumebeam.demo.processes import Stage
 from flumebeam.demo.proof import LayerProof, files_below, prove_ids, prove_lines
 from flumebeam.demo.screen import QueueView, Screen, StageView
 from flumebeam.demo.workspace import Progress, Workspace
@@ -91,7 +91,7 @@ class Demo:
 
     # -- moving ------------------------------------------------------------------------------------------------------
 
-    def _stages(self, broker: DevelopmentBroker) -> dict[str, StageProcess]:
+    def _stages(self, broker: DevelopmentBroker) -> dict[str, Stage]:
         workspace = self._workspace
         positions = workspace.positions(workspace.input)
         options = {
@@ -101,7 +101,7 @@ class Demo:
         }
         environment = {"SOLACE_HOST": broker.url, "SOLACE_VPN": "default", "SOLACE_USERNAME": "default"}
         return {
-            name: StageProcess(name, arguments, workspace.logs / f"{name}.log", environment)
+            name: Stage(name, arguments, workspace.logs / f"{name}.log", environment)
             for name, arguments in options.items()
         }
 
@@ -132,7 +132,7 @@ class Demo:
         for stage in stages.values():
             stage.check()
 
-    def _through(self, broker: DevelopmentBroker, ingest: StageProcess) -> bool:
+    def _through(self, broker: DevelopmentBroker, ingest: Stage) -> bool:
         return not ingest.running and ingest.check() and not any(status.messages for status in broker.queues())
 
     def _read(self, broker: DevelopmentBroker, now: float) -> None:
@@ -141,7 +141,7 @@ class Demo:
         self._meters["drain_to_hdfs"].read(batch.received - batch.messages, now)
         self._meters["speed_layer"].read(speed.received - speed.messages, now)
 
-    def _show(self, screen: Screen, broker: DevelopmentBroker, stages: dict[str, StageProcess], elapsed: float) -> None:
+    def _show(self, screen: Screen, broker: DevelopmentBroker, stages: dict[str, Stage], elapsed: float) -> None:
         views = tuple(
             StageView(meter.name, meter.done, meter.rate, "running" if stages[meter.name].running else "done")
             for meter in self._meters.values()
@@ -151,13 +151,13 @@ class Demo:
         )
         screen.show(elapsed, views, queues)
 
-    def _kill_and_restart(self, screen: Screen, drain: StageProcess) -> None:
+    def _kill_and_restart(self, screen: Screen, drain: Stage) -> None:
         done = self._meters["drain_to_hdfs"].done
         killed = drain.kill()
         started = drain.start()
         screen.say(f"Kill    drain_to_hdfs (process {killed}) with kill -9 after {done:,} events; it is {started} now")
 
-    def _end_early(self, screen: Screen, broker: DevelopmentBroker, ingest: StageProcess) -> None:
+    def _end_early(self, screen: Screen, broker: DevelopmentBroker, ingest: Stage) -> None:
         interrupts, self._interrupts = self._interrupts, 0
         if ingest.running:
             ingest.stop()
