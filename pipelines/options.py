@@ -8,7 +8,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -20,7 +20,7 @@ from flumebeam.interceptors import (
     StaticInterceptor,
     TimestampInterceptor,
 )
-from flumebeam.solace.config import Secret, SolaceOptions
+from flumebeam.solace.config import ReconnectPolicy, Secret, SolaceOptions
 from flumebeam.sources.options import FileSourceOptions, WhenDone
 
 __all__ = [
@@ -38,6 +38,9 @@ _INTERCEPTORS: Final[Mapping[str, Interceptor]] = {
     "severity": SeverityInterceptor(),
     "timestamp": TimestampInterceptor(),
 }
+
+_RECONNECT: Final = ReconnectPolicy()
+"""One attempt a second, so attempts are seconds."""
 
 
 def required(value: str | None, option: str, meaning: str) -> str:
@@ -69,6 +72,13 @@ class ConnectionOptions(PipelineOptions):
         parser.add_argument(
             "--solace_password_file", metavar="FILE", help="file with the password, instead of [SOLACE_PASSWORD]"
         )
+        parser.add_argument(
+            "--reconnect_seconds",
+            type=int,
+            default=_RECONNECT.attempts,
+            metavar="S",
+            help=f"how long a broker that went away is waited for, 0 to 1000 [{_RECONNECT.attempts}]",
+        )
 
     def connection(self) -> SolaceOptions:
         """Return what was given, and from the environment what was not.
@@ -77,10 +87,11 @@ class ConnectionOptions(PipelineOptions):
             ConfigurationError: A value cannot work.
         """
         given = {"host": self.solace_host, "vpn": self.solace_vpn, "username": self.solace_username}
-        changes: dict[str, str | Secret] = {name: value for name, value in given.items() if value}
+        changes: dict[str, Any] = {name: value for name, value in given.items() if value}
         if self.solace_password_file:
             changes["password"] = Secret.from_file(self.solace_password_file)
-        return replace(SolaceOptions.from_environment(), **changes)  # type: ignore[arg-type]
+        changes["reconnect"] = replace(_RECONNECT, attempts=self.reconnect_seconds)
+        return replace(SolaceOptions.from_environment(), **changes)
 
 
 class FileOptions(PipelineOptions):

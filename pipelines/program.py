@@ -137,9 +137,9 @@ def as_program(name: str, main: Callable[[], int]) -> int:
     """Call ``main``, and turn what goes wrong into one line on standard error and an exit status.
 
     Returns:
-        What ``main`` returned, :attr:`Exit.USAGE` for a user's mistake, :attr:`Exit.FAILED` for any other error of ours,
-        :attr:`Exit.INTERRUPTED` for Ctrl-C before a source was open. Stopping a running pipeline by Ctrl-C is :attr:`Exit.OK`:
-        nothing is lost and the same command goes on.
+        What ``main`` returned, or of :class:`~flumebeam.exits.Exit`: ``USAGE`` for a user's mistake, ``FAILED`` for any
+        other error of ours, ``INTERRUPTED`` for Ctrl-C before a source was open. Stopping a running pipeline by Ctrl-C
+        is ``OK``: nothing is lost and the same command goes on.
 
     Raises:
         Exception: Whatever is a defect and not an error of ours, with its traceback.
