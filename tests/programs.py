@@ -110,6 +110,12 @@ class _Fresh(Program):
     def status(self) -> int | None:
         return self._process.poll()
 
+    def kill(self) -> None:
+        """End it with all that it has started, such as a runner's own program."""
+        if self.running:
+            os.killpg(self.pid, signal.SIGKILL)
+            self.wait()
+
     def _join(self, seconds: float) -> None:
         try:
             self._process.wait(seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import uuid
 from pathlib import Path
 
@@ -57,3 +58,6 @@ def test_the_speed_layer_is_live_and_stops_on_ctrl_c(
     until(lambda: counts.exists() and counts.stat().st_size, "counts while it runs")
     until(lambda: not broker.queue(queue).messages, "everything acknowledged")
     assert speed.running
+    speed.send(signal.SIGINT)
+    speed.ends_well()
+    assert "Traceback" not in speed.err

@@ -8,6 +8,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from flumebeam.errors import ConfigurationError
 from flumebeam.interceptors import HostInterceptor, SeverityInterceptor, StaticInterceptor, TimestampInterceptor
 from flumebeam.pipelines.options import ConnectionOptions, FileOptions, required
+from flumebeam.solace.config import ReconnectPolicy
 from flumebeam.sources.options import FileSourceOptions
 
 
@@ -47,6 +48,13 @@ def test_the_password_comes_from_environment_or_file_and_shows_nowhere(
     for options in (connection(), given):
         assert "hush" not in repr(options.connection()) + repr(options.display_data()) + repr(options.get_all_options())
         assert "quiet" not in repr(options.connection()) + repr(options.display_data())
+
+
+def test_a_broker_that_went_away_is_waited_for_as_long_as_was_asked() -> None:
+    assert connection("--reconnect_seconds=7").connection().reconnect == ReconnectPolicy(attempts=7, wait_seconds=1)
+    assert connection().connection().reconnect == ReconnectPolicy()
+    with pytest.raises(ConfigurationError, match="between 0 and 1000, got 1001"):
+        connection("--reconnect_seconds=1001").connection()
 
 
 def test_a_password_is_no_option() -> None:
