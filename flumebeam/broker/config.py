@@ -53,6 +53,8 @@ class BrokerConfig:
     """Bodies of all spooled messages; a body in several queues counts once. They are held in memory."""
     max_queue_bytes: int = 1_500_000_000
     """Bodies in one queue, so that a forgotten queue can be kept from filling the spool."""
+    max_queue_consumers: int = 1_000
+    """Flows bound to one queue, as the vendor's default has it."""
     max_queue_messages: int = 5_000_000
     """Messages in one queue: small messages cost memory beyond their bodies."""
     max_delivered_unacked: int = 10_000

@@ -8,7 +8,7 @@ from flumebeam.broker.core.connection import Connection
 from flumebeam.broker.core.flows import Browser, ConsumerFlow
 from flumebeam.broker.core.provisioning import invalid_queue_name
 from flumebeam.broker.core.queues import Permission, Queue
-from flumebeam.broker.core.vpn import NOT_PERMITTED, OK, UNKNOWN_QUEUE, Vpn
+from flumebeam.broker.core.vpn import NOT_PERMITTED, OK, QUEUE_SHUTDOWN, UNKNOWN_QUEUE, Vpn
 from flumebeam.smf.assuredctrl import (
     AccessType,
     AckRange,
@@ -49,7 +49,7 @@ def handle_bind(vpn: Vpn, connection: Connection, request: AssuredControl) -> No
             queue,
             connection,
             vpn.spool,
-            vpn.config.max_delivered_unacked,
+            queue.settings.max_unacked,
             request.session_id,
             bool(request.wants_flow_changes),
         )
@@ -71,6 +71,10 @@ def _refusal(vpn: Vpn, connection: Connection, request: AssuredControl, queue: Q
     needed = Permission.READ_ONLY if request.flow_type == FlowType.BROWSER else Permission.CONSUME
     if queue is not None and not queue.allows(connection.username, needed):
         return NOT_PERMITTED
+    if queue is not None and not queue.settings.egress_enabled:
+        return QUEUE_SHUTDOWN
+    if queue is not None and len(queue.flows) + len(queue.browsers) >= queue.settings.max_consumers:
+        return Response(503, "Max Clients Exceeded For Queue")
     if queue is None and (not name.startswith(_TEMPORARY_PREFIX) or invalid_queue_name(name)):
         return Response(400, "Invalid Temporary Queue Name")
     if queue is None and len(vpn.queues) >= vpn.config.max_queues:
@@ -97,7 +101,7 @@ def _bound(vpn: Vpn, request: AssuredControl, flow: ConsumerFlow | Browser, acti
         access=queue.access,
         granted_permissions=_PERMISSIONS,
         other_permissions=_PERMISSIONS,
-        quota_mb=config.max_queue_bytes // 1_000_000,
+        quota_mb=queue.settings.max_bytes // 1_000_000,
         max_message_bytes=config.max_message_bytes,
         respect_ttl=0,
         last_sent=0,
@@ -107,7 +111,7 @@ def _bound(vpn: Vpn, request: AssuredControl, flow: ConsumerFlow | Browser, acti
         endpoint_id=1,
         endpoint_error_id=1,
         spooler_id=vpn.spool.spooler_id,
-        max_unacked=config.max_delivered_unacked,
+        max_unacked=queue.settings.max_unacked,
         spooled_messages=queue.messages,
     )
 

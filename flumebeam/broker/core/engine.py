@@ -182,11 +182,19 @@ class Engine:
 
     # Administration
 
+    @property
+    def vpn(self) -> Vpn:
+        """The message VPN, for administration: whoever changes it calls :meth:`Vpn.settle` and has output flushed."""
+        return self._vpn
+
     def copy_queues(self, former: Engine) -> None:
-        """Create the durable queues that another broker has, without their messages."""
+        """Create the durable queues that another broker has, without their messages, and its usernames."""
+        self._vpn.users = dict(former._vpn.users)
         for queue in former._vpn.queues.values():
             if queue.durable:
-                copy = self._vpn.add_queue(queue.name, queue.access, queue.owner, queue.permission)
+                copy = self._vpn.add_queue(
+                    queue.name, queue.access, queue.owner, queue.permission, settings=queue.settings
+                )
                 for topic in queue.subscriptions:
                     subscribe_queue(self._vpn, copy, topic)
 

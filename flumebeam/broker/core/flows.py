@@ -94,7 +94,8 @@ class ConsumerFlow:
         connection, spool, unacked = self.connection, self.spool, self.unacked
         last_id, previous_id, flow_id = self.last_id, self._previous_id, self.id
         output, in_flight, stamp = connection.output, self._in_flight, spool.stamp
-        room = connection.delivery_room
+        room = allowed = connection.delivery_room
+        queue, wanted = self.queue, limit
         while limit > 0 and ready and room > 0:
             entry = ready.popleft()
             if entry.gone:
@@ -105,6 +106,7 @@ class ConsumerFlow:
                 delivery_id = entry.delivery_id = spool.next_id()
             if entry.deliveries or delivery_id != message.id:
                 tail = encode_redelivery(spool.spooler_id, message.id, entry.deliveries)
+                queue.redelivered += entry.deliveries > 0
             else:
                 tail = stamp
             output += encode_delivery(
@@ -118,6 +120,9 @@ class ConsumerFlow:
             room -= message.size + _DELIVERY_OVERHEAD
             limit -= 1
         self.last_id, self._previous_id = last_id, previous_id
+        sent = wanted - limit
+        queue.delivered += sent
+        queue.delivered_bytes += allowed - room - sent * _DELIVERY_OVERHEAD
         connection.spend(room)
 
     def settled(self, low: int, high: int) -> list[Entry]:

@@ -78,11 +78,14 @@ def _refusal(vpn: Vpn, request: ClientControl, client_name: str) -> Response | N
     if request.vpn is not None and request.vpn != vpn.config.vpn:
         return Response(403, "Message VPN Not Allowed")
     username = request.username or ""
-    if username not in vpn.config.users:
+    user = vpn.users.get(username)
+    if user is None:
         return Response(401, "Unauthorized")
-    password = vpn.config.users[username]
+    password = user.password
     if password is not None and not hmac.compare_digest(password.encode(), (request.password or "").encode()):
         return Response(401, "Unauthorized")
+    if not user.enabled:
+        return Response(403, "Client Username Is Shutdown")
     if len(client_name.encode()) > _MAX_CLIENT_NAME:
         return Response(400, "Client Name Parse Error")
     if len(vpn.connections) > vpn.config.max_connections:

@@ -13,7 +13,14 @@ from flumebeam.smf.assuredctrl import AccessType, AssuredControl, Durability
 from flumebeam.smf.subctrl import SubscriptionControl, SubscriptionFlag, SubscriptionKind
 from flumebeam.smf.values import Response
 
-__all__ = ["handle_create", "handle_delete", "handle_subscription", "invalid_queue_name", "subscribe_queue"]
+__all__ = [
+    "handle_create",
+    "handle_delete",
+    "handle_subscription",
+    "invalid_queue_name",
+    "subscribe_queue",
+    "unsubscribe_queue",
+]
 
 _MAX_QUEUE_NAME: Final = 200
 _BAD_SUBSCRIPTION: Final = Response(400, "Subscription Parse Error")
@@ -86,7 +93,7 @@ def _change(vpn: Vpn, connection: Connection, request: SubscriptionControl) -> R
             return NOT_PERMITTED
         if request.kind is SubscriptionKind.ADD_TO_QUEUE:
             return subscribe_queue(vpn, queue, request.topic)
-        return _unsubscribe_queue(vpn, queue, request.topic)
+        return unsubscribe_queue(vpn, queue, request.topic)
     if request.kind is SubscriptionKind.ADD:
         return _subscribe_client(vpn, connection, request.topic)
     if request.kind is SubscriptionKind.REMOVE:
@@ -108,7 +115,8 @@ def subscribe_queue(vpn: Vpn, queue: Queue, topic: str) -> Response:
     return OK
 
 
-def _unsubscribe_queue(vpn: Vpn, queue: Queue, topic: str) -> Response:
+def unsubscribe_queue(vpn: Vpn, queue: Queue, topic: str) -> Response:
+    """Undo :func:`subscribe_queue`, and return what a client is told."""
     if topic not in queue.subscriptions:
         return _NOT_FOUND
     del queue.subscriptions[topic]

@@ -13,7 +13,7 @@ from flumebeam.broker.core.flows import Browser, ConsumerFlow
 from flumebeam.broker.core.spool import Entry, Spool, SpooledMessage
 from flumebeam.smf.assuredctrl import AccessType
 
-__all__ = ["Permission", "Queue", "QueueStatus"]
+__all__ = ["Permission", "Queue", "QueueSettings", "QueueStatus"]
 
 _by_age: Final = attrgetter("message.id")
 _MIN_DEAD: Final = 64
@@ -29,6 +29,25 @@ class Permission(IntEnum):
     MODIFY_TOPIC = 3
     """Change its subscriptions."""
     DELETE = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSettings:
+    """Whether a queue is open, and its limits.
+
+    Attributes:
+        ingress_enabled: Whether it takes messages.
+        egress_enabled: Whether clients may bind to it.
+        max_bytes: Bodies it may hold.
+        max_unacked: Deliveries of one flow that may wait for settlement.
+        max_consumers: Flows that may be bound to it.
+    """
+
+    ingress_enabled: bool = True
+    egress_enabled: bool = True
+    max_bytes: int
+    max_unacked: int
+    max_consumers: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +86,7 @@ class Queue:
         spool: Where its messages are accounted.
         owner: Username that may do everything with it, or None.
         permission: What other usernames may do.
+        settings: Whether it is open, and its limits.
         durable: False for temporary queues.
     """
 
@@ -77,12 +97,14 @@ class Queue:
         spool: Spool,
         owner: str | None,
         permission: Permission,
+        settings: QueueSettings,
         durable: bool = True,
     ) -> None:
         self.name = name
         self.access = access
         self.owner = owner
         self.permission = permission
+        self.settings = settings
         self.durable = durable
         self.ready: deque[Entry] = deque()
         """Messages that wait for a consumer, oldest first; entries that are gone are skipped."""
@@ -93,6 +115,11 @@ class Queue:
         self.messages = 0
         self.received = 0
         self.bytes = 0
+        self.received_bytes = self.peak_bytes = 0
+        self.delivered = self.delivered_bytes = self.redelivered = 0
+        """Counted by the flows, redeliveries included."""
+        self.deleted = 0
+        """Messages deleted by an administrator."""
         self._spool = spool
         self._dead = 0
         self._turn = 0
@@ -120,7 +147,10 @@ class Queue:
         self.ready.extend(map(Entry, messages))
         self.messages += len(messages)
         self.received += len(messages)
+        self.received_bytes += size
         self.bytes += size
+        if self.bytes > self.peak_bytes:
+            self.peak_bytes = self.bytes
 
     def remove(self, entries: Iterable[Entry]) -> None:
         """Let go of messages that a flow has settled."""

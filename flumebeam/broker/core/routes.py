@@ -15,6 +15,7 @@ __all__ = ["NO_MATCH", "Route", "Routes"]
 NO_MATCH: Final = Response(503, "No Subscription Match")
 _BAD_TOPIC: Final = Response(400, "Topic Parse Error")
 _NO_QUEUE: Final = Response(503, "Queue Not Found")
+_SHUT: Final = Response(503, "Queue Shutdown")
 _QUEUE_PREFIX: Final = "#P2P/QUE/"
 _TEMPORARY_PREFIX: Final = "#P2P/QTMP/"
 _MAX_REMEMBERED: Final = 10_000
@@ -78,10 +79,16 @@ class Routes:
         if invalid_topic(topic):
             return Route(refusal=_BAD_TOPIC)
         found = self._tree.match(topic)
-        queues = tuple(subscriber for subscriber in found if isinstance(subscriber, Queue))
+        # A queue that is shut loses what its subscriptions match, in silence: so the vendor's default, which tells the
+        # publisher of a discarded message only while the queue is enabled.
+        queues = tuple(
+            subscriber for subscriber in found if isinstance(subscriber, Queue) and subscriber.settings.ingress_enabled
+        )
         clients = tuple(subscriber for subscriber in found if isinstance(subscriber, Connection))
         return Route(queues, clients, None if found else self._unmatched)
 
     def _to_queue(self, name: str) -> Route:
         queue = self._queues.get(name)
-        return Route(refusal=_NO_QUEUE) if queue is None else Route(queues=(queue,))
+        if queue is None:
+            return Route(refusal=_NO_QUEUE)
+        return Route(queues=(queue,)) if queue.settings.ingress_enabled else Route(refusal=_SHUT)

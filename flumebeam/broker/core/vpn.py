@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Final
 
 from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.core.connection import Connection
 from flumebeam.broker.core.flows import Browser, ConsumerFlow
 from flumebeam.broker.core.publishers import PublisherFlow
-from flumebeam.broker.core.queues import Permission, Queue
+from flumebeam.broker.core.queues import Permission, Queue, QueueSettings
 from flumebeam.broker.core.resumables import Resumables
 from flumebeam.broker.core.routes import Route, Routes
 from flumebeam.broker.core.spool import Spool
@@ -18,12 +19,28 @@ from flumebeam.broker.faults import FaultPlan
 from flumebeam.smf.assuredctrl import AccessType, AssuredControl, AssuredKind
 from flumebeam.smf.values import Response
 
-__all__ = ["NOT_PERMITTED", "OK", "OVER_QUOTA", "UNKNOWN_QUEUE", "Vpn"]
+__all__ = ["NOT_PERMITTED", "OK", "OVER_QUOTA", "QUEUE_SHUTDOWN", "UNKNOWN_QUEUE", "ClientUsername", "Vpn"]
 
 NOT_PERMITTED: Final = Response(403, "Permission Not Allowed")
 OK: Final = Response(200, "OK")
 OVER_QUOTA: Final = Response(503, "Spool Over Quota")
+QUEUE_SHUTDOWN: Final = Response(503, "Queue Shutdown")
 UNKNOWN_QUEUE: Final = Response(503, "Unknown Queue")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientUsername:
+    """Who may log in.
+
+    Attributes:
+        name: The username.
+        password: Its password; None accepts any.
+        enabled: Whether it may log in now.
+    """
+
+    name: str
+    password: str | None = field(repr=False)
+    enabled: bool = True
 
 
 class Vpn:
@@ -47,6 +64,7 @@ class Vpn:
         """Connections with output to write or a wish to be closed."""
         self.connections: set[Connection] = set()
         self.clients: dict[str, Connection] = {}
+        self.users = {name: ClientUsername(name, password) for name, password in config.users.items()}
         self.queues: dict[str, Queue] = {}
         self.routes = Routes(self.queues, config.reject_on_no_match)
         self.publishers: Resumables[PublisherFlow] = Resumables(
@@ -74,26 +92,40 @@ class Vpn:
         owner: str | None,
         permission: Permission = Permission.NO_ACCESS,
         durable: bool = True,
+        settings: QueueSettings | None = None,
     ) -> Queue:
-        """Create a queue under a name that is free."""
-        queue = self.queues[name] = Queue(name, access, self.spool, owner, permission, durable)
+        """Create a queue under a name that is free, by default open and with the broker's limits."""
+        settings = settings or self.default_settings()
+        queue = self.queues[name] = Queue(name, access, self.spool, owner, permission, settings, durable)
         if not durable:
             self.orphans.keep(name, queue)
         self.routes.forget()
         self.report(f"queue {name} created, {queue.status().access}" + ("" if durable else ", temporary"))
         return queue
 
-    def remove_queue(self, queue: Queue) -> None:
-        """Delete a queue with its messages and subscriptions, and unbind its consumers."""
+    def default_settings(self) -> QueueSettings:
+        """Return the settings of a queue that nobody has set up otherwise."""
+        config = self.config
+        return QueueSettings(
+            max_bytes=config.max_queue_bytes,
+            max_unacked=config.max_delivered_unacked,
+            max_consumers=config.max_queue_consumers,
+        )
+
+    def unbind_all(self, queue: Queue, reason: Response) -> None:
+        """End all flows of a queue and tell their clients why; what they held goes back."""
         bound: list[ConsumerFlow | Browser] = [*queue.flows, *queue.browsers]
         for flow in bound:
             flow.connection.consumers.pop(flow.id, None)
-            response = Response(503, "Queue Deleted")
-            flow.connection.send(AssuredControl(kind=AssuredKind.UNBIND, flow_id=flow.id, response=response))
+            flow.connection.send(AssuredControl(kind=AssuredKind.UNBIND, flow_id=flow.id, response=reason))
             if isinstance(flow, ConsumerFlow):
                 queue.put_back(flow.take_back())
         queue.flows.clear()
         queue.browsers.clear()
+
+    def remove_queue(self, queue: Queue) -> None:
+        """Delete a queue with its messages and subscriptions, and unbind its consumers."""
+        self.unbind_all(queue, Response(503, "Queue Deleted"))
         queue.remove([entry for entry in queue.ready if not entry.gone])
         queue.ready.clear()
         for subscription in queue.subscriptions:
@@ -130,8 +162,8 @@ class Vpn:
                 before = per_queue.get(queue) or (queue.messages, queue.bytes)
                 per_queue[queue] = (before[0] + messages, before[1] + size)
         return spooled <= config.max_spool_bytes and all(
-            messages <= config.max_queue_messages and size <= config.max_queue_bytes
-            for messages, size in per_queue.values()
+            messages <= config.max_queue_messages and size <= queue.settings.max_bytes
+            for queue, (messages, size) in per_queue.items()
         )
 
     # Flows

@@ -1,0 +1,96 @@
+"""What an administrator may do beyond what clients can: set up queues and usernames, delete messages, disconnect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flumebeam.broker.core.connection import Connection
+from flumebeam.broker.core.queues import Permission, Queue, QueueSettings
+from flumebeam.broker.core.vpn import QUEUE_SHUTDOWN, ClientUsername, Vpn
+from flumebeam.smf.assuredctrl import AccessType
+from flumebeam.smf.values import Response
+
+__all__ = [
+    "QueueSetup",
+    "configure_queue",
+    "delete_messages",
+    "disconnect",
+    "drop_username",
+    "put_username",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSetup:
+    """Everything that can be set on a queue.
+
+    Attributes:
+        access: Whether one flow receives at a time, or all in turn.
+        owner: Username that may do everything with it, or None.
+        permission: What other usernames may do.
+        settings: Whether it is open, and its limits.
+    """
+
+    access: AccessType
+    owner: str | None
+    permission: Permission
+    settings: QueueSettings
+
+    @classmethod
+    def of(cls, queue: Queue) -> QueueSetup:
+        """Return how a queue is set up."""
+        return cls(access=queue.access, owner=queue.owner, permission=queue.permission, settings=queue.settings)
+
+
+def configure_queue(vpn: Vpn, queue: Queue, setup: QueueSetup) -> None:
+    """Change a queue. Consumers whose binding no longer holds are unbound; what they held goes back to the queue."""
+    former = QueueSetup.of(queue)
+    queue.access, queue.owner, queue.permission = setup.access, setup.owner, setup.permission
+    queue.settings = setup.settings
+    if not setup.settings.egress_enabled:
+        vpn.unbind_all(queue, QUEUE_SHUTDOWN)
+    elif (former.access, former.owner, former.permission) != (setup.access, setup.owner, setup.permission):
+        vpn.unbind_all(queue, Response(503, "Endpoint Modified"))
+    vpn.routes.forget()
+    vpn.report(f"queue {queue.name} changed")
+
+
+def delete_messages(vpn: Vpn, queue: Queue) -> int:
+    """Delete all messages of a queue and return how many, delivered but unacknowledged ones included.
+
+    Acknowledgements of these are ignored when they come, and a commit that counts on them fails.
+    """
+    doomed = [entry for entry in queue.ready if not entry.gone]
+    for flow in queue.flows:
+        doomed += flow.unacked.values()
+        flow.unacked.clear()
+    queue.remove(doomed)
+    queue.ready.clear()
+    queue.deleted += len(doomed)
+    vpn.report(f"queue {queue.name}: {len(doomed)} messages deleted")
+    return len(doomed)
+
+
+def disconnect(vpn: Vpn, connection: Connection) -> None:
+    """Close a client's connection; the client may come back."""
+    vpn.report(f"{connection.client_name} is disconnected by an administrator")
+    connection.close()
+
+
+def put_username(vpn: Vpn, user: ClientUsername) -> None:
+    """Add or replace a client username. Clients of one that is disabled now are disconnected."""
+    vpn.users[user.name] = user
+    if not user.enabled:
+        _disconnect_all(vpn, user.name)
+
+
+def drop_username(vpn: Vpn, name: str) -> None:
+    """Remove a client username and disconnect its clients."""
+    del vpn.users[name]
+    _disconnect_all(vpn, name)
+
+
+def _disconnect_all(vpn: Vpn, username: str) -> None:
+    for connection in list(vpn.clients.values()):
+        if connection.username == username:
+            disconnect(vpn, connection)
