@@ -52,6 +52,12 @@ class _Meter:
         return self.done / self.seconds if self.seconds > 0 else 0.0
 
 
+def _state(meter: _Meter, stage: Stage) -> str:
+    if not stage.running:
+        return "done"
+    return "running" if meter.done else "starting"
+
+
 class Demo:
     """One run of the demonstration.
 
@@ -67,6 +73,7 @@ class Demo:
         self._workspace = Workspace.open(output, given, lines)
         self._kill = kill
         self._interrupts = 0
+        self._stopped = False
         self._meters = {name: _Meter(name) for name in ("ingest", *_LAYERS)}
 
     def run(self) -> int:
@@ -143,7 +150,7 @@ class Demo:
 
     def _show(self, screen: Screen, broker: DevelopmentBroker, stages: dict[str, Stage], elapsed: float) -> None:
         views = tuple(
-            StageView(meter.name, meter.done, meter.rate, "running" if stages[meter.name].running else "done")
+            StageView(meter.name, meter.done, meter.rate, _state(meter, stages[meter.name]))
             for meter in self._meters.values()
         )
         queues = tuple(
@@ -167,8 +174,6 @@ class Demo:
             f"Stop    ingest has stopped; {left:,} messages are still in the queues and are drained now"
             + (" (they are in memory only, so this waits for them)" if interrupts > 1 else "")
         )
-
-    _stopped = False
 
     @contextmanager
     def _count_interrupts(self) -> Iterator[None]:
