@@ -44,15 +44,11 @@ def check(scene: Scene) -> Counter[int]:
     return Counter({offset: count - 1 for offset, count in times.items() if count > 1})
 
 
-def start_again(scene: Scene, log: Path) -> None:
-    scene.ingest(log).ends_well()
-
-
 @pytest.mark.parametrize("after", [0, 3 * TRANSACTION])
 def test_killed_before_its_commit_is_applied_it_repeats_nothing(scene: Scene, log: Path, after: int) -> None:
     strike_a_commit(scene, log, LoseCommitResponse(applied=False, cut=False), after)
 
-    start_again(scene, log)
+    scene.ingest(log).ends_well()
 
     assert not check(scene)
 
@@ -61,7 +57,7 @@ def test_killed_before_its_commit_is_applied_it_repeats_nothing(scene: Scene, lo
 def test_killed_between_commit_and_position_it_repeats_that_transaction(scene: Scene, log: Path, after: int) -> None:
     before = strike_a_commit(scene, log, LoseCommitResponse(applied=True, cut=False), after)
 
-    start_again(scene, log)
+    scene.ingest(log).ends_well()
 
     repeated = check(scene)
     assert set(repeated.values()) == {1}
@@ -71,13 +67,14 @@ def test_killed_between_commit_and_position_it_repeats_that_transaction(scene: S
 
 
 def strike_a_commit(scene: Scene, log: Path, fault: LoseCommitResponse, after: int) -> int:
-    """Kill an ingest that waits for the answer to a commit; return how many messages the queue has then."""
+    """Kill an ingest that waits for the answer to its first commit behind ``after`` lines; return the queue's depth."""
+    if after:
+        log.write_bytes(b"\n".join(LINES[:after]) + b"\n")
+        scene.ingest(log).ends_well()
+        with log.open("ab") as grown:
+            grown.write(b"\n".join(LINES[after:]))
+    scene.broker.fault(fault)
     ingest = scene.ingest(log)
-    if not after:
-        scene.broker.fault(fault)
-    else:
-        until(lambda: scene.left >= after, "some transactions")
-        scene.broker.fault(fault)
     until(lambda: not scene.broker.pending_faults(), "a commit without an answer")
     ingest.kill()
     return scene.left
@@ -93,7 +90,7 @@ def test_killed_at_any_moment_it_repeats_one_transaction_at_most(scene: Scene, l
         ingest.kill()
         repeats += TRANSACTION
 
-    start_again(scene, log)
+    scene.ingest(log).ends_well()
 
     repeated = check(scene)
     assert repeated.total() <= repeats

@@ -31,7 +31,7 @@ def test_a_drain_stopped_in_mid_run_has_exactly_what_left_the_queue(scene: Scene
 
 
 def test_an_ingest_stopped_in_mid_run_goes_on_without_a_repeat(scene: Scene, tmp_path: Path) -> None:
-    lines = numbered(8_000)
+    lines = numbered(16_000)
     log = tmp_path / "app.log"
     log.write_bytes(b"\n".join(lines))
     ingest = scene.ingest(log)
@@ -71,9 +71,11 @@ def test_a_second_ctrl_c_ends_programs_that_a_silent_broker_holds_and_nothing_is
         for program in (drain, ingest):
             program.send(signal.SIGINT)
         for program in (drain, ingest):
-            # The first Ctrl-C may be enough, for one that happens to need nothing of the broker any more.
+            until(lambda program=program: "Once more" in program.err or not program.running, "the first one is heard")
+            # It may have been enough, for a program that happens to need nothing of the broker any more.
             if program.running:
                 program.send(signal.SIGINT)
+        for program in (drain, ingest):
             assert program.wait(20) in (Exit.OK, Exit.FAILED, Exit.INTERRUPTED)
             assert "Traceback" not in program.err
     finally:
