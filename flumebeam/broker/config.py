@@ -10,7 +10,7 @@ from flumebeam.errors import ConfigurationError
 
 __all__ = ["BrokerConfig"]
 
-_MAY_BE_ZERO: Final = frozenset({"port"})
+_PORTS: Final = ("port", "tls_port", "compressed_port", "semp_port")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +25,22 @@ class BrokerConfig:
     """Address to listen on. Loopback: nobody should run production on a development broker."""
     port: int = 55555
     """SMF port; 0 takes a free one."""
+    tls_port: int | None = None
+    """Port for SMF over TLS; 0 takes a free one, None has none."""
+    tls_certificate: str | None = None
+    """File with the broker's certificate, and the chain to its authority, in PEM form."""
+    tls_key: str | None = None
+    """File with the certificate's private key, without a passphrase; None looks into the certificate's file."""
+    tls_client_ca: str | None = None
+    """File with the authorities whose client certificates are accepted; then every TLS client needs one."""
+    compressed_port: int | None = None
+    """Port for compressed SMF; 0 takes a free one, None has none."""
+    semp_port: int | None = None
+    """Port for management over HTTP (SEMP); 0 takes a free one, None has none."""
+    semp_host: str = "127.0.0.1"
+    """Address that management listens on: loopback, whatever the clients' is."""
+    semp_username: str = "admin"
+    semp_password: str = field(default="admin", repr=False)
     vpn: str = "default"
     """The only message VPN."""
     users: Mapping[str, str | None] = field(default_factory=lambda: {"default": None}, repr=False)
@@ -84,9 +100,12 @@ class BrokerConfig:
             value = getattr(self, option.name)
             if isinstance(value, bool) or not isinstance(value, int | float):
                 continue
-            if value < 0 or (value == 0 and option.name not in _MAY_BE_ZERO):
+            if value < 0 or (value == 0 and option.name not in _PORTS):
                 raise ConfigurationError(f"The broker option {option.name} is {value}; it must be above 0.")
-        if self.port > 65_535:
-            raise ConfigurationError(f"The broker's port is {self.port}; ports end at 65535.")
+        for name in _PORTS:
+            if (getattr(self, name) or 0) > 65_535:
+                raise ConfigurationError(f"The broker's {name} is {getattr(self, name)}; ports end at 65535.")
+        if self.tls_port is not None and self.tls_certificate is None:
+            raise ConfigurationError("TLS needs a certificate; name its file with tls_certificate.")
         if not self.vpn or not self.users:
             raise ConfigurationError("The broker needs the name of its message VPN and at least one client username.")

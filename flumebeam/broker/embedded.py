@@ -15,6 +15,7 @@ from typing import Any, Final, Self, TypeVar
 from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.core.queues import QueueStatus
 from flumebeam.broker.faults import Fault
+from flumebeam.broker.listeners import Listener
 from flumebeam.broker.server import BrokerServer
 from flumebeam.clock import Clock, SystemClock
 from flumebeam.errors import ConfigurationError, FlumebeamError
@@ -72,8 +73,8 @@ class DevelopmentBroker:
 
     async def _serve(self) -> None:
         self._loop, self._ending = asyncio.get_running_loop(), asyncio.Event()
-        server = BrokerServer(self._config, self._clock)
         try:
+            server = BrokerServer(self._config, self._clock)
             await server.start()
         except FlumebeamError as error:
             self._stopped.set()
@@ -104,12 +105,36 @@ class DevelopmentBroker:
     @property
     def port(self) -> int:
         """Port that it listens on."""
-        return self._running().port
+        return self._running().listeners[0].port
 
     @property
     def url(self) -> str:
         """Address for clients, such as ``tcp://127.0.0.1:55555``."""
-        return f"tcp://{self._config.host}:{self.port}"
+        return self._running().listeners[0].url
+
+    @property
+    def tls_url(self) -> str:
+        """Address for clients that speak TLS, such as ``tcps://127.0.0.1:55443``.
+
+        Raises:
+            ConfigurationError: The broker has no TLS port.
+        """
+        return self._listener("tls_port", lambda listener: listener.context is not None).url
+
+    @property
+    def compressed_url(self) -> str:
+        """Address for clients that compress, such as ``tcp://127.0.0.1:55003``.
+
+        Raises:
+            ConfigurationError: The broker has no port for compressed connections.
+        """
+        return self._listener("compressed_port", lambda listener: listener.codec is not None).url
+
+    def _listener(self, option: str, fits: Callable[[Listener], bool]) -> Listener:
+        for listener in self._running().listeners:
+            if fits(listener):
+                return listener
+        raise ConfigurationError(f"The broker has no such port; start it with {option}.")
 
     # Queues
 

@@ -12,8 +12,9 @@ from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.core.connection import Connection, ConnectionState
 from flumebeam.broker.core.engine import Engine
 from flumebeam.broker.faults import FaultPlan
+from flumebeam.broker.listeners import Deflate, Listener, listeners
 from flumebeam.clock import Clock
-from flumebeam.errors import ConfigurationError
+from flumebeam.errors import ConfigurationError, ProtocolError
 
 __all__ = ["BrokerServer"]
 
@@ -27,20 +28,22 @@ class BrokerServer:
     Args:
         config: Limits and defaults.
         clock: Where message ids take their start from.
+
+    Raises:
+        ConfigurationError: The TLS certificate cannot be used.
     """
 
     def __init__(self, config: BrokerConfig, clock: Clock) -> None:
         self._config = config
         self._clock = clock
-        self._listener: asyncio.Server | None = None
+        self.listeners: list[Listener] = listeners(config)
+        """Where clients come in, the plain one first."""
         self._clients: dict[Connection, _Client] = {}
         self._empty = asyncio.Event()
         """Set while no connection exists; transports report their end in a later turn of the loop."""
         self._empty.set()
         self._frozen = False
         self._ticker: asyncio.TimerHandle | None = None
-        self.port = config.port
-        """Port that clients find it on; the one it got, where the configuration says 0."""
         self.faults = FaultPlan()
         self.engine = self._new_engine()
 
@@ -56,7 +59,9 @@ class BrokerServer:
         """
         await self.accept_connections()
         self._tick()
-        _logger.info("listening on tcp://%s:%d, VPN %s", self._config.host, self.port, self._config.vpn)
+        for listener in self.listeners:
+            compressed = " compressed" if listener.codec else ""
+            _logger.info("listening on %s%s, VPN %s", listener.url, compressed, self._config.vpn)
 
     async def close(self) -> None:
         """Stop listening and cut all connections."""
@@ -108,28 +113,22 @@ class BrokerServer:
     # Faults
 
     async def accept_connections(self) -> None:
-        """Listen again, on the same port.
+        """Listen again, on the same ports.
 
         Raises:
-            ConfigurationError: The address cannot be listened on.
+            ConfigurationError: An address cannot be listened on.
         """
-        if self._listener is not None:
-            return
-        loop = asyncio.get_running_loop()
         try:
-            self._listener = await loop.create_server(lambda: _Client(self), self._config.host, self.port)
-        except OSError as error:
-            raise ConfigurationError(
-                f"The broker cannot listen on {self._config.host}:{self.port} ({error.strerror or error}); "
-                "stop what uses that port, or choose another one."
-            ) from error
-        self.port = self._listener.sockets[0].getsockname()[1]
+            for listener in self.listeners:
+                await listener.open(lambda codec: _Client(self, codec))
+        except ConfigurationError:
+            self.refuse_connections()
+            raise
 
     def refuse_connections(self) -> None:
         """Stop listening; connections that exist stay."""
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+        for listener in self.listeners:
+            listener.close()
 
     def cut_connections(self, client: str | None = None) -> int:
         """Break connections without a word and return how many.
@@ -178,10 +177,16 @@ class BrokerServer:
 
 
 class _Client(asyncio.Protocol):
-    """One connection's socket."""
+    """One connection's socket.
 
-    def __init__(self, server: BrokerServer) -> None:
+    Args:
+        server: Whose connection it is.
+        codec: What its bytes are packed in, or None.
+    """
+
+    def __init__(self, server: BrokerServer, codec: Deflate | None) -> None:
         self._server = server
+        self._codec = codec
         self._connection: Connection
         self._transport: asyncio.Transport
 
@@ -192,8 +197,23 @@ class _Client(asyncio.Protocol):
         self._connection = self._server.attach(self, f"{host}:{port}")
 
     def data_received(self, data: bytes) -> None:
-        self._server.engine.receive(self._connection, data, self._server.now())
-        self._server.flush()
+        server = self._server
+        if self._codec is None:
+            server.engine.receive(self._connection, data, server.now())
+        else:
+            self._unpack(data, self._codec)
+        server.flush()
+
+    def _unpack(self, data: bytes, codec: Deflate) -> None:
+        server, connection = self._server, self._connection
+        try:
+            for piece in codec.decode(data):
+                server.engine.receive(connection, piece, server.now())
+                # What a few bytes stand for is not answered all at once either.
+                server.flush()
+        except ProtocolError as error:
+            _logger.info("%s broke the protocol: %s", connection.client_name or connection.peer, error)
+            self.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._server.detach(self._connection)
@@ -209,7 +229,8 @@ class _Client(asyncio.Protocol):
         """Write what the core has for this connection, and close it if the core is done with it."""
         connection, transport = self._connection, self._transport
         if connection.output:
-            transport.write(connection.take_output())
+            output = connection.take_output()
+            transport.write(output if self._codec is None else self._codec.encode(output))
         if transport.get_write_buffer_size() > max_unsent_bytes:
             _logger.warning("%s does not read what it is sent: closed", connection.client_name or connection.peer)
             transport.abort()
