@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -78,8 +79,8 @@ class EventBatch:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of bodies and header columns that this batch refers to (its own slice only)."""
-        return sum(column.nbytes for column in (self.bodies, *self.columns.values()))
+        """Bytes of bodies and of header values in columns, of this batch's own slice only."""
+        return sum(map(_value_bytes, (self.bodies, *self.columns.values())))
 
     # -- making ------------------------------------------------------------------------------------------------------
 
@@ -312,6 +313,14 @@ class EventBatch:
             return cls(bodies, dict(facts["shared"]), columns, origin)
         except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, StopIteration, FormatError) as error:
             raise FormatError(f"These bytes are no event batch: {error}.") from error
+
+
+def _value_bytes(array: pa.BinaryArray | pa.StringArray) -> int:
+    """Return the bytes of all values. Arrow's own ``nbytes`` asks every buffer and takes ten times as long."""
+    if not len(array):
+        return 0
+    offsets = np.frombuffer(array.buffers()[1], dtype=np.int32)
+    return int(offsets[array.offset + len(array)] - offsets[array.offset])
 
 
 def _compact(array: pa.Array) -> pa.Array:

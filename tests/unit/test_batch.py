@@ -170,3 +170,11 @@ def test_damaged_bytes_are_a_format_error_or_a_batch() -> None:
 def test_a_batch_is_equal_to_its_content_only() -> None:
     assert EventBatch.from_bodies([b"a"]) != EventBatch.from_bodies([b"b"])
     assert EventBatch.from_bodies([b"a"]) != "a"
+
+
+def test_a_batch_counts_the_bytes_of_its_own_slice() -> None:
+    batch = EventBatch.from_bodies([b"four", b"", b"seven77"], {"shared": "free"}, {"n": ["1", None, "333"]})
+
+    assert [batch.slice(start, 1).nbytes for start in range(3)] == [5, 0, 10]
+    assert batch.nbytes == 15
+    assert EventBatch.empty().nbytes == 0
