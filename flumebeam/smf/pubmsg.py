@@ -109,6 +109,10 @@ class MessageTemplate:
         self.parameters = b"".join(guaranteed)
         self.direct_parameters = b"".join(direct)
 
+    def head(self) -> bytes:
+        """Return a header from which an equal template can be made, for any flow and without sizes."""
+        return self.lead + bytes(HEADER_BYTES - len(self.lead)) + self.parameters
+
 
 class MessageReader:
     """Reads the headers of message frames of one connection.

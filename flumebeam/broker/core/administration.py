@@ -51,6 +51,7 @@ def configure_queue(vpn: Vpn, queue: Queue, setup: QueueSetup) -> None:
         vpn.unbind_all(queue, QUEUE_SHUTDOWN)
     elif (former.access, former.owner, former.permission) != (setup.access, setup.owner, setup.permission):
         vpn.unbind_all(queue, Response(503, "Endpoint Modified"))
+    vpn.note_setup(queue)
     vpn.routes.forget()
     vpn.report(f"queue {queue.name} changed")
 

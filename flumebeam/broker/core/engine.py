@@ -12,6 +12,7 @@ from typing import Any, Final
 from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.core.connection import Connection, ConnectionState
 from flumebeam.broker.core.consuming import handle_ack, handle_bind, handle_unbind
+from flumebeam.broker.core.journal import Issued, PublisherMoved, Record
 from flumebeam.broker.core.login import handle_client_control
 from flumebeam.broker.core.provisioning import (
     handle_create,
@@ -27,6 +28,7 @@ from flumebeam.broker.core.publishing import (
     handle_open_publisher,
 )
 from flumebeam.broker.core.queues import Permission, QueueStatus
+from flumebeam.broker.core.replay import replay
 from flumebeam.broker.core.spool import Spool
 from flumebeam.broker.core.transacting import handle_transaction
 from flumebeam.broker.core.vpn import OK, Vpn
@@ -45,6 +47,9 @@ Handler = Callable[[Vpn, Connection, Any], None]
 _ROOM_FOR_STRANGERS: Final = 2
 """Connections beyond the limit are accepted, to be told at login, up to this multiple of the limit."""
 _MESSAGE: Final = int(Protocol.MESSAGE)
+_RESERVED_IDS: Final = 1 << 20
+_RESERVED_HANDLES: Final = 1 << 10
+"""Reserved ahead in the journal, so that most events need no record of what they gave out."""
 ACCESS: Final = {"exclusive": AccessType.EXCLUSIVE, "non-exclusive": AccessType.NON_EXCLUSIVE}
 PERMISSIONS: Final = {permission.name.lower().replace("_", "-"): permission for permission in Permission}
 
@@ -103,6 +108,7 @@ class Engine:
         self._config = config
         self._report = report
         self._vpn = Vpn(config, Spool(spooler_id, epoch_ms), faults, report)
+        self._issued = Issued(0, 0)
 
     # Events of the shell
 
@@ -128,6 +134,7 @@ class Engine:
             self._report(f"{connection.client_name or connection.peer} broke the protocol: {error}")
             connection.close()
         for flow in connection.acks_due:
+            vpn.note(PublisherMoved(flow.name, flow.last_id))
             acknowledge(vpn, connection, flow, flow.last_id)
         connection.acks_due.clear()
         vpn.settle()
@@ -179,6 +186,37 @@ class Engine:
         pending = list(self._vpn.pending)
         self._vpn.pending.clear()
         return pending
+
+    # Durability
+
+    def restore(self, records: Iterable[Record], now: float) -> None:
+        """Take over what an earlier life has made durable, before anything else, and keep a journal from now on.
+
+        Raises:
+            LookupError, TypeError, ValueError: The records make no consistent state.
+        """
+        vpn = self._vpn
+        vpn.now = now
+        replay(vpn, records)
+        vpn.spool.journal = []
+
+    def take_journal(self) -> list[Record]:
+        """Return what has changed since the last call, empty if no journal is kept.
+
+        What the core has put out until now may be sent when these records, and those taken before, are durable.
+        """
+        vpn, spool = self._vpn, self._vpn.spool
+        if spool.journal is None:
+            return []
+        records, spool.journal = spool.journal, []
+        if spool.last_id > self._issued.message_id or vpn.last_handle > self._issued.handle:
+            self._issued = Issued(spool.last_id + _RESERVED_IDS, vpn.last_handle + _RESERVED_HANDLES)
+            records.append(self._issued)
+        return records
+
+    def refuse_storage(self, refused: bool) -> None:
+        """Refuse, or accept again, whatever would add to the spool."""
+        self._vpn.storage_full = refused
 
     # Administration
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from flumebeam.broker.core.journal import Renumbered
 from flumebeam.broker.core.spool import Entry, Spool
 from flumebeam.smf.pubmsg import encode_delivery, encode_redelivery
 
@@ -96,6 +97,8 @@ class ConsumerFlow:
         output, in_flight, stamp = connection.output, self._in_flight, spool.stamp
         room = allowed = connection.delivery_room
         queue, wanted = self.queue, limit
+        renumbered: list[tuple[int, int]] = []
+        message_id = queue.delivered_to
         while limit > 0 and ready and room > 0:
             entry = ready.popleft()
             if entry.gone:
@@ -104,6 +107,7 @@ class ConsumerFlow:
             delivery_id = entry.delivery_id
             if delivery_id <= last_id:
                 delivery_id = entry.delivery_id = spool.next_id()
+                renumbered.append((message.id, delivery_id))
             if entry.deliveries or delivery_id != message.id:
                 tail = encode_redelivery(spool.spooler_id, message.id, entry.deliveries)
                 queue.redelivered += entry.deliveries > 0
@@ -114,12 +118,18 @@ class ConsumerFlow:
             )
             entry.deliveries += 1
             entry.holder = self
+            if message.id > message_id:
+                message_id = message.id
             unacked[delivery_id] = entry
             in_flight.append(delivery_id)
             last_id = previous_id = delivery_id
             room -= message.size + _DELIVERY_OVERHEAD
             limit -= 1
         self.last_id, self._previous_id = last_id, previous_id
+        queue.delivered_to = message_id
+        if renumbered and spool.journal is not None and queue.durable:
+            # The client acknowledges by the delivery id, also after a restart.
+            spool.journal.append(Renumbered(queue.name, renumbered))
         sent = wanted - limit
         queue.delivered += sent
         queue.delivered_bytes += allowed - room - sent * _DELIVERY_OVERHEAD

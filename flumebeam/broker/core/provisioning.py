@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from flumebeam.broker.core.connection import Connection
+from flumebeam.broker.core.journal import Subscribed, Unsubscribed
 from flumebeam.broker.core.queues import Permission, Queue
 from flumebeam.broker.core.topics import invalid_topic
 from flumebeam.broker.core.vpn import NOT_PERMITTED, OK, UNKNOWN_QUEUE, Vpn
@@ -111,6 +112,8 @@ def subscribe_queue(vpn: Vpn, queue: Queue, topic: str) -> Response:
         return _TOO_MANY
     queue.subscriptions[topic] = None
     vpn.routes.add(topic, queue)
+    if queue.durable:
+        vpn.note(Subscribed(queue.name, topic))
     vpn.report(f"queue {queue.name} subscribed to {topic}")
     return OK
 
@@ -121,6 +124,8 @@ def unsubscribe_queue(vpn: Vpn, queue: Queue, topic: str) -> Response:
         return _NOT_FOUND
     del queue.subscriptions[topic]
     vpn.routes.remove(topic, queue)
+    if queue.durable:
+        vpn.note(Unsubscribed(queue.name, topic))
     vpn.report(f"queue {queue.name} unsubscribed from {topic}")
     return OK
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from flumebeam.broker.core.connection import Connection
+from flumebeam.broker.core.journal import PublisherOpened
 from flumebeam.broker.core.publishers import PublisherFlow
 from flumebeam.broker.core.routes import Route
 from flumebeam.broker.core.vpn import OK, OVER_QUOTA, Vpn
@@ -50,9 +51,10 @@ def handle_open_publisher(vpn: Vpn, connection: Connection, request: AssuredCont
         flow_id = vpn.next_handle()
         name = f"flow-{vpn.spool.spooler_id:x}-{flow_id}"
         flow = PublisherFlow(flow_id, name, connection.client_name, session, eager=window < MAX_WINDOW)
+        vpn.note(PublisherOpened(name, flow_id, flow.owner, session.name if session else None, flow.eager_acks))
     if session is not None:
         if session.publisher is not None and session.publisher is not flow:
-            vpn.publishers.remove(session.publisher.name)
+            vpn.forget_publisher(session.publisher)
             connection.publishers.pop(session.publisher.id, None)
         session.publisher = flow
     flow.connection = connection
@@ -91,7 +93,7 @@ def handle_close_publisher(vpn: Vpn, connection: Connection, request: AssuredCon
     flow = connection.publishers.pop(request.flow_id or 0, None)
     response = Response(503, "Unknown Flow")
     if flow is not None:
-        vpn.publishers.remove(flow.name)
+        vpn.forget_publisher(flow)
         if flow.session is not None:
             flow.session.publisher = None
         response = OK
@@ -152,6 +154,7 @@ def spool_message(vpn: Vpn, route: Route, template: MessageTemplate, summary: by
     queues = route.queues
     if queues:
         message = vpn.spool.store(template, summary, body, len(queues))
+        vpn.note_stored((message,), queues)
         for queue in queues:
             queue.extend((message,), message.size)
         vpn.touch(queues)

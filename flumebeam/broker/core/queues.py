@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import IntEnum
 from operator import attrgetter
 from typing import Final
 
 from flumebeam.broker.core.flows import Browser, ConsumerFlow
+from flumebeam.broker.core.journal import Delivered, Removed
 from flumebeam.broker.core.spool import Entry, Spool, SpooledMessage
 from flumebeam.smf.assuredctrl import AccessType
 
@@ -120,6 +121,8 @@ class Queue:
         """Counted by the flows, redeliveries included."""
         self.deleted = 0
         """Messages deleted by an administrator."""
+        self.delivered_to = 0
+        """Highest permanent id delivered. As messages wait in the order of their ids, all up to it have been."""
         self._spool = spool
         self._dead = 0
         self._turn = 0
@@ -152,8 +155,8 @@ class Queue:
         if self.bytes > self.peak_bytes:
             self.peak_bytes = self.bytes
 
-    def remove(self, entries: Iterable[Entry]) -> None:
-        """Let go of messages that a flow has settled."""
+    def remove(self, entries: Collection[Entry]) -> None:
+        """Let go of messages for good."""
         removed = size = 0
         release = self._spool.release
         for entry in entries:
@@ -165,6 +168,9 @@ class Queue:
             release(message)
         self.messages -= removed
         self.bytes -= size
+        journal = self._spool.journal
+        if journal is not None and self.durable and removed:
+            journal.append(Removed(self.name, [entry.message.id for entry in entries]))
 
     def remove_waiting(self, message_id: int) -> None:
         """Remove the waiting message with this permanent id, as a browser may; one that is not there is ignored."""
@@ -197,7 +203,15 @@ class Queue:
         return self.active if was_active else None
 
     def pump(self) -> None:
-        """Deliver as much as the flows take: all to the active flow, or in turn to all that have room."""
+        """Deliver as much as the flows take, and note in the journal how far delivery has come."""
+        before = self.delivered_to
+        self._deliver()
+        journal = self._spool.journal
+        if journal is not None and self.durable and self.delivered_to != before:
+            journal.append(Delivered(self.name, self.delivered_to))
+
+    def _deliver(self) -> None:
+        # All to the active flow, or in turn to all that have room.
         for browser in self.browsers:
             browser.show(self.ready)
         while self.ready:

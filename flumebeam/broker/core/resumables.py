@@ -23,6 +23,9 @@ class Resumables(Generic[T]):
         self._things: dict[str, T] = {}
         self._away: dict[str, float] = {}
 
+    def __getitem__(self, name: str) -> T:
+        return self._things[name]
+
     def get(self, name: str) -> T | None:
         """Return the thing of this name."""
         return self._things.get(name)

@@ -8,6 +8,7 @@ from flumebeam.smf.pubmsg import MessageTemplate, spooler_stamp
 
 if TYPE_CHECKING:
     from flumebeam.broker.core.flows import ConsumerFlow
+    from flumebeam.broker.core.journal import Record
 
 __all__ = ["Entry", "Spool", "SpooledMessage"]
 
@@ -64,6 +65,9 @@ class Spool:
     Args:
         spooler_id: Identity of this spool, drawn at random.
         epoch_ms: Time of its creation, milliseconds since 1970 UTC.
+
+    Attributes:
+        journal: What has changed and is to be made durable; None if nothing is.
     """
 
     def __init__(self, spooler_id: int, epoch_ms: int) -> None:
@@ -71,6 +75,7 @@ class Spool:
         self.stamp = spooler_stamp(spooler_id)
         self.bytes = 0
         self.last_id = epoch_ms << _IDS_PER_MILLISECOND_BITS
+        self.journal: list[Record] | None = None
 
     def next_id(self) -> int:
         """Return an id above all issued before."""
@@ -84,6 +89,12 @@ class Spool:
         message.references = references
         self.bytes += message.size
         return message
+
+    def adopt(self, message: SpooledMessage, references: int) -> int:
+        """Take in a message of an earlier life, which has its id, and return its size."""
+        message.references = references
+        self.bytes += message.size
+        return message.size
 
     def release(self, message: SpooledMessage) -> None:
         """Note that one queue let go of ``message``."""

@@ -12,6 +12,7 @@ from typing import Final
 
 from flumebeam.broker.core.connection import Connection
 from flumebeam.broker.core.flows import ConsumerFlow
+from flumebeam.broker.core.journal import PublisherMoved, SessionEnded, SessionOpened
 from flumebeam.broker.core.publishing import MAX_WINDOW
 from flumebeam.broker.core.queues import Queue
 from flumebeam.broker.core.routes import NO_MATCH, Route
@@ -71,6 +72,7 @@ def _open(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
             config.max_transaction_messages,
             config.max_transaction_bytes,
         )
+        vpn.note(SessionOpened(session.name, session.id, session.owner))
     if session is not None:
         session.connection = connection
         connection.sessions[session.id] = session
@@ -121,7 +123,7 @@ def _commit(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
     if lost is None or lost.applied:
         failure = _apply(vpn, connection, session, request)
         if failure is None:
-            session.end(transaction, SessionState.COMMITTED)
+            _end(vpn, session, transaction, SessionState.COMMITTED)
         else:
             _roll_back(vpn, connection, session, transaction)
             vpn.report(f"commit of {connection.client_name} failed: {failure}")
@@ -155,8 +157,16 @@ def _answer(connection: Connection, session: TransactedSession, request: Assured
     )
 
 
+def _end(vpn: Vpn, session: TransactedSession, transaction: tuple[int, int], outcome: SessionState) -> None:
+    session.end(transaction, outcome)
+    vpn.note(SessionEnded(session.name, transaction, outcome))
+    publisher = session.publisher
+    if publisher is not None:
+        vpn.note(PublisherMoved(publisher.name, publisher.last_id))
+
+
 def _roll_back(vpn: Vpn, connection: Connection, session: TransactedSession, transaction: tuple[int, int]) -> None:
-    session.end(transaction, SessionState.ROLLED_BACK)
+    _end(vpn, session, transaction, SessionState.ROLLED_BACK)
     for flow in connection.consumers.values():
         if isinstance(flow, ConsumerFlow) and flow.session_id == session.id:
             flow.queue.put_back(flow.take_back())
@@ -173,7 +183,7 @@ def _apply(vpn: Vpn, connection: Connection, session: TransactedSession, request
     if size > vpn.config.max_transaction_messages:
         return "Transaction Failure"
     published = session.published(notified)
-    if published is None:
+    if published is None or session.interrupted:
         return "Message Publish Failure"
     flows = _consumed_flows(connection, session, consumed)
     if flows is None:
@@ -208,10 +218,11 @@ def _consumed_flows(
 class _Share:
     """What a transaction publishes by one template: all of it takes the same route, which is looked up once."""
 
-    __slots__ = ("messages", "route", "size")
+    __slots__ = ("messages", "route", "size", "stored")
 
     def __init__(self, route: Route) -> None:
         self.route = route
+        self.stored: list[SpooledMessage] = []
         self.messages = 0
         self.size = 0
 
@@ -247,10 +258,13 @@ def _spool(vpn: Vpn, published: list[Staged], shares: dict[MessageTemplate, _Sha
         route = shares[template].route
         if route.queues:
             message = store(template, summary, body, len(route.queues))
+            shares[template].stored.append(message)
             for queue in route.queues:
                 arrivals[queue].append(message)
         for client in route.clients:
             client.send_direct(template, summary, body)
+    for share in shares.values():
+        vpn.note_stored(share.stored, share.route.queues)
     for queue, messages in arrivals.items():
         queue.extend(messages, sizes[queue])
     vpn.touch(arrivals)

@@ -36,6 +36,9 @@ class TransactedSession:
     Attributes:
         connection: Connection that it is open on, or None while the client is away.
         publisher: Its publisher flow, once opened.
+        interrupted: Whether the open transaction began in an earlier life of the broker, which has taken what was
+            staged with it. It can only be rolled back. The client's count of messages does not show it: a client may
+            count only what it has sent since it came back.
     """
 
     def __init__(self, session_id: int, name: str, owner: str, max_messages: int, max_bytes: int) -> None:
@@ -51,6 +54,7 @@ class TransactedSession:
         self._max_bytes = max_bytes
         self._ended: tuple[int, int] | None = None
         self._outcome = SessionState.NEW
+        self.interrupted = False
 
     def stage(self, message: Staged) -> None:
         """Keep a message for the commit. Beyond the limit of bytes all is dropped, which fails the commit's count."""
@@ -88,6 +92,7 @@ class TransactedSession:
         """Remember how a transaction ended and start the next one."""
         self.clear()
         self._ended, self._outcome = transaction, outcome
+        self.interrupted = False
 
     def outcome(self, transaction: tuple[int, int]) -> SessionState:
         """Return how the transaction with this pair of counters ended; NEW unless it is the last one that has."""

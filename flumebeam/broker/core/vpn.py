@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.core.connection import Connection
 from flumebeam.broker.core.flows import Browser, ConsumerFlow
+from flumebeam.broker.core.journal import PublisherClosed, QueueDeleted, QueueSet, Record, SessionClosed, Stored
 from flumebeam.broker.core.publishers import PublisherFlow
 from flumebeam.broker.core.queues import Permission, Queue, QueueSettings
 from flumebeam.broker.core.resumables import Resumables
 from flumebeam.broker.core.routes import Route, Routes
-from flumebeam.broker.core.spool import Spool
+from flumebeam.broker.core.spool import Spool, SpooledMessage
 from flumebeam.broker.core.transactions import TransactedSession
 from flumebeam.broker.faults import FaultPlan
 from flumebeam.smf.assuredctrl import AccessType, AssuredControl, AssuredKind
@@ -75,13 +76,36 @@ class Vpn:
         )
         self.orphans: Resumables[Queue] = Resumables(config.temporary_queue_grace_seconds, config.max_queues)
         """Temporary queues."""
+        self.storage_full = False
+        """Whether nothing more can be made durable for now."""
+        self.last_handle = 0
         self._touched: dict[Queue, None] = {}
-        self._last_handle = 0
 
     def next_handle(self) -> int:
         """Return a flow or session id that this broker has not used before (32 bits)."""
-        self._last_handle = self._last_handle % 0xFFFF_FFFF + 1
-        return self._last_handle
+        self.last_handle = self.last_handle % 0xFFFF_FFFF + 1
+        return self.last_handle
+
+    # Journal
+
+    def note(self, record: Record) -> None:
+        """Append to the journal, if there is one."""
+        journal = self.spool.journal
+        if journal is not None:
+            journal.append(record)
+
+    def note_stored(self, messages: Sequence[SpooledMessage], queues: tuple[Queue, ...]) -> None:
+        """Append to the journal, if there is one, that messages were put into queues."""
+        journal = self.spool.journal
+        if journal is not None and messages:
+            names = tuple(queue.name for queue in queues if queue.durable)
+            if names:
+                journal.append(Stored(messages, names))
+
+    def note_setup(self, queue: Queue) -> None:
+        """Append to the journal, if there is one, how a queue is set up."""
+        if queue.durable:
+            self.note(QueueSet(queue.name, queue.access, queue.owner, queue.permission, queue.settings))
 
     # Queues
 
@@ -99,6 +123,7 @@ class Vpn:
         queue = self.queues[name] = Queue(name, access, self.spool, owner, permission, settings, durable)
         if not durable:
             self.orphans.keep(name, queue)
+        self.note_setup(queue)
         self.routes.forget()
         self.report(f"queue {name} created, {queue.status().access}" + ("" if durable else ", temporary"))
         return queue
@@ -133,6 +158,8 @@ class Vpn:
         del self.queues[queue.name]
         self.orphans.remove(queue.name)
         self._touched.pop(queue, None)
+        if queue.durable:
+            self.note(QueueDeleted(queue.name))
         self.routes.forget()
         self.report(f"queue {queue.name} deleted")
 
@@ -154,6 +181,8 @@ class Vpn:
         """
         config = self.config
         spooled = self.spool.bytes
+        if self.storage_full:
+            return not any(route.queues for route, _, _ in totals)
         per_queue: dict[Queue, tuple[int, int]] = {}
         for route, messages, size in totals:
             if route.queues:
@@ -186,7 +215,7 @@ class Vpn:
         self.sessions.remove(session.name)
         publisher = session.publisher
         if publisher is not None:
-            self.publishers.remove(publisher.name)
+            self.forget_publisher(publisher)
             if publisher.connection is not None:
                 publisher.connection.publishers.pop(publisher.id, None)
         connection = session.connection
@@ -195,6 +224,12 @@ class Vpn:
             for flow in list(connection.consumers.values()):
                 if isinstance(flow, ConsumerFlow) and flow.session_id == session.id:
                     self.release(flow)
+        self.note(SessionClosed(session.name))
+
+    def forget_publisher(self, flow: PublisherFlow) -> None:
+        """Forget the position of a publisher flow."""
+        self.publishers.remove(flow.name)
+        self.note(PublisherClosed(flow.name))
 
     # Connections
 
@@ -228,6 +263,7 @@ class Vpn:
         for session in self.sessions.expire(self.now):
             self.report(f"transacted session {session.name} of {session.owner} rolled back: its client stayed away")
             self.drop_session(session)
-        self.publishers.expire(self.now)
+        for publisher in self.publishers.expire(self.now):
+            self.note(PublisherClosed(publisher.name))
         for queue in self.orphans.expire(self.now):
             self.remove_queue(queue)

@@ -1,0 +1,167 @@
+"""What changed in the broker's durable state, as values.
+
+The core appends them while it handles an event; the shell takes them after it, makes all of one event durable at once,
+and only then sends what the core has put out up to that event. A journal is a plain list, because a record is appended
+for every message published outside transactions. :mod:`flumebeam.broker.core.replay` builds the state from them again.
+
+Not in it: temporary queues, which end with the broker, what is staged in open transactions, which a restart rolls
+back, and everything about connections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from flumebeam.broker.core.queues import QueueSettings
+    from flumebeam.broker.core.spool import SpooledMessage
+    from flumebeam.smf.assuredctrl import AccessType, SessionState
+
+__all__ = [
+    "Delivered",
+    "Issued",
+    "PublisherClosed",
+    "PublisherMoved",
+    "PublisherOpened",
+    "QueueDeleted",
+    "QueueSet",
+    "Record",
+    "Removed",
+    "Renumbered",
+    "SessionClosed",
+    "SessionEnded",
+    "SessionOpened",
+    "Stored",
+    "Subscribed",
+    "Unsubscribed",
+]
+
+
+class Issued(NamedTuple):
+    """Message ids and handles up to these may have been given out; a broker that comes back starts above them."""
+
+    message_id: int
+    handle: int
+
+
+class QueueSet(NamedTuple):
+    """A queue was created, or set up otherwise."""
+
+    name: str
+    access: AccessType
+    owner: str | None
+    permission: int
+    settings: QueueSettings
+
+
+class QueueDeleted(NamedTuple):
+    """A queue was deleted; what was in it is the subject of records before."""
+
+    name: str
+
+
+class Subscribed(NamedTuple):
+    """A queue gets what matches a topic."""
+
+    queue: str
+    topic: str
+
+
+class Unsubscribed(NamedTuple):
+    """A queue no longer gets what matches a topic."""
+
+    queue: str
+    topic: str
+
+
+class Stored(NamedTuple):
+    """Messages were put into all of these queues, in the order of their ids."""
+
+    messages: Sequence[SpooledMessage]
+    queues: tuple[str, ...]
+
+
+class Removed(NamedTuple):
+    """Messages left a queue for good, given by their permanent ids."""
+
+    queue: str
+    message_ids: Sequence[int]
+
+
+class Delivered(NamedTuple):
+    """Messages of a queue up to this permanent id may have been delivered: redelivered, from now on."""
+
+    queue: str
+    message_id: int
+
+
+class Renumbered(NamedTuple):
+    """Messages of a queue got other delivery ids: pairs of permanent id and delivery id."""
+
+    queue: str
+    ids: Sequence[tuple[int, int]]
+
+
+class PublisherOpened(NamedTuple):
+    """A publisher flow was opened, of a transacted session or of none."""
+
+    name: str
+    id: int
+    owner: str
+    session: str | None
+    eager_acks: bool
+
+
+class PublisherMoved(NamedTuple):
+    """A publisher flow's messages up to this id have arrived."""
+
+    name: str
+    last_id: int
+
+
+class PublisherClosed(NamedTuple):
+    """A publisher flow was closed or forgotten."""
+
+    name: str
+
+
+class SessionOpened(NamedTuple):
+    """A transacted session was opened."""
+
+    name: str
+    id: int
+    owner: str
+
+
+class SessionEnded(NamedTuple):
+    """A transaction of a session ended, given by its pair of counters."""
+
+    name: str
+    transaction: tuple[int, int]
+    outcome: SessionState
+
+
+class SessionClosed(NamedTuple):
+    """A transacted session was closed or forgotten; its publisher flow is the subject of a record before."""
+
+    name: str
+
+
+Record: TypeAlias = (
+    Issued
+    | QueueSet
+    | QueueDeleted
+    | Subscribed
+    | Unsubscribed
+    | Stored
+    | Removed
+    | Delivered
+    | Renumbered
+    | PublisherOpened
+    | PublisherMoved
+    | PublisherClosed
+    | SessionOpened
+    | SessionEnded
+    | SessionClosed
+)

@@ -1,0 +1,126 @@
+"""A broker's state from the records that a store gives back: what is there, never what has gone.
+
+A store hands over its content in an order in which everything comes after what it refers to: what was issued, queues
+with their subscriptions, messages by id, then what happened to them, sessions, publisher flows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from flumebeam.broker.core.journal import (
+    Delivered,
+    Issued,
+    PublisherMoved,
+    PublisherOpened,
+    QueueSet,
+    Record,
+    Renumbered,
+    SessionEnded,
+    SessionOpened,
+    Stored,
+    Subscribed,
+)
+from flumebeam.broker.core.publishers import PublisherFlow
+from flumebeam.broker.core.queues import Permission
+from flumebeam.broker.core.transactions import TransactedSession
+from flumebeam.broker.core.vpn import Vpn
+
+__all__ = ["replay"]
+
+
+def replay(vpn: Vpn, records: Iterable[Record]) -> None:
+    """Build up the state of a broker in which nothing has happened yet.
+
+    The clients of all publisher flows and sessions are away, and have their usual time to come back.
+
+    Raises:
+        LookupError: A record refers to something that no record before it has made.
+        TypeError: A record tells of something that has gone.
+        ValueError: A record holds a value that does not exist.
+    """
+    for record in records:
+        handler = _HANDLERS.get(type(record))
+        if handler is None:
+            raise TypeError(f"{type(record).__name__} records are not part of a state.")
+        handler(vpn, record)
+
+
+def _issued(vpn: Vpn, record: Issued) -> None:
+    vpn.spool.last_id = max(vpn.spool.last_id, record.message_id)
+    vpn.last_handle = record.handle
+
+
+def _queue_set(vpn: Vpn, record: QueueSet) -> None:
+    vpn.add_queue(record.name, record.access, record.owner, Permission(record.permission), settings=record.settings)
+
+
+def _subscribed(vpn: Vpn, record: Subscribed) -> None:
+    queue = vpn.queues[record.queue]
+    queue.subscriptions[record.topic] = None
+    vpn.routes.add(record.topic, queue)
+
+
+def _stored(vpn: Vpn, record: Stored) -> None:
+    size = sum(vpn.spool.adopt(message, len(record.queues)) for message in record.messages)
+    for name in record.queues:
+        vpn.queues[name].extend(record.messages, size)
+
+
+def _delivered(vpn: Vpn, record: Delivered) -> None:
+    queue = vpn.queues[record.queue]
+    queue.delivered_to = record.message_id
+    for entry in queue.ready:
+        if entry.message.id > record.message_id:
+            break
+        entry.deliveries = 1
+
+
+def _renumbered(vpn: Vpn, record: Renumbered) -> None:
+    delivery_ids = dict(record.ids)
+    for entry in vpn.queues[record.queue].ready:
+        entry.delivery_id = delivery_ids.get(entry.message.id, entry.delivery_id)
+
+
+def _session_opened(vpn: Vpn, record: SessionOpened) -> None:
+    config = vpn.config
+    session = TransactedSession(
+        record.id, record.name, record.owner, config.max_transaction_messages, config.max_transaction_bytes
+    )
+    session.interrupted = True
+    vpn.sessions.keep(record.name, session)
+    vpn.sessions.leave(record.name, vpn.now)
+
+
+def _session_ended(vpn: Vpn, record: SessionEnded) -> None:
+    session = vpn.sessions[record.name]
+    session.end(record.transaction, record.outcome)
+    session.interrupted = True
+
+
+def _publisher_opened(vpn: Vpn, record: PublisherOpened) -> None:
+    session = None if record.session is None else vpn.sessions[record.session]
+    flow = PublisherFlow(record.id, record.name, record.owner, session, record.eager_acks)
+    if session is not None:
+        session.publisher = flow
+    vpn.publishers.keep(record.name, flow)
+    vpn.publishers.leave(record.name, vpn.now)
+
+
+def _publisher_moved(vpn: Vpn, record: PublisherMoved) -> None:
+    vpn.publishers[record.name].resume_after(record.last_id)
+
+
+_HANDLERS: Final[dict[type, Callable[[Vpn, Any], None]]] = {
+    Issued: _issued,
+    QueueSet: _queue_set,
+    Subscribed: _subscribed,
+    Stored: _stored,
+    Delivered: _delivered,
+    Renumbered: _renumbered,
+    SessionOpened: _session_opened,
+    SessionEnded: _session_ended,
+    PublisherOpened: _publisher_opened,
+    PublisherMoved: _publisher_moved,
+}

@@ -1,0 +1,440 @@
+"""The broker's durable state in a SQLite database: journal records in, journal records out.
+
+SQLite is in the standard library, its write-ahead log with ``synchronous=FULL`` makes a commit durable with one sync,
+and it repairs itself after a crash at any point. The tables hold the state, not the journal, so nothing has to be
+compacted and a start reads only what is there.
+
+All calls but :meth:`Store.open` and :meth:`Store.records` come from one worker thread beside a busy loop. Every call
+into SQLite gives up the interpreter's lock and has to win it back, which may take milliseconds, so rows go in by the
+hundred in one statement.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final, NoReturn, Self
+
+from flumebeam.broker.core.journal import (
+    Delivered,
+    Issued,
+    PublisherClosed,
+    PublisherMoved,
+    PublisherOpened,
+    QueueDeleted,
+    QueueSet,
+    Record,
+    Removed,
+    Renumbered,
+    SessionClosed,
+    SessionEnded,
+    SessionOpened,
+    Stored,
+    Subscribed,
+    Unsubscribed,
+)
+from flumebeam.broker.core.queues import QueueSettings
+from flumebeam.broker.core.spool import SpooledMessage
+from flumebeam.errors import ConfigurationError, ProtocolError, StorageError, StorageFullError
+from flumebeam.smf.assuredctrl import AccessType, SessionState
+from flumebeam.smf.pubmsg import MessageTemplate
+
+__all__ = ["Store"]
+
+FILE_NAME: Final = "broker.sqlite"
+VERSION: Final = 1
+_APPLICATION: Final = 0x666C756D
+"""Says that a database is a flumebeam broker's: SQLite's own field for that."""
+_LOCK_SECONDS: Final = 1.0
+"""How long a broker that was just killed may take to be gone."""
+_MAX_ROWS: Final = 256
+"""Rows of one statement; SQLite takes 32,766 parameters, and a statement of each size is kept compiled."""
+_LOADED_AT_ONCE: Final = 1_000
+_SCHEMA: Final = """
+    CREATE TABLE identity (spooler_id INTEGER NOT NULL, vpn TEXT NOT NULL, message_id INTEGER NOT NULL,
+        handle INTEGER NOT NULL) STRICT;
+    CREATE TABLE queues (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, access INTEGER NOT NULL, owner TEXT,
+        permission INTEGER NOT NULL, settings TEXT NOT NULL, delivered_to INTEGER NOT NULL DEFAULT 0) STRICT;
+    CREATE TABLE subscriptions (position INTEGER PRIMARY KEY, queue TEXT NOT NULL, topic TEXT NOT NULL,
+        UNIQUE (queue, topic)) STRICT;
+    CREATE TABLE messages (id INTEGER PRIMARY KEY, head BLOB NOT NULL, summary BLOB NOT NULL,
+        body BLOB NOT NULL) STRICT;
+    CREATE TABLE entries (message INTEGER NOT NULL, queue INTEGER NOT NULL, delivery INTEGER,
+        PRIMARY KEY (message, queue)) STRICT, WITHOUT ROWID;
+    CREATE TABLE publishers (name TEXT PRIMARY KEY, id INTEGER NOT NULL, owner TEXT NOT NULL, session TEXT,
+        eager INTEGER NOT NULL, last_id TEXT) STRICT;
+    CREATE TABLE sessions (name TEXT PRIMARY KEY, id INTEGER NOT NULL, owner TEXT NOT NULL, current INTEGER,
+        next INTEGER, outcome INTEGER) STRICT;
+"""
+_ERASE: Final = """
+    BEGIN IMMEDIATE;
+    DELETE FROM identity; DELETE FROM queues; DELETE FROM subscriptions; DELETE FROM messages; DELETE FROM entries;
+    DELETE FROM publishers; DELETE FROM sessions;
+"""
+
+
+class Store:
+    """The database of one broker. No other broker can open it meanwhile.
+
+    Args:
+        directory: Where it is.
+        connection: The open database.
+    """
+
+    def __init__(self, directory: Path, connection: sqlite3.Connection) -> None:
+        self._directory = directory
+        self._connection = connection
+        self._queues: dict[str, int] = dict(connection.execute("SELECT name, id FROM queues"))
+        self._last_queue = max(self._queues.values(), default=0)
+        self.spooler_id: int = connection.execute("SELECT spooler_id FROM identity").fetchone()[0]
+        """Identity of the message spool that it holds."""
+
+    @classmethod
+    def open(cls, directory: Path, vpn: str, spooler_id: int) -> Self:
+        """Open the database in a directory, and create what is not there.
+
+        Args:
+            directory: Created if it does not exist.
+            vpn: Name of the message VPN that it belongs to.
+            spooler_id: Identity of the message spool, if it is new.
+
+        Raises:
+            ConfigurationError: It cannot be created or read, is damaged, was written by a newer version, belongs to
+                another message VPN, or is in use by another broker.
+        """
+        file = directory / FILE_NAME
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(file, _LOCK_SECONDS, isolation_level=None, check_same_thread=False)
+        except (OSError, sqlite3.Error) as error:
+            raise ConfigurationError(
+                f"The broker cannot keep its data in {directory} ({error}); choose a directory that it may write to."
+            ) from error
+        try:
+            _prepare(connection, directory, vpn, spooler_id)
+            return cls(directory, connection)
+        except sqlite3.Error as error:
+            connection.close()
+            _refuse(directory, error)
+        except ConfigurationError:
+            connection.close()
+            raise
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()
+
+    def free_bytes(self) -> int:
+        """Return what room the disk has.
+
+        Raises:
+            StorageError: The directory is not there any more.
+        """
+        try:
+            return shutil.disk_usage(self._directory).free
+        except OSError as error:
+            raise StorageError(f"The broker's directory {self._directory} is lost: {error}.") from error
+
+    # In
+
+    def commit(self, records: Iterable[Record]) -> None:
+        """Make records durable, all or none.
+
+        Raises:
+            StorageFullError: The disk or a quota is full. Nothing has changed.
+            StorageError: The database failed otherwise.
+        """
+        run = self._connection.execute
+        queues, last_queue = dict(self._queues), self._last_queue
+        try:
+            run("BEGIN IMMEDIATE")
+            self._apply(records)
+            run("COMMIT")
+        except sqlite3.Error as error:
+            with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
+                run("ROLLBACK")
+            self._queues, self._last_queue = queues, last_queue
+            text = f"The broker cannot write its data in {self._directory}: {error}"
+            if _code(error) == sqlite3.SQLITE_FULL:
+                raise StorageFullError(f"{text}; make room on that disk.") from error
+            raise StorageError(f"{text}.") from error
+
+    def erase(self, spooler_id: int) -> None:
+        """Forget everything, and take another identity.
+
+        Raises:
+            StorageError: The database failed.
+        """
+        try:
+            (vpn,) = self._connection.execute("SELECT vpn FROM identity").fetchone()
+            self._connection.executescript(_ERASE)
+            self._connection.execute("INSERT INTO identity VALUES (?, ?, 0, 0)", (spooler_id, vpn))
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise StorageError(f"The broker cannot erase its data in {self._directory}: {error}.") from error
+        self._queues.clear()
+        self.spooler_id = spooler_id
+
+    def _apply(self, records: Iterable[Record]) -> None:
+        arrivals, departures = _Arrivals(), _Departures()
+        for record in records:
+            if isinstance(record, Stored):
+                arrivals.add(record.messages, [self._queues[name] for name in record.queues])
+            elif isinstance(record, Removed):
+                departures.add(self._queues[record.queue], record.message_ids)
+            elif isinstance(record, QueueDeleted):
+                # Records before name it, and its name may come again.
+                self._move(arrivals, departures)
+                self._drop_queue(record.name)
+            elif isinstance(record, Renumbered):
+                self._move(arrivals, departures)
+                self._renumber(record)
+            elif isinstance(record, QueueSet):
+                self._set_queue(record)
+            else:
+                statement, parameters = _STATEMENTS[type(record)]
+                self._connection.execute(statement, parameters(record))
+        self._move(arrivals, departures)
+
+    def _move(self, arrivals: _Arrivals, departures: _Departures) -> None:
+        # What left a queue in the same batch had come before.
+        arrivals.write(self._connection)
+        departures.write(self._connection)
+
+    def _set_queue(self, record: QueueSet) -> None:
+        if record.name not in self._queues:
+            self._last_queue += 1
+            self._queues[record.name] = self._last_queue
+        self._connection.execute(
+            "INSERT INTO queues (id, name, access, owner, permission, settings) VALUES (?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (id) DO UPDATE SET access = excluded.access, owner = excluded.owner, "
+            "permission = excluded.permission, settings = excluded.settings",
+            (
+                self._queues[record.name],
+                record.name,
+                int(record.access),
+                record.owner,
+                int(record.permission),
+                json.dumps(asdict(record.settings)),
+            ),
+        )
+
+    def _drop_queue(self, name: str) -> None:
+        self._connection.execute("DELETE FROM subscriptions WHERE queue = ?", (name,))
+        self._connection.execute("DELETE FROM queues WHERE id = ?", (self._queues.pop(name),))
+
+    def _renumber(self, record: Renumbered) -> None:
+        self._connection.executemany(
+            "UPDATE entries SET delivery = ? WHERE message = ? AND queue = ?",
+            ((delivery, message, self._queues[record.queue]) for message, delivery in record.ids),
+        )
+
+    # Out
+
+    def records(self) -> Iterator[Record]:
+        """Yield records that make the state, in the order in which :func:`replay` wants them.
+
+        Raises:
+            ConfigurationError: The database is damaged.
+        """
+        try:
+            yield from self._identity()
+            yield from self._setup()
+            yield from self._messages()
+            yield from self._progress()
+            yield from self._resumables()
+        except (sqlite3.Error, ProtocolError, LookupError, TypeError, ValueError) as error:
+            _refuse(self._directory, error)
+
+    def _identity(self) -> Iterator[Record]:
+        yield Issued(*self._connection.execute("SELECT message_id, handle FROM identity").fetchone())
+
+    def _setup(self) -> Iterator[Record]:
+        run = self._connection.execute
+        for name, access, owner, permission, settings in run(
+            "SELECT name, access, owner, permission, settings FROM queues ORDER BY id"
+        ):
+            yield QueueSet(name, AccessType(access), owner, permission, QueueSettings(**json.loads(settings)))
+        for queue, topic in run("SELECT queue, topic FROM subscriptions ORDER BY position"):
+            yield Subscribed(queue, topic)
+
+    def _messages(self) -> Iterator[Record]:
+        names = {number: name for name, number in self._queues.items()}
+        templates: dict[bytes, MessageTemplate] = {}
+        rows = self._connection.execute(
+            "SELECT id, head, summary, body, group_concat(queue) FROM messages JOIN entries ON message = id "
+            "GROUP BY id ORDER BY id"
+        )
+        for queues, group in itertools.groupby(rows, lambda row: row[4]):
+            into = tuple(names[int(number)] for number in queues.split(","))
+            while chunk := list(itertools.islice(group, _LOADED_AT_ONCE)):
+                yield Stored([_message(templates, *row[:4]) for row in chunk], into)
+
+    def _progress(self) -> Iterator[Record]:
+        run = self._connection.execute
+        for name, delivered_to in run("SELECT name, delivered_to FROM queues WHERE delivered_to > 0"):
+            yield Delivered(name, delivered_to)
+        renumbered = run(
+            "SELECT name, message, delivery FROM entries JOIN queues ON queues.id = queue "
+            "WHERE delivery IS NOT NULL ORDER BY queue, message"
+        )
+        for name, rows in itertools.groupby(renumbered, lambda row: row[0]):
+            yield Renumbered(name, [(message, delivery) for _, message, delivery in rows])
+
+    def _resumables(self) -> Iterator[Record]:
+        run = self._connection.execute
+        for name, number, owner, current, following, outcome in run(
+            "SELECT name, id, owner, current, next, outcome FROM sessions ORDER BY rowid"
+        ):
+            yield SessionOpened(name, number, owner)
+            if outcome is not None:
+                yield SessionEnded(name, (current, following), SessionState(outcome))
+        for name, number, owner, session, eager, last_id in run(
+            "SELECT name, id, owner, session, eager, last_id FROM publishers ORDER BY rowid"
+        ):
+            yield PublisherOpened(name, number, owner, session, bool(eager))
+            if last_id is not None:
+                yield PublisherMoved(name, int(last_id))
+
+
+def _prepare(connection: sqlite3.Connection, directory: Path, vpn: str, spooler_id: int) -> None:
+    run = connection.execute
+    # In this mode the lock is held until the end, and nothing is shared with other processes.
+    run("PRAGMA locking_mode = EXCLUSIVE")
+    (application,), (version,) = run("PRAGMA application_id").fetchone(), run("PRAGMA user_version").fetchone()
+    (tables,) = run("SELECT count(*) FROM sqlite_schema").fetchone()
+    if application != _APPLICATION and (application or tables):
+        raise ConfigurationError(f"{directory / FILE_NAME} is not a broker's database; choose another directory.")
+    if version > VERSION:
+        raise ConfigurationError(
+            f"The broker's data in {directory} was written by a newer flumebeam (format {version}, this one knows "
+            f"{VERSION}); use that version, or choose another directory."
+        )
+    run("PRAGMA journal_mode = WAL")
+    run("PRAGMA synchronous = FULL")
+    run("BEGIN IMMEDIATE")
+    if not tables:
+        for statement in filter(str.strip, _SCHEMA.split(";")):
+            run(statement)
+        run("INSERT INTO identity VALUES (?, ?, 0, 0)", (spooler_id, vpn))
+        run(f"PRAGMA application_id = {_APPLICATION}")
+        run(f"PRAGMA user_version = {VERSION}")
+    run("COMMIT")
+    (found,) = run("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise sqlite3.DatabaseError(found)
+    (owner,) = run("SELECT vpn FROM identity").fetchone()
+    if owner != vpn:
+        raise ConfigurationError(
+            f"The broker's data in {directory} belongs to the message VPN {owner}, not {vpn}; choose another directory."
+        )
+
+
+def _refuse(directory: Path, error: Exception) -> NoReturn:
+    code = _code(error)
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        text = f"The broker's data in {directory} is in use by another broker; stop it, or choose another directory."
+    elif code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_PERM):
+        text = f"The broker cannot keep its data in {directory} ({error}); make it writable, or choose another one."
+    else:
+        text = f"The broker's data in {directory} is damaged ({error}); restore it, or choose another directory."
+    raise ConfigurationError(text) from error
+
+
+def _code(error: Exception) -> int:
+    extended: int | None = getattr(error, "sqlite_errorcode", None)
+    return sqlite3.SQLITE_OK if extended is None else extended & 0xFF
+
+
+def _message(
+    templates: dict[bytes, MessageTemplate], message_id: int, head: bytes, summary: bytes, body: bytes
+) -> SpooledMessage:
+    template = templates.get(head)
+    if template is None:
+        template = templates[head] = MessageTemplate(head)
+    return SpooledMessage(message_id, template, summary, body)
+
+
+# Writing many rows
+
+
+class _Arrivals:
+    """Messages that came, to be written together."""
+
+    def __init__(self) -> None:
+        self._messages: list[Any] = []
+        self._entries: list[Any] = []
+
+    def add(self, messages: Sequence[SpooledMessage], queues: Sequence[int]) -> None:
+        for message in messages:
+            self._messages += (message.id, message.template.head(), message.summary, message.body)
+            for queue in queues:
+                self._entries += (message.id, queue)
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        _execute(connection, "INSERT INTO messages VALUES {}", "(?,?,?,?)", self._messages)
+        _execute(connection, "INSERT INTO entries (message, queue) VALUES {}", "(?,?)", self._entries)
+        self._messages.clear()
+        self._entries.clear()
+
+
+class _Departures:
+    """Messages that left their queues, to be deleted together."""
+
+    def __init__(self) -> None:
+        self._entries: list[Any] = []
+        self._messages: list[int] = []
+
+    def add(self, queue: int, messages: Sequence[int]) -> None:
+        self._messages += messages
+        for message in messages:
+            self._entries += (message, queue)
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        _execute(connection, "DELETE FROM entries WHERE (message, queue) IN (VALUES {})", "(?,?)", self._entries)
+        _execute(
+            connection,
+            "DELETE FROM messages WHERE id IN (VALUES {}) AND NOT EXISTS (SELECT 1 FROM entries WHERE message = id)",
+            "(?)",
+            self._messages,
+        )
+        self._entries.clear()
+        self._messages.clear()
+
+
+def _execute(connection: sqlite3.Connection, statement: str, row: str, values: list[Any]) -> None:
+    # In powers of two, so that few different statements are compiled.
+    width = row.count("?")
+    position, rows = 0, _MAX_ROWS
+    while position < len(values):
+        while (len(values) - position) // width < rows:
+            rows //= 2
+        connection.execute(statement.format(",".join([row] * rows)), values[position : position + rows * width])
+        position += rows * width
+
+
+_STATEMENTS: Final[dict[type, tuple[str, Callable[[Any], tuple[Any, ...]]]]] = {
+    Issued: ("UPDATE identity SET message_id = ?, handle = ?", tuple),
+    Subscribed: ("INSERT INTO subscriptions (queue, topic) VALUES (?, ?)", tuple),
+    Unsubscribed: ("DELETE FROM subscriptions WHERE queue = ? AND topic = ?", tuple),
+    Delivered: ("UPDATE queues SET delivered_to = ? WHERE name = ?", lambda it: (it.message_id, it.queue)),
+    PublisherOpened: (
+        "INSERT INTO publishers (name, id, owner, session, eager) VALUES (?, ?, ?, ?, ?)",
+        lambda it: (it.name, it.id, it.owner, it.session, int(it.eager_acks)),
+    ),
+    # Clients choose these ids, 64 bits without sign, which SQLite's numbers do not hold.
+    PublisherMoved: ("UPDATE publishers SET last_id = ? WHERE name = ?", lambda it: (str(it.last_id), it.name)),
+    PublisherClosed: ("DELETE FROM publishers WHERE name = ?", tuple),
+    SessionOpened: ("INSERT INTO sessions (name, id, owner) VALUES (?, ?, ?)", tuple),
+    SessionEnded: (
+        "UPDATE sessions SET current = ?, next = ?, outcome = ? WHERE name = ?",
+        lambda it: (*it.transaction, int(it.outcome), it.name),
+    ),
+    SessionClosed: ("DELETE FROM sessions WHERE name = ?", tuple),
+}
