@@ -119,7 +119,7 @@ class DevelopmentBroker:
         Raises:
             ConfigurationError: The broker has no TLS port.
         """
-        return self._listener("tls_port", lambda listener: listener.context is not None).url
+        return self._listener("tls_port").url
 
     @property
     def compressed_url(self) -> str:
@@ -128,11 +128,11 @@ class DevelopmentBroker:
         Raises:
             ConfigurationError: The broker has no port for compressed connections.
         """
-        return self._listener("compressed_port", lambda listener: listener.codec is not None).url
+        return self._listener("compressed_port").url
 
-    def _listener(self, option: str, fits: Callable[[Listener], bool]) -> Listener:
+    def _listener(self, option: str) -> Listener:
         for listener in self._running().listeners:
-            if fits(listener):
+            if listener.option == option:
                 return listener
         raise ConfigurationError(f"The broker has no such port; start it with {option}.")
 

@@ -1,38 +1,68 @@
-"""Where clients come in: plain, over TLS, compressed."""
+"""Where clients come in: plain, over TLS, compressed.
+
+TLS is a codec of bytes here, as compression is, and not asyncio's: so a connection is known, counted, timed and cut
+from its first byte on, its handshake included.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Any, Final, Protocol
 
 from flumebeam.broker.config import BrokerConfig
 from flumebeam.errors import ConfigurationError, ProtocolError
 
-__all__ = ["Deflate", "Listener", "listeners", "tls_context"]
+__all__ = ["Codec", "Deflate", "Listener", "Tls", "listeners", "tls_context"]
 
 _PIECE_BYTES: Final = 1_048_576
-"""Decompressed bytes handed on at once: a few bytes may stand for a thousand times as many."""
-_TLS_SHUTDOWN_SECONDS: Final = 2.0
+"""Decoded bytes handed on at once: compressed, a few may stand for a thousand times as many."""
 _RAW_DEFLATE: Final = -zlib.MAX_WBITS
+
+
+class Codec(Protocol):
+    """What the bytes of one connection are packed in."""
+
+    certified_name: str | None
+    """Common name of the client's verified certificate, once there is one."""
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """Yield what has come in, in pieces of bounded size.
+
+        Raises:
+            ProtocolError: The bytes are not what this port takes.
+        """
+        ...
+
+    def owed(self) -> bytes:
+        """Return what the peer is to be sent after :meth:`decode` for the codec's own sake."""
+        ...
+
+    def encode(self, data: bytes) -> bytes:
+        """Return ``data`` packed, so that the peer can read all of it."""
+        ...
+
+    def farewell(self) -> bytes:
+        """Return what tells the peer that nothing follows."""
+        ...
 
 
 class Deflate:
     """Raw deflate in both directions, one stream each for the life of a connection."""
+
+    certified_name: str | None = None
 
     def __init__(self) -> None:
         self._inflate = zlib.decompressobj(_RAW_DEFLATE)
         self._deflate = zlib.compressobj(wbits=_RAW_DEFLATE)
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        """Yield what came in, in pieces of bounded size.
-
-        Raises:
-            ProtocolError: The bytes are not compressed, or the stream is damaged or has ended.
-        """
+        """Yield what has come in, as :meth:`Codec.decode`."""
         try:
             while data:
                 if self._inflate.eof:
@@ -42,9 +72,70 @@ class Deflate:
         except zlib.error as error:
             raise ProtocolError(f"The stream is not compressed as this port has it ({error}).") from error
 
+    def owed(self) -> bytes:
+        """Return nothing: compression has no handshake."""
+        return b""
+
     def encode(self, data: bytes) -> bytes:
-        """Return ``data`` compressed and flushed, so that the peer can read all of it."""
+        """Return ``data`` compressed and flushed."""
         return self._deflate.compress(data) + self._deflate.flush(zlib.Z_SYNC_FLUSH)
+
+    def farewell(self) -> bytes:
+        """Return nothing: clients do not look for the end of the stream."""
+        return b""
+
+
+class Tls:
+    """The server's side of TLS.
+
+    Args:
+        context: Certificate, and whether clients need one.
+    """
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self.certified_name: str | None = None
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._established = False
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """Yield what has come in, as :meth:`Codec.decode`; nothing during the handshake."""
+        self._incoming.write(data)
+        try:
+            if not self._established:
+                self._tls.do_handshake()
+                self._established = True
+                self.certified_name = _common_name(self._tls)
+            while True:
+                piece = self._tls.read(_PIECE_BYTES)
+                if not piece:
+                    return
+                yield piece
+        except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):
+            return
+        except ssl.SSLError as error:
+            raise ProtocolError(f"TLS failed: {error.reason or error}.") from error
+
+    def owed(self) -> bytes:
+        """Return the next part of the handshake, or an alert."""
+        return self._outgoing.read()
+
+    def encode(self, data: bytes) -> bytes:
+        """Return ``data`` encrypted."""
+        self._tls.write(data)
+        return self._outgoing.read()
+
+    def farewell(self) -> bytes:
+        """Return the alert that ends the stream."""
+        with contextlib.suppress(ssl.SSLError):  # it asks for the peer's own farewell, or there was no handshake
+            self._tls.unwrap()
+        return self._outgoing.read()
+
+
+def _common_name(tls: ssl.SSLObject) -> str | None:
+    # A sequence of relative names, each a sequence of pairs; the typing of ssl says less than it is.
+    subject: Any = (tls.getpeercert() or {}).get("subject", ())
+    return dict(pair for part in subject for pair in part).get("commonName")
 
 
 @dataclass(kw_only=True)
@@ -52,20 +143,18 @@ class Listener:
     """One address that clients connect to.
 
     Attributes:
+        option: Name of the option that asks for it.
         scheme: How clients name it: ``tcp`` or ``tcps``.
         host: Address.
         port: Port; 0 becomes a free one at the first :meth:`open` and stays that.
-        context: TLS context, or None.
         codec: Makes the codec of a connection's bytes, or None.
-        handshake_seconds: A TLS handshake that takes longer ends the connection.
     """
 
+    option: str
     scheme: str
     host: str
     port: int
-    context: ssl.SSLContext | None = None
-    codec: type[Deflate] | None = None
-    handshake_seconds: float = 10.0
+    codec: Callable[[], Codec] | None = None
     _server: asyncio.Server | None = None
 
     @property
@@ -73,7 +162,7 @@ class Listener:
         """Address for clients."""
         return f"{self.scheme}://{self.host}:{self.port}"
 
-    async def open(self, make: Callable[[Deflate | None], asyncio.Protocol]) -> None:
+    async def open(self, make: Callable[[Codec | None], asyncio.Protocol]) -> None:
         """Listen; one that listens already is left alone.
 
         Args:
@@ -84,15 +173,9 @@ class Listener:
         """
         if self._server is not None:
             return
-        secure = self.context is not None
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                lambda: make(self.codec() if self.codec else None),
-                self.host,
-                self.port,
-                ssl=self.context,
-                ssl_handshake_timeout=self.handshake_seconds if secure else None,
-                ssl_shutdown_timeout=_TLS_SHUTDOWN_SECONDS if secure else None,
+                lambda: make(self.codec() if self.codec else None), self.host, self.port
             )
         except OSError as error:
             raise ConfigurationError(
@@ -117,6 +200,7 @@ def tls_context(config: BrokerConfig) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
+        # With a passphrase here nobody is asked for one on the terminal.
         context.load_cert_chain(config.tls_certificate or "", config.tls_key, password="")
     except OSError as error:
         raise ConfigurationError(
@@ -141,17 +225,12 @@ def listeners(config: BrokerConfig) -> list[Listener]:
     Raises:
         ConfigurationError: The TLS certificate cannot be used.
     """
-    found = [Listener(scheme="tcp", host=config.host, port=config.port)]
+    host = config.host
+    found = [Listener(option="port", scheme="tcp", host=host, port=config.port)]
     if config.tls_port is not None:
-        found.append(
-            Listener(
-                scheme="tcps",
-                host=config.host,
-                port=config.tls_port,
-                context=tls_context(config),
-                handshake_seconds=config.login_timeout_seconds,
-            )
-        )
+        codec = partial(Tls, tls_context(config))
+        found.append(Listener(option="tls_port", scheme="tcps", host=host, port=config.tls_port, codec=codec))
     if config.compressed_port is not None:
-        found.append(Listener(scheme="tcp", host=config.host, port=config.compressed_port, codec=Deflate))
+        port = config.compressed_port
+        found.append(Listener(option="compressed_port", scheme="tcp", host=host, port=port, codec=Deflate))
     return found

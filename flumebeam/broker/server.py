@@ -12,13 +12,15 @@ from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.core.connection import Connection, ConnectionState
 from flumebeam.broker.core.engine import Engine
 from flumebeam.broker.faults import FaultPlan
-from flumebeam.broker.listeners import Deflate, Listener, listeners
+from flumebeam.broker.listeners import Codec, Listener, listeners
 from flumebeam.clock import Clock
 from flumebeam.errors import ConfigurationError, ProtocolError
 
 __all__ = ["BrokerServer"]
 
 _TICK_SECONDS: Final = 0.5
+_TURNS_OF_AN_ACCEPT: Final = 3
+"""Turns of the loop between asyncio's accepting a connection and its being known here."""
 _logger = logging.getLogger("flumebeam.broker")
 
 
@@ -60,14 +62,15 @@ class BrokerServer:
         await self.accept_connections()
         self._tick()
         for listener in self.listeners:
-            compressed = " compressed" if listener.codec else ""
-            _logger.info("listening on %s%s, VPN %s", listener.url, compressed, self._config.vpn)
+            _logger.info("listening on %s, VPN %s", listener.url, self._config.vpn)
 
     async def close(self) -> None:
         """Stop listening and cut all connections."""
         if self._ticker is not None:
             self._ticker.cancel()
         self.refuse_connections()
+        for _ in range(_TURNS_OF_AN_ACCEPT):
+            await asyncio.sleep(0)
         self.cut_connections()
         await self._empty.wait()
         _logger.info("stopped")
@@ -184,7 +187,7 @@ class _Client(asyncio.Protocol):
         codec: What its bytes are packed in, or None.
     """
 
-    def __init__(self, server: BrokerServer, codec: Deflate | None) -> None:
+    def __init__(self, server: BrokerServer, codec: Codec | None) -> None:
         self._server = server
         self._codec = codec
         self._connection: Connection
@@ -204,16 +207,20 @@ class _Client(asyncio.Protocol):
             self._unpack(data, self._codec)
         server.flush()
 
-    def _unpack(self, data: bytes, codec: Deflate) -> None:
+    def _unpack(self, data: bytes, codec: Codec) -> None:
         server, connection = self._server, self._connection
         try:
             for piece in codec.decode(data):
+                connection.certified_name = codec.certified_name
                 server.engine.receive(connection, piece, server.now())
                 # What a few bytes stand for is not answered all at once either.
                 server.flush()
         except ProtocolError as error:
             _logger.info("%s broke the protocol: %s", connection.client_name or connection.peer, error)
-            self.abort()
+            connection.close()
+        owed = codec.owed()
+        if owed:
+            self._transport.write(owed)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._server.detach(self._connection)
@@ -238,6 +245,8 @@ class _Client(asyncio.Protocol):
             if transport.is_closing():
                 # It was asked to close before and its peer does not take the last bytes.
                 transport.abort()
+            elif self._codec is not None:
+                transport.write(self._codec.farewell())
             transport.close()
         elif connection.starved and connection.writable:
             # One write per turn of the loop, so that a fast reader does not keep the others waiting.

@@ -12,9 +12,16 @@ from flumebeam.errors import ProtocolError
 from flumebeam.smf.fields import Field, FieldTable
 from flumebeam.smf.header import Header, Protocol, encode_frame
 from flumebeam.smf.params import HeaderParameters, encode_parameters
-from flumebeam.smf.values import RAW, TEXT, U32, Response, ValueCodec, known
+from flumebeam.smf.values import RAW, TEXT, U8, U32, Response, ValueCodec, known
 
-__all__ = ["Capabilities", "Capability", "ClientControl", "ClientControlKind", "decode_client_control"]
+__all__ = [
+    "AuthenticationScheme",
+    "Capabilities",
+    "Capability",
+    "ClientControl",
+    "ClientControlKind",
+    "decode_client_control",
+]
 
 _PREFIX: Final = struct.Struct(">BBI")
 _ITEM: Final = struct.Struct(">BI")
@@ -90,6 +97,13 @@ def _decode_capabilities(raw: bytes) -> Capabilities:
     return Capabilities(granted=granted, max_guaranteed_bytes=limits[0], max_direct_bytes=limits[1])
 
 
+class AuthenticationScheme(IntEnum):
+    """How a client proves who it is, where that is not a password."""
+
+    CLIENT_CERTIFICATE = 1
+    """The common name of its TLS certificate is its username."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientControl:
     """A login request or its response. Username and password travel in the frame's header parameters."""
@@ -112,6 +126,8 @@ class ClientControl:
     virtual_router: str | None = None
     router_name: str | None = None
     extended_capabilities: bytes | None = None
+    authentication: int | None = None
+    """Scheme, if it is not by username and password; see :class:`AuthenticationScheme`."""
     client_capabilities: bytes | None = None
     keepalive_seconds: int | None = None
 
@@ -138,6 +154,7 @@ _FIELDS: Final = FieldTable(
         Field(0x09, "capabilities", ValueCodec(_encode_capabilities, _decode_capabilities)),
         Field(0x0A, "virtual_router", TEXT),
         Field(0x0C, "router_name", TEXT),
+        Field(0x11, "authentication", U8),
         Field(0x13, "extended_capabilities", RAW),
         Field(0x17, "client_capabilities", RAW),
         Field(0x18, "keepalive_seconds", U32),

@@ -43,6 +43,8 @@ class Connection:
         self.state = ConnectionState.CONNECTED
         self.client_name = ""
         self.username = ""
+        self.certified_name: str | None = None
+        """Common name of the client certificate that the shell has verified, if there was one."""
         self.inbox = ""
         self.opened_at = self.heard_at = now
         self.silence_limit = config.login_timeout_seconds

@@ -9,7 +9,7 @@ from typing import Final
 from flumebeam.broker.core.connection import Connection, ConnectionState
 from flumebeam.broker.core.vpn import OK, Vpn
 from flumebeam.errors import ProtocolError
-from flumebeam.smf.clientctrl import Capabilities, Capability, ClientControl, ClientControlKind
+from flumebeam.smf.clientctrl import AuthenticationScheme, Capabilities, Capability, ClientControl, ClientControlKind
 from flumebeam.smf.values import Response
 
 __all__ = ["handle_client_control"]
@@ -47,13 +47,14 @@ def handle_client_control(vpn: Vpn, connection: Connection, request: ClientContr
     if connection.state is not ConnectionState.CONNECTED:
         raise ProtocolError("A client that is logged in logged in again.")
     client_name = request.client_name or f"{connection.peer}/{vpn.next_handle()}"
-    refusal = _refusal(vpn, request, client_name)
+    by_certificate = request.authentication == AuthenticationScheme.CLIENT_CERTIFICATE
+    username = (connection.certified_name if by_certificate else request.username) or ""
+    refusal = _refusal(vpn, request, client_name, username, by_certificate)
     if refusal is not None:
         connection.send(ClientControl(correlation=request.correlation, response=refusal))
         connection.close()
         vpn.report(
-            f"login of {client_name} as {request.username or ''} to VPN {request.vpn or ''} refused: "
-            f"{refusal.code} {refusal.text}"
+            f"login of {client_name} as {username} to VPN {request.vpn or ''} refused: {refusal.code} {refusal.text}"
         )
         return
     former = vpn.clients.get(client_name)
@@ -65,7 +66,7 @@ def handle_client_control(vpn: Vpn, connection: Connection, request: ClientContr
         vpn.drop(former)
     connection.state = ConnectionState.LOGGED_IN
     connection.client_name = client_name
-    connection.username = request.username or ""
+    connection.username = username
     connection.inbox = f"#P2P/v:{_ROUTER}/{vpn.spool.spooler_id:x}/{client_name}"
     connection.reader.max_frame_bytes = vpn.config.max_message_bytes + vpn.config.max_login_bytes
     connection.silence_limit = (request.keepalive_seconds or math.inf) * vpn.config.keepalive_misses
@@ -74,14 +75,16 @@ def handle_client_control(vpn: Vpn, connection: Connection, request: ClientContr
     vpn.report(f"{client_name} logged in as {connection.username} from {connection.peer}")
 
 
-def _refusal(vpn: Vpn, request: ClientControl, client_name: str) -> Response | None:
+def _refusal(
+    vpn: Vpn, request: ClientControl, client_name: str, username: str, by_certificate: bool
+) -> Response | None:
     if request.vpn is not None and request.vpn != vpn.config.vpn:
         return Response(403, "Message VPN Not Allowed")
-    username = request.username or ""
     user = vpn.users.get(username)
     if user is None:
         return Response(401, "Unauthorized")
-    password = user.password
+    # A verified certificate stands for the password.
+    password = None if by_certificate else user.password
     if password is not None and not hmac.compare_digest(password.encode(), (request.password or "").encode()):
         return Response(401, "Unauthorized")
     if not user.enabled:
