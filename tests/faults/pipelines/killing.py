@@ -10,12 +10,13 @@ from functools import partial
 from typing import Any
 
 import apache_beam as beam
+import pyarrow as pa
 
 from flumebeam.commitlog.log import CommitLogOptions
 from flumebeam.commitlog.steps import CrashPoint
 from flumebeam.pipelines import drain_to_hdfs
-from flumebeam.transforms.acknowledge import Acknowledge
 from flumebeam.transforms.hdfs_write import WriteToHdfs
+from flumebeam.transforms.receivers import RECEIVERS
 from flumebeam.transforms.solace_read import ReadFromSolace
 
 __all__ = ["RECEIVED", "TOLD", "WRITTEN", "DyingDrain", "drain_that_dies"]
@@ -58,7 +59,7 @@ class DyingDrain:
         return element
 
 
-class _Write(beam.PTransform):
+class _Write(beam.PTransform):  # type: ignore[misc]
     def __init__(self, dying: DyingDrain, target: str, **options: Any) -> None:
         super().__init__()
         self._dying = dying
@@ -70,23 +71,20 @@ class _Write(beam.PTransform):
         return batches | "Received" >> beam.Map(self._dying.element, RECEIVED) | self._write
 
 
-class _Tell(beam.PTransform):
-    def __init__(self, dying: DyingDrain) -> None:
-        super().__init__()
-        self._dying = dying
-
-    def expand(self, durable: beam.PCollection) -> beam.PCollection:
-        written = durable | "Written" >> beam.Map(self._dying.element, WRITTEN)
-        told = written | Acknowledge()
-        # In the same stage and behind the commit step for each element, as Beam runs the consumers in this order.
-        written | "Told" >> beam.Map(self._dying.element, TOLD)
-        return told
-
-
 def drain_that_dies(arguments: Sequence[str], moment: str, nth: int = 1, by: signal.Signals = signal.SIGKILL) -> int:
     """Run ``drain_to_hdfs`` and die at that moment; to be called in a process of its own."""
     dying = DyingDrain(moment, nth, by)
-    drain_to_hdfs.WriteToHdfs = lambda target, **options: _Write(dying, target, **options)  # type: ignore[assignment,misc]
-    drain_to_hdfs.ReadFromSolace = partial(ReadFromSolace, bundle_events=_TRANSACTION)  # type: ignore[assignment,misc]
-    drain_to_hdfs.Acknowledge = lambda: _Tell(dying)  # type: ignore[assignment,misc]
+    acknowledge = RECEIVERS.acknowledge
+
+    def tell(receiver_id: str, ids: pa.FixedSizeBinaryArray) -> None:
+        dying.pass_by(WRITTEN)
+        acknowledge(receiver_id, ids)
+        dying.pass_by(TOLD)
+
+    hooked = {
+        "ReadFromSolace": partial(ReadFromSolace, bundle_events=_TRANSACTION),
+        "WriteToHdfs": partial(_Write, dying),
+    }
+    vars(drain_to_hdfs).update(hooked)
+    vars(RECEIVERS).update(acknowledge=tell)
     return drain_to_hdfs.main(arguments)

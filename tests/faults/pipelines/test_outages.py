@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -45,13 +46,17 @@ def test_an_ingest_survives_a_broker_that_is_away_and_repeats_one_transaction_at
     assert (found - Counter(lines)).total() <= TRANSACTION
 
 
+def _more_than(scene: Scene, lines: int) -> bool:
+    return scene.count() > lines
+
+
 def test_a_drain_whose_connection_is_cut_again_and_again_repeats_nothing(scene: Scene) -> None:
     lines = numbered(5_000)
     drain = scene.drain(until_empty=False)
     until(lambda: scene.broker.queue(scene.queue).consumers, "the drain bound")
     for start in range(0, len(lines), 1_000):
         scene.fill(lines[start : start + 1_000])
-        until(lambda start=start: scene.count() > start, "some of it in files")
+        until(partial(_more_than, scene, start), "some of it in files")
         scene.broker.cut_connections()
 
     until(lambda: not scene.left, "everything drained")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from flumebeam.exits import Exit
 from tests.faults.pipelines.scene import TRANSACTION, Scene, numbered
-from tests.programs import until
+from tests.programs import Program, until
 
 STOPS = [signal.SIGINT, signal.SIGTERM]
 
@@ -57,6 +58,10 @@ def test_a_fresh_program_takes_ctrl_c_as_a_forked_one_does(scene: Scene) -> None
     scene.holds_exactly(numbered(1_000))
 
 
+def _has_heard(program: Program) -> bool:
+    return "Once more" in program.err or not program.running
+
+
 def test_a_second_ctrl_c_ends_programs_that_a_silent_broker_holds_and_nothing_is_lost(
     scene: Scene, tmp_path: Path
 ) -> None:
@@ -71,7 +76,7 @@ def test_a_second_ctrl_c_ends_programs_that_a_silent_broker_holds_and_nothing_is
         for program in (drain, ingest):
             program.send(signal.SIGINT)
         for program in (drain, ingest):
-            until(lambda program=program: "Once more" in program.err or not program.running, "the first one is heard")
+            until(partial(_has_heard, program), "the first one is heard")
             # It may have been enough, for a program that happens to need nothing of the broker any more.
             if program.running:
                 program.send(signal.SIGINT)
