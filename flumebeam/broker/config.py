@@ -41,6 +41,8 @@ class BrokerConfig:
     """Address that management listens on: loopback, whatever the clients' is."""
     semp_username: str = "admin"
     semp_password: str = field(default="admin", repr=False)
+    data: str | None = None
+    """Directory that keeps messages, queues, positions and outcomes over a crash; None keeps all in memory only."""
     vpn: str = "default"
     """The only message VPN."""
     users: Mapping[str, str | None] = field(default_factory=lambda: {"default": None}, repr=False)
@@ -79,6 +81,8 @@ class BrokerConfig:
     """Published plus consumed messages of one transaction; a commit beyond it fails."""
     max_transaction_bytes: int = 500_000_000
     """Bodies staged in one transaction, because nothing else bounds what is published before a commit."""
+    min_free_disk_bytes: int = 100_000_000
+    """With less room on the disk of ``data`` publishers are refused: acknowledgements need some room, too."""
     max_unsent_bytes: int = 64_000_000
     """Output that a client does not read; beyond it the connection is closed."""
     delivery_batch_bytes: int = 1_048_576

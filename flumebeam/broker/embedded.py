@@ -44,6 +44,7 @@ class DevelopmentBroker:
         self._thread: threading.Thread | None = None
         self._started: Future[BrokerServer] = Future()
         self._stopped = threading.Event()
+        self._failure: FlumebeamError | None = None
         self._loop: asyncio.AbstractEventLoop
         self._ending: asyncio.Event
 
@@ -74,7 +75,7 @@ class DevelopmentBroker:
     async def _serve(self) -> None:
         self._loop, self._ending = asyncio.get_running_loop(), asyncio.Event()
         try:
-            server = BrokerServer(self._config, self._clock)
+            server = BrokerServer(self._config, self._clock, self._give_up)
             await server.start()
         except FlumebeamError as error:
             self._stopped.set()
@@ -85,6 +86,10 @@ class DevelopmentBroker:
         await server.close()
         self._stopped.set()
 
+    def _give_up(self, error: FlumebeamError) -> None:
+        self._failure = error
+        self._ending.set()
+
     def stop(self) -> None:
         """Cut all connections and end the thread; a broker that does not run is left alone."""
         if self._thread is None or self._started.exception(_CALL_SECONDS) is not None:
@@ -94,8 +99,14 @@ class DevelopmentBroker:
         self._thread.join(_CALL_SECONDS)
 
     def wait(self) -> None:
-        """Return when the broker has stopped, for programs that do nothing else."""
+        """Return when the broker has stopped, for programs that do nothing else.
+
+        Raises:
+            FlumebeamError: It stopped because it could not go on: where it keeps its data failed.
+        """
         self._stopped.wait()
+        if self._failure is not None:
+            raise self._failure
 
     @property
     def config(self) -> BrokerConfig:
@@ -231,8 +242,8 @@ class DevelopmentBroker:
         """Go down, come back on the same port, and return when it listens again.
 
         Args:
-            keep_state: Whether messages, publisher positions and transactions survive. Durable queues do in any case,
-                without their messages if this is False.
+            keep_state: Whether messages, publisher positions and transactions survive; with ``data``, those that a
+                killed broker would find again. Durable queues do in any case, without their messages if this is False.
             down_seconds: How long nobody can connect.
         """
         self._wait(self._running().restart(keep_state, down_seconds), down_seconds + _CALL_SECONDS)
@@ -248,7 +259,9 @@ class DevelopmentBroker:
         server = self._running()
 
         async def run() -> T:
-            return operation(server)
+            result = operation(server)
+            await server.durable()
+            return result
 
         return self._wait(run())
 

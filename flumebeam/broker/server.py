@@ -6,15 +6,19 @@ import asyncio
 import contextlib
 import logging
 import secrets
+from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.core.connection import Connection, ConnectionState
 from flumebeam.broker.core.engine import Engine
 from flumebeam.broker.faults import FaultPlan
+from flumebeam.broker.group_commit import GroupCommit
 from flumebeam.broker.listeners import Codec, Listener, listeners
+from flumebeam.broker.store import Store
 from flumebeam.clock import Clock
-from flumebeam.errors import ConfigurationError, ProtocolError
+from flumebeam.errors import ConfigurationError, FlumebeamError, ProtocolError, StorageError, StorageFullError
 
 __all__ = ["BrokerServer"]
 
@@ -23,6 +27,9 @@ _TURNS_OF_AN_ACCEPT: Final = 3
 """Turns of the loop between asyncio's accepting a connection and its being known here."""
 _logger = logging.getLogger("flumebeam.broker")
 
+Output = tuple[Connection, bytes, bool]
+"""What a connection is to be sent, and whether it is closed after that."""
+
 
 class BrokerServer:
     """A broker on one asyncio loop. All methods are called from that loop.
@@ -30,12 +37,13 @@ class BrokerServer:
     Args:
         config: Limits and defaults.
         clock: Where message ids take their start from.
+        give_up: Told of a failure after which it cannot go on; it is still to be closed.
 
     Raises:
-        ConfigurationError: The TLS certificate cannot be used.
+        ConfigurationError: The TLS certificate or the directory of its data cannot be used.
     """
 
-    def __init__(self, config: BrokerConfig, clock: Clock) -> None:
+    def __init__(self, config: BrokerConfig, clock: Clock, give_up: Callable[[FlumebeamError], None]) -> None:
         self._config = config
         self._clock = clock
         self.listeners: list[Listener] = listeners(config)
@@ -45,13 +53,37 @@ class BrokerServer:
         """Set while no connection exists; transports report their end in a later turn of the loop."""
         self._empty.set()
         self._frozen = False
+        self._withheld: list[Output] = []
+        """Output that became durable while the broker was frozen."""
         self._ticker: asyncio.TimerHandle | None = None
+        self._give_up = give_up
+        self._recovery: asyncio.Task[None] | None = None
+        self._store: Store | None = None
+        self._commits: GroupCommit[Output] | None = None
         self.faults = FaultPlan()
-        self.engine = self._new_engine()
+        if config.data is not None:
+            self._store = Store.open(Path(config.data), config.vpn, _new_spooler_id())
+        try:
+            self.engine = self._new_engine()
+        except ConfigurationError:
+            self._close_store()
+            raise
 
     def _new_engine(self) -> Engine:
-        spooler_id = secrets.randbits(60) | 1 << 60
-        return Engine(self._config, self.faults, spooler_id, self._clock.epoch_ms(), _logger.info)
+        store = self._store
+        spooler_id = _new_spooler_id() if store is None else store.spooler_id
+        engine = Engine(self._config, self.faults, spooler_id, self._clock.epoch_ms(), _logger.info)
+        if store is not None:
+            try:
+                engine.restore(store.records(), self.now())
+            except (LookupError, TypeError, ValueError) as error:
+                raise store.damaged(error) from error
+            self._commits = GroupCommit(store, self._send, self._recover)
+        return engine
+
+    def _close_store(self) -> None:
+        if self._store is not None:
+            self._store.close()
 
     async def start(self) -> None:
         """Listen.
@@ -59,23 +91,34 @@ class BrokerServer:
         Raises:
             ConfigurationError: The address cannot be listened on.
         """
-        await self.accept_connections()
+        try:
+            await self.accept_connections()
+        except ConfigurationError:
+            self._close_store()
+            raise
         self._tick()
         for listener in self.listeners:
             _logger.info("listening on %s, VPN %s", listener.url, self._config.vpn)
 
     async def close(self) -> None:
-        """Stop listening and cut all connections."""
+        """Stop listening, cut all connections, and make what has come until then durable."""
         if self._ticker is not None:
             self._ticker.cancel()
+        if self._recovery is not None:
+            await self._recovery
         self.refuse_connections()
         for _ in range(_TURNS_OF_AN_ACCEPT):
             await asyncio.sleep(0)
         self.cut_connections()
         await self._empty.wait()
+        if self._commits is not None:
+            await self._commits.durable()
+            await self._commits.end()
+        self._close_store()
         _logger.info("stopped")
 
     def _tick(self) -> None:
+        self._look_at_disk()
         if not self._frozen:
             self.engine.tick(self.now())
             self.flush()
@@ -105,13 +148,60 @@ class BrokerServer:
         self.flush()
 
     def flush(self) -> None:
-        """Write what the core has for its connections, and close those that it is done with."""
+        """Write what the core has for its connections, and close those that it is done with.
+
+        Where the broker keeps its data, this happens as soon as all that the core has done is durable.
+        """
+        engine = self.engine
+        output: list[Output] = []
+        if not self._frozen:
+            for connection in engine.take_pending():
+                closing = connection.state is ConnectionState.CLOSING
+                output.append((connection, connection.take_output(), closing))
+        if self._commits is None:
+            self._send(output)
+        else:
+            self._commits.add(engine.take_journal(), output)
+
+    def _send(self, output: list[Output]) -> None:
         if self._frozen:
+            self._withheld += output
             return
-        for connection in self.engine.take_pending():
+        for connection, data, closing in output:
             client = self._clients.get(connection)
             if client is not None:
-                client.write(self._config.max_unsent_bytes)
+                client.write(data, closing, self._config.max_unsent_bytes)
+
+    # Durability
+
+    async def durable(self) -> None:
+        """Return when all that the core has done is durable, at once if the broker keeps no data."""
+        self.flush()
+        if self._commits is not None:
+            await self._commits.durable()
+
+    def _look_at_disk(self) -> None:
+        if self._store is None:
+            return
+        try:
+            self.engine.refuse_storage(self._store.free_bytes() < self._config.min_free_disk_bytes)
+        except StorageError as error:
+            self._give_up(error)
+
+    def _recover(self, error: StorageError) -> None:
+        # What the core has done is not durable and will not be, so it is undone as by a crash: back to what is.
+        _logger.error("%s", error)
+        if isinstance(error, StorageFullError):
+            self._recovery = asyncio.get_running_loop().create_task(self._begin_again())
+        else:
+            self._give_up(error)
+
+    async def _begin_again(self) -> None:
+        try:
+            await self.restart(True, _TICK_SECONDS)
+        except ConfigurationError as error:
+            self._give_up(error)
+        self._recovery = None
 
     # Faults
 
@@ -158,25 +248,43 @@ class BrokerServer:
         self.engine.excuse_silence(self.now())
         for client in list(self._clients.values()):
             client.hold(False)
+        withheld, self._withheld = self._withheld, []
+        self._send(withheld)
         self.flush()
 
     async def restart(self, keep_state: bool, down_seconds: float) -> None:
         """Go down and come back.
 
         Args:
-            keep_state: Whether messages, positions and transactions are still known afterwards. Queues are in any
-                case, as provisioning would make them again.
+            keep_state: Whether messages, positions and transactions are still known afterwards: all in memory, or
+                what is durable where the broker keeps its data. Queues are in any case, as provisioning would make
+                them again.
             down_seconds: How long nobody can connect.
+
+        Raises:
+            ConfigurationError: The data or an address cannot be used any more.
         """
         self._frozen = False
+        self._withheld.clear()
         self.refuse_connections()
         self.cut_connections()
         await self._empty.wait()
-        if not keep_state:
+        if self._commits is not None:
+            await self._commits.end()
+        if self._store is not None and not keep_state:
+            self._store.erase(_new_spooler_id())
+        if self._store is not None or not keep_state:
             former, self.engine = self.engine, self._new_engine()
-            self.engine.copy_queues(former)
+            if not keep_state:
+                self.engine.copy_queues(former)
+                await self.durable()
+            self._look_at_disk()
         await asyncio.sleep(down_seconds)
         await self.accept_connections()
+
+
+def _new_spooler_id() -> int:
+    return secrets.randbits(60) | 1 << 60
 
 
 class _Client(asyncio.Protocol):
@@ -232,16 +340,16 @@ class _Client(asyncio.Protocol):
         self._server.engine.writable(self._connection, True, self._server.now())
         self._server.flush()
 
-    def write(self, max_unsent_bytes: int) -> None:
-        """Write what the core has for this connection, and close it if the core is done with it."""
+    def write(self, output: bytes, closing: bool, max_unsent_bytes: int) -> None:
+        """Write what the core has put out for this connection, and close it if the core is done with it."""
         connection, transport = self._connection, self._transport
-        if connection.output:
-            output = connection.take_output()
+        connection.make_room()
+        if output:
             transport.write(output if self._codec is None else self._codec.encode(output))
         if transport.get_write_buffer_size() > max_unsent_bytes:
             _logger.warning("%s does not read what it is sent: closed", connection.client_name or connection.peer)
             transport.abort()
-        elif connection.state is ConnectionState.CLOSING:
+        elif closing:
             if transport.is_closing():
                 # It was asked to close before and its peer does not take the last bytes.
                 transport.abort()

@@ -19,7 +19,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final, NoReturn, Self
+from typing import Any, Final, Self
 
 from flumebeam.broker.core.journal import (
     Delivered,
@@ -121,7 +121,7 @@ class Store:
             return cls(directory, connection)
         except sqlite3.Error as error:
             connection.close()
-            _refuse(directory, error)
+            raise _refusal(directory, error) from error
         except ConfigurationError:
             connection.close()
             raise
@@ -250,7 +250,11 @@ class Store:
             yield from self._progress()
             yield from self._resumables()
         except (sqlite3.Error, ProtocolError, LookupError, TypeError, ValueError) as error:
-            _refuse(self._directory, error)
+            raise self.damaged(error) from error
+
+    def damaged(self, error: Exception) -> ConfigurationError:
+        """Return what a user is told when what was read makes no sense."""
+        return _refusal(self._directory, error)
 
     def _identity(self) -> Iterator[Record]:
         yield Issued(*self._connection.execute("SELECT message_id, handle FROM identity").fetchone())
@@ -336,7 +340,7 @@ def _prepare(connection: sqlite3.Connection, directory: Path, vpn: str, spooler_
         )
 
 
-def _refuse(directory: Path, error: Exception) -> NoReturn:
+def _refusal(directory: Path, error: Exception) -> ConfigurationError:
     code = _code(error)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         text = f"The broker's data in {directory} is in use by another broker; stop it, or choose another directory."
@@ -344,7 +348,7 @@ def _refuse(directory: Path, error: Exception) -> NoReturn:
         text = f"The broker cannot keep its data in {directory} ({error}); make it writable, or choose another one."
     else:
         text = f"The broker's data in {directory} is damaged ({error}); restore it, or choose another directory."
-    raise ConfigurationError(text) from error
+    return ConfigurationError(text)
 
 
 def _code(error: Exception) -> int:

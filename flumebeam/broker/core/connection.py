@@ -96,11 +96,14 @@ class Connection:
         self.spend(self.delivery_room - len(body))
 
     def take_output(self) -> bytes:
-        """Return what is to be written and make room for more."""
+        """Return what is to be written."""
         data = b"".join(self.output)
         self.output.clear()
-        self.delivery_room = self._delivery_batch_bytes
         return data
+
+    def make_room(self) -> None:
+        """Note that what was taken has been written: as much may be delivered again."""
+        self.delivery_room = self._delivery_batch_bytes
 
     def close(self) -> None:
         """Ask the shell to close the connection once the output is written."""

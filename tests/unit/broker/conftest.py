@@ -74,7 +74,9 @@ class Peer:
 
     def received(self) -> list[Any]:
         """Return what the broker has sent since the last call."""
-        return [decode_frame(frame) for frame in self._reader.receive(self.connection.take_output())]
+        output = self.connection.take_output()
+        self.connection.make_room()
+        return [decode_frame(frame) for frame in self._reader.receive(output)]
 
     def deliveries(self) -> list[Message]:
         """Return the messages among what was received."""
