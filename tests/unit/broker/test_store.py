@@ -1,0 +1,511 @@
+"""What the broker's core tells its journal, a store keeps, and a broker of the next life finds."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flumebeam.broker.core.administration import QueueSetup, configure_queue
+from flumebeam.broker.core.journal import PublisherMoved, QueueDeleted, Record, Removed, Stored
+from flumebeam.broker.store import FILE_NAME, VERSION, Store
+from flumebeam.errors import ConfigurationError, StorageError, StorageFullError
+from flumebeam.smf.assuredctrl import AckRange, AssuredControl, AssuredKind, ConsumerAck, Outcome, SessionState
+from flumebeam.smf.subctrl import SubscriptionControl, SubscriptionKind
+from tests.unit.broker.durable import durable_state
+
+SPOOLER = 1 << 60
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store.open(tmp_path, "default", SPOOLER)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def keeper(make_world: Callable[..., Any]) -> Any:
+    """A broker that keeps a journal, with a queue ``q`` that gets ``t/>``."""
+    return keeping(make_world)
+
+
+def keeping(make_world: Callable[..., Any], records: Any = ()) -> Any:
+    world = make_world()
+    world.engine.restore(records, world.now)
+    if not records:
+        world.engine.create_queue("q", "exclusive", ["t/>"])
+    return world
+
+
+def reborn(make_world: Callable[..., Any], world: Any, store: Store) -> Any:
+    """The next life of a broker that is killed when all is durable."""
+    store.commit(world.engine.take_journal())
+    return keeping(make_world, list(store.records()))
+
+
+def transacted(world: Any, **resumed: Any) -> tuple[Any, int]:
+    peer = world.client("app")
+    session = peer.session(**resumed).session_id
+    return peer, peer.publisher(session_id=session).flow_id
+
+
+def bodies(peer: Any) -> list[bytes]:
+    return [message.body for message in peer.deliveries()]
+
+
+# What survives
+
+
+def test_message_survives_with_its_id_and_bytes_in_all_its_queues(
+    make_world: Callable[..., Any], keeper: Any, store: Store
+) -> None:
+    keeper.engine.create_queue("r", "non-exclusive", ["t/*"])
+    peer = keeper.client()
+    peer.publish(peer.publisher().flow_id, b"a", b"", bytes(range(256)), ttl_ms=7)
+    before = durable_state(keeper.engine)
+
+    after = reborn(make_world, keeper, store)
+
+    assert durable_state(after.engine) == before
+    consumer = after.client("other")
+    consumer.consume("r")
+    assert bodies(consumer) == [b"a", b"", bytes(range(256))]
+
+
+def test_body_is_stored_once_for_many_queues(keeper: Any, store: Store, tmp_path: Path) -> None:
+    for number in range(8):
+        keeper.engine.create_queue(f"r{number}", "exclusive", ["t/>"])
+    peer = keeper.client()
+    peer.publish(peer.publisher().flow_id, bytes(1_000_000))
+    store.commit(keeper.engine.take_journal())
+    store.close()
+
+    assert (tmp_path / FILE_NAME).stat().st_size < 1_500_000
+
+
+def test_only_what_was_delivered_is_marked_redelivered(
+    make_world: Callable[..., Any], keeper: Any, store: Store
+) -> None:
+    peer = keeper.client()
+    flow = peer.publisher().flow_id
+    peer.publish(flow, b"a", b"b")
+    peer.consume("q")
+    peer.leave()
+    late = keeper.client("late")
+    late.publish(late.publisher().flow_id, b"c")
+
+    after = reborn(make_world, keeper, store).client("next")
+    after.consume("q")
+
+    assert [message.parameters.redelivered for message in after.deliveries()] == [True, True, False]
+
+
+def test_renumbered_delivery_keeps_its_number_because_the_client_acknowledges_by_it(
+    make_world: Callable[..., Any], keeper: Any, store: Store
+) -> None:
+    peer = keeper.client()
+    peer.publish(peer.publisher().flow_id, b"a", b"b")
+    flow = peer.consume("q")
+    first, _ = peer.deliveries()
+    number = first.parameters.message_id
+    peer.ack(flow, 0, AckRange(number, number, Outcome.FAILED))
+    (again,) = peer.deliveries()
+
+    after = reborn(make_world, keeper, store).client("next")
+    flow = after.consume("q")
+    came = after.deliveries()
+    assert [message.parameters.message_id for message in came] == [
+        again.parameters.message_id,
+        came[1].parameters.message_id,
+    ]
+    assert again.parameters.message_id > number
+    after.ack(flow, 0, AckRange(again.parameters.message_id, again.parameters.message_id))
+    assert after.world.engine.queue("q").messages == 1
+
+
+def test_settled_and_deleted_things_do_not_come_back(make_world: Callable[..., Any], keeper: Any, store: Store) -> None:
+    keeper.engine.create_queue("r", "exclusive", ["t/>", "u"])
+    peer = keeper.client()
+    flow = peer.publisher().flow_id
+    peer.publish(flow, b"a", b"b")
+    store.commit(keeper.engine.take_journal())
+    consumer = peer.consume("q")
+    _, second = peer.deliveries()
+    peer.ack(consumer, 0, AckRange(0, second.parameters.message_id))
+    peer.ask(AssuredControl(kind=AssuredKind.CLOSE_PUBLISHER, flow_id=flow))
+    peer.ask(SubscriptionControl(kind=SubscriptionKind.REMOVE_FROM_QUEUE, topic="u", target="r"))
+    keeper.engine.delete_queue("q")
+
+    after = reborn(make_world, keeper, store)
+
+    assert durable_state(after.engine) == durable_state(keeper.engine)
+    assert [queue.name for queue in after.engine.queues()] == ["r"]
+    assert after.engine.queue("r").messages == 2
+
+
+def test_queue_with_the_name_of_a_deleted_one_begins_empty(
+    make_world: Callable[..., Any], keeper: Any, store: Store
+) -> None:
+    peer = keeper.client()
+    flow = peer.publisher().flow_id
+    peer.publish(flow, b"old")
+    keeper.engine.delete_queue("q")
+    keeper.engine.create_queue("q", "non-exclusive", ["t/>"])
+    peer.publish(flow, b"new")
+
+    after = reborn(make_world, keeper, store).client("next")
+    after.consume("q")
+
+    assert bodies(after) == [b"new"]
+
+
+def test_changed_set_up_survives(make_world: Callable[..., Any], keeper: Any, store: Store) -> None:
+    vpn = keeper.engine.vpn
+    queue = vpn.queues["q"]
+    former = QueueSetup.of(queue)
+    configure_queue(
+        vpn, queue, QueueSetup(access=former.access, owner="x", permission=former.permission, settings=former.settings)
+    )
+    peer = keeper.client()
+    peer.publish(peer.publisher().flow_id, b"a")
+
+    after = reborn(make_world, keeper, store)
+
+    assert after.engine.vpn.queues["q"].owner == "x"
+    assert durable_state(after.engine) == durable_state(keeper.engine)
+
+
+def test_publisher_goes_on_where_it_was(make_world: Callable[..., Any], keeper: Any, store: Store) -> None:
+    peer = keeper.client()
+    opened = peer.publisher()
+    peer.publish(opened.flow_id, b"a", b"b")
+
+    after = reborn(make_world, keeper, store).client()
+    again = after.publisher(flow_name=opened.flow_name, last_acked=1, last_sent=3)
+    assert (again.response.code, again.last_sent) == (200, 2)
+    after.send(*(after.message(again.flow_id, number, number - 1, b"%d" % number) for number in (2, 3, 5)))
+
+    assert after.world.engine.queue("q").messages == 3
+
+
+def test_outcome_of_the_last_transaction_survives(make_world: Callable[..., Any], keeper: Any, store: Store) -> None:
+    peer, flow = transacted(keeper)
+    opened_name = next(iter(durable_state(keeper.engine)["sessions"]))
+    peer.publish(flow, b"a")
+    peer.commit(flow)
+
+    after = reborn(make_world, keeper, store).client("app")
+
+    assert after.session(session_name=opened_name, transaction=(1, 2)).session_state == SessionState.COMMITTED
+    assert after.session(session_name=opened_name, transaction=(2, 3)).session_state == SessionState.NEW
+
+
+def test_transaction_that_was_open_is_rolled_back_whatever_its_client_counts(
+    make_world: Callable[..., Any], keeper: Any, store: Store
+) -> None:
+    peer, flow = transacted(keeper)
+    session_name = next(iter(durable_state(keeper.engine)["sessions"]))
+    flow_name = next(iter(durable_state(keeper.engine)["publishers"]))
+    peer.publish(flow, b"1")
+    peer.commit(flow)
+    peer.publish(flow, b"2", b"3")
+
+    after = reborn(make_world, keeper, store).client("app")
+    after.session(session_name=session_name, transaction=(1, 2))
+    again = after.publisher(flow_name=flow_name, session_id=after.session_id)
+    after.ids[again.flow_id], after.transaction = 3, 1
+    after.publish(again.flow_id, b"4")
+    refused = after.commit(again.flow_id)
+    after.publish(again.flow_id, b"5")
+    taken = after.commit(again.flow_id)
+
+    assert (refused.response.code, taken.response.code) == (503, 200)
+    after.consume("q")
+    assert bodies(after) == [b"1", b"5"]
+
+
+def test_ids_and_handles_start_above_all_that_were_given_out(
+    make_world: Callable[..., Any], keeper: Any, store: Store
+) -> None:
+    peer = keeper.client()
+    flow = peer.publisher().flow_id
+    peer.publish(flow, b"a")
+    vpn = keeper.engine.vpn
+
+    again = reborn(make_world, keeper, store).engine.vpn
+
+    assert again.spool.last_id > vpn.spool.last_id
+    assert again.last_handle > vpn.last_handle
+
+
+def test_temporary_queue_ends_with_the_broker_and_its_messages_elsewhere_do_not(
+    make_world: Callable[..., Any], keeper: Any, store: Store
+) -> None:
+    peer = keeper.client()
+    name = "#P2P/QTMP/v:x/1"
+    peer.bind(name, durability=2)
+    peer.subscribe("t/>", queue=name)
+    flow = peer.publisher().flow_id
+    peer.publish(flow, b"both")
+    peer.publish(flow, b"there", topic=name)
+
+    after = reborn(make_world, keeper, store)
+
+    assert [(queue.name, queue.messages) for queue in after.engine.queues()] == [("q", 1)]
+
+
+def test_largest_message_id_of_a_client_survives(make_world: Callable[..., Any], keeper: Any, store: Store) -> None:
+    peer = keeper.client()
+    opened = peer.publisher()
+    peer.send(peer.message(opened.flow_id, (1 << 64) - 1, 0, b"a"))
+
+    assert reborn(make_world, keeper, store).engine.vpn.publishers[opened.flow_name].last_id == (1 << 64) - 1
+
+
+def test_nothing_is_noted_without_a_store(world: Any) -> None:
+    peer = world.client()
+    peer.publish(peer.publisher().flow_id, b"a")
+    peer.consume("q")
+
+    assert world.engine.take_journal() == []
+
+
+# Any prefix
+
+
+OPERATIONS = ("publish", "stage", "commit", "rollback", "take", "settle", "refuse", "queue", "cut", "expire")
+
+
+class Script:
+    """Clients that do what a list of words says, on a broker with a journal."""
+
+    def __init__(self, world: Any) -> None:
+        self.world = world
+        self.batches: list[list[Record]] = []
+        self.states: list[dict[str, Any]] = []
+        self.queues = 0
+        self._connect()
+
+    def _connect(self) -> None:
+        self.plain = self.world.client("plain")
+        self.plain_flow = self.plain.publisher().flow_id
+        self.app, self.app_flow = transacted(self.world)
+        self.app_consumer = self.app.consume("q", session_id=self.app.session_id)
+        self.consumer = self.world.client("consumer")
+        self.consumer_flow = self.consumer.consume("r")
+
+    def run(self, words: list[str]) -> None:
+        self._note()
+        for word in words:
+            getattr(self, f"_{word}")()
+            self._note()
+
+    def _note(self) -> None:
+        self.batches.append(self.world.engine.take_journal())
+        self.states.append(durable_state(self.world.engine))
+
+    def _publish(self) -> None:
+        self.plain.publish(self.plain_flow, b"plain", topic="t/1")
+        self.plain.publish(self.plain_flow, b"direct", topic="u")
+
+    def _stage(self) -> None:
+        self.app.publish(self.app_flow, b"x", b"yy", topic="t/2")
+
+    def _commit(self) -> None:
+        ids = [message.parameters.message_id for message in self.app.deliveries()]
+        consumed = (ConsumerAck(self.app_consumer, ids[0], ids[-1], len(ids), ids[-1], 255),) if ids else ()
+        self.app.commit(self.app_flow, *consumed)
+
+    def _rollback(self) -> None:
+        self.app.rollback()
+
+    def _take(self) -> None:
+        self.consumer.ack(self.consumer_flow)
+
+    def _settle(self) -> None:
+        for message in self.consumer.deliveries()[:2]:
+            number = message.parameters.message_id
+            self.consumer.ack(self.consumer_flow, 0, AckRange(number, number))
+
+    def _refuse(self) -> None:
+        for message in self.consumer.deliveries()[:1]:
+            number = message.parameters.message_id
+            self.consumer.ack(self.consumer_flow, 0, AckRange(number, number, Outcome.FAILED))
+
+    def _queue(self) -> None:
+        name = f"extra-{self.queues // 2}"
+        if self.queues % 2:
+            self.world.engine.delete_queue(name)
+        else:
+            self.world.engine.create_queue(name, "exclusive", ["t/>"])
+        self.queues += 1
+
+    def _cut(self) -> None:
+        for peer in (self.plain, self.app, self.consumer):
+            peer.leave()
+        self._connect()
+
+    def _expire(self) -> None:
+        self.world.tick(2.0)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(OPERATIONS), max_size=25), st.data())
+def test_every_prefix_of_the_journal_is_the_state_that_the_broker_had_then(
+    make_world: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory, words: list[str], data: st.DataObject
+) -> None:
+    world = make_world(session_retention_seconds=1.0, publisher_retention_seconds=1.0)
+    world.engine.restore((), world.now)
+    world.engine.create_queue("q", "exclusive", ["t/>"])
+    world.engine.create_queue("r", "non-exclusive", ["t/>", "u"])
+    script = Script(world)
+    script.run(words)
+    end = data.draw(st.integers(1, len(script.batches)))
+    middle = data.draw(st.integers(0, end))
+    store = Store.open(tmp_path_factory.mktemp("data"), "default", SPOOLER)
+    try:
+        for group in (script.batches[:middle], script.batches[middle:end]):
+            store.commit([record for batch in group for record in batch])
+        restored = make_world()
+        restored.engine.restore(store.records(), restored.now)
+    finally:
+        store.close()
+
+    assert durable_state(restored.engine) == script.states[end - 1]
+
+
+# The database
+
+
+def test_commit_is_all_or_nothing(make_world: Callable[..., Any], keeper: Any, store: Store) -> None:
+    peer = keeper.client()
+    peer.publish(peer.publisher().flow_id, b"a")
+    records = keeper.engine.take_journal()
+    store.commit(records)
+    before = list(store.records())
+    (stored,) = (record for record in records if isinstance(record, Stored))
+
+    with pytest.raises(StorageError, match="cannot write"):
+        store.commit([Removed("q", [stored.messages[0].id]), QueueDeleted("q"), *records])
+
+    assert [record for record in store.records() if not isinstance(record, Stored)] == [
+        record for record in before if not isinstance(record, Stored)
+    ]
+    store.commit([PublisherMoved("nobody", 1)])
+
+
+def test_full_disk_is_told_from_other_failures_and_changes_nothing(
+    make_world: Callable[..., Any], keeper: Any, store: Store
+) -> None:
+    store.commit(keeper.engine.take_journal())
+    (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
+    store._connection.execute(f"PRAGMA max_page_count = {pages}")
+    peer = keeper.client()
+    peer.publish(peer.publisher().flow_id, bytes(100_000))
+
+    with pytest.raises(StorageFullError, match="make room"):
+        store.commit(keeper.engine.take_journal())
+
+    assert not any(isinstance(record, Stored) for record in store.records())
+
+
+def test_erased_store_is_empty_and_has_another_identity(
+    make_world: Callable[..., Any], keeper: Any, store: Store, tmp_path: Path
+) -> None:
+    store.commit(keeper.engine.take_journal())
+    store.erase(SPOOLER + 1)
+    store.close()
+    again = Store.open(tmp_path, "default", SPOOLER)
+
+    assert again.spooler_id == SPOOLER + 1
+    assert len(list(again.records())) == 1
+    again.close()
+
+
+def test_store_keeps_its_spooler_id(store: Store, tmp_path: Path) -> None:
+    store.close()
+    again = Store.open(tmp_path, "default", 5)
+
+    assert again.spooler_id == SPOOLER
+    again.close()
+
+
+def test_second_broker_is_refused(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="in use by another broker"):
+        Store.open(tmp_path, "default", SPOOLER)
+
+
+def test_data_of_another_vpn_is_refused(store: Store, tmp_path: Path) -> None:
+    store.close()
+
+    with pytest.raises(ConfigurationError, match="belongs to the message VPN default"):
+        Store.open(tmp_path, "prod", SPOOLER)
+
+
+def test_newer_format_is_refused_and_left_alone(store: Store, tmp_path: Path) -> None:
+    store.close()
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+    connection.close()
+
+    with pytest.raises(ConfigurationError, match="newer flumebeam"):
+        Store.open(tmp_path, "default", SPOOLER)
+
+
+def test_foreign_database_is_refused(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        connection.execute("CREATE TABLE mine (x)")
+    connection.close()
+
+    with pytest.raises(ConfigurationError, match="not a broker's database"):
+        Store.open(tmp_path, "default", SPOOLER)
+
+
+@pytest.mark.parametrize("offset", [0, 30_000])
+def test_damaged_database_is_one_clear_error(keeper: Any, store: Store, tmp_path: Path, offset: int) -> None:
+    peer = keeper.client()
+    flow = peer.publisher().flow_id
+    for _ in range(50):
+        peer.publish(flow, bytes(1_000))
+    store.commit(keeper.engine.take_journal())
+    store.close()
+    with (tmp_path / FILE_NAME).open("r+b") as file:
+        file.seek(offset)
+        file.write(b"\xa5" * 8_000)
+
+    with pytest.raises(ConfigurationError, match="is damaged"):
+        Store.open(tmp_path, "default", SPOOLER)
+
+
+def test_records_that_make_no_sense_are_damage(keeper: Any, store: Store) -> None:
+    peer = keeper.client()
+    peer.publish(peer.publisher().flow_id, b"a")
+    store.commit(keeper.engine.take_journal())
+    store._connection.execute("UPDATE messages SET head = x'00'")
+
+    with pytest.raises(ConfigurationError, match="is damaged"):
+        list(store.records())
+
+
+def test_directory_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(ConfigurationError, match="choose a directory that it may write to"):
+        Store.open(tmp_path / "file" / "data", "default", SPOOLER)
+
+
+def test_lost_directory_is_noticed(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "data", "default", SPOOLER)
+    store.close()
+    for file in (tmp_path / "data").iterdir():
+        file.unlink()
+    (tmp_path / "data").rmdir()
+
+    with pytest.raises(StorageError, match="is lost"):
+        store.free_bytes()
