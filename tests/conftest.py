@@ -4,9 +4,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from flumebeam.hdfs.cluster import LocalHdfs
+
+# How long one example takes says more about the machine than about the code.
+settings.register_profile("flumebeam", deadline=None)
+settings.load_profile("flumebeam")
 
 
 @pytest.fixture(scope="session")
