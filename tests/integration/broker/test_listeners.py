@@ -231,7 +231,10 @@ def test_listeners_of_all_kinds_refuse_and_accept_together(authority: Authority)
                 socket.create_connection(address, 10)
         broker.accept_connections()
         for address in addresses:
-            socket.create_connection(address, 10).close()
+            with socket.create_connection(address, 10) as peer:
+                peer.sendall(b"\xff" * 100)
+                while peer.recv(100):
+                    pass
 
 
 def test_ports_that_the_broker_does_not_have_are_named() -> None:
