@@ -15,7 +15,7 @@ demo: $(VENV)/run.stamp  ## real log lines through the embedded broker into file
 	@$(BIN)/flumebeam demo $(if $(INPUT),--input "$(INPUT)") --output "$(OUTPUT)"
 
 test: $(VENV)/test.stamp  ## every test, on real parts [ARGS="-k name"]
-	@$(BIN)/python -m pytest $(ARGS)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/dev.stamp  ## lint, types, layers and walls, dead links, spelling
 	$(BIN)/ruff check .

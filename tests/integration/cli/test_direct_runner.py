@@ -22,7 +22,7 @@ def runner(request: pytest.FixtureRequest) -> list[str]:
     return ["--runner=DirectRunner", f"--prism_location={location}"]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(1200)  # the first one may have to build Prism
 def test_lines_go_through_ingest_and_drain_once(
     programs: Programs, broker: DevelopmentBroker, tmp_path: Path, runner: list[str]
 ) -> None:
@@ -41,7 +41,7 @@ def test_lines_go_through_ingest_and_drain_once(
     assert broker.queue(queue).messages == 0
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(1200)  # the first one may have to build Prism
 def test_the_speed_layer_is_live_and_stops_on_ctrl_c(
     programs: Programs, broker: DevelopmentBroker, tmp_path: Path, runner: list[str]
 ) -> None:

@@ -18,7 +18,7 @@ def test_a_missing_program_skips_with_one_line_that_says_how_to_get_it() -> None
     with pytest.raises(pytest.skip.Exception) as skipped:
         require("java")
 
-    assert str(skipped.value) == "java is missing; on Debian: apt-get install openjdk-17-jre-headless"
+    assert str(skipped.value) == "java is missing; get it with: apt-get install openjdk-17-jre-headless"
 
 
 def test_where_everything_must_run_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
