@@ -65,6 +65,11 @@ class Receiver(Protocol):
         """
         ...
 
-    def close(self) -> None:
-        """Give back what is not acknowledged and release everything. Idempotent, bounded in time."""
+    def close(self) -> bool:
+        """Give back what is not acknowledged and release everything. Idempotent, bounded in time.
+
+        Returns:
+            Whether everything that was handed out had been acknowledged, and the source is known to have got all of
+            that: none of it will ever be delivered again. False says nothing.
+        """
         ...

@@ -3,6 +3,9 @@
 Bundles of one receiver may come to different instances of a sink in turns, so its life belongs to the process. The
 epoch of a life is made before its receiver is bound if this sink writes that queue, and else when its first batch
 comes; a life fences before its first commit either way, so the difference is only who gives way to whom.
+
+A life ends in order when its receiver was closed and all its acknowledgements are known to have arrived. Any other one
+is left to a successor.
 """
 
 from __future__ import annotations
@@ -59,7 +62,10 @@ class Lives:
         self._target: Target = plan.address.open()
         self._logs: dict[QueueIdentity, CommitLog] = {}
         self._lives: OrderedDict[str, Life] = OrderedDict()
-        self._hook: HookRegistration = RECEIVERS.before_bind(self._before_bind)
+        self._hooks: tuple[HookRegistration, ...] = (
+            RECEIVERS.before_bind(self._before_bind),
+            RECEIVERS.after_close(self._after_close),
+        )
 
     @classmethod
     def join(cls, plan: LivesPlan) -> Lives:
@@ -72,16 +78,28 @@ class Lives:
             return lives
 
     def leave(self) -> None:
-        """End an instance's use; the last one closes the target. What is not settled then, a successor settles."""
+        """End an instance's use. After the last one the target is closed, as soon as all receivers are that it served.
+
+        What is not settled then, a successor settles.
+        """
         with self._shared_lock:
             self._users -= 1
-            if self._users:
+        self._close_if_unused()
+
+    def _close_if_unused(self) -> None:
+        with self._shared_lock:
+            if self._users or self._shared.get(self._plan.identity) is not self:
+                return
+            # A runner that tears down sinks first leaves receivers open whose lives are still to end.
+            if not self._lives.keys().isdisjoint(RECEIVERS.open_receivers):
                 return
             del self._shared[self._plan.identity]
-        self._hook.remove()
+        for hook in self._hooks:
+            hook.remove()
         with self._lock:
             for log in self._logs.values():
                 log.close()
+            self._lives.clear()
             self._target.filesystem.close()
 
     def of(self, receiver_id: str, queue: str) -> Life:
@@ -127,3 +145,12 @@ class Lives:
             ours = queue == self._plan.queue
         if ours:
             self.of(receiver_id, queue)
+
+    def _after_close(self, receiver_id: str, settled: bool) -> None:
+        try:
+            with self._lock:
+                life = self._lives.get(receiver_id)
+                if life is not None and settled:
+                    life.end()
+        finally:
+            self._close_if_unused()

@@ -1,8 +1,8 @@
 """The open receivers of this process: one registry through which sources, sinks and the commit step meet.
 
 A source opens receivers here under a flow of its own and hands out their batches. A sink that keeps a life per
-receiver registers a hook that is called before each bind. The commit step acknowledges by receiver id. Nothing here
-knows Beam, queues or files.
+receiver registers hooks that are called before each bind and after each close. The commit step acknowledges by
+receiver id. Nothing here knows Beam, queues or files.
 
 Rules of the house, each kept under one lock:
 
@@ -22,17 +22,30 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 import pyarrow as pa
 
 from flumebeam.deliveries import Receiver
 from flumebeam.errors import ReceiverLostError
 
-__all__ = ["RECEIVERS", "BindHook", "HookRegistration", "ReceiverFactory", "ReceiverRegistry", "SourceUser"]
+__all__ = [
+    "RECEIVERS",
+    "BindHook",
+    "CloseHook",
+    "HookRegistration",
+    "ReceiverFactory",
+    "ReceiverRegistry",
+    "SourceUser",
+]
 
 BindHook: TypeAlias = Callable[[str, str], None]
 """Called with a source's name (the queue) and the id of a receiver that is about to be bound."""
+
+CloseHook: TypeAlias = Callable[[str, bool], None]
+"""Called with the id of a receiver that has been closed, and what its ``close`` returned."""
+
+_Hook = TypeVar("_Hook")
 
 
 class ReceiverFactory(Protocol):
@@ -69,7 +82,7 @@ class SourceUser:
 
 
 class HookRegistration(AbstractContextManager["HookRegistration"]):
-    """A registered bind hook; :meth:`remove` it, or use it in a ``with`` block."""
+    """A registered hook; :meth:`remove` it, or use it in a ``with`` block."""
 
     def __init__(self, remove: Callable[[], None]) -> None:
         self._remove = remove
@@ -108,7 +121,8 @@ class ReceiverRegistry:
         self._by_id: dict[str, _Entry] = {}
         self._opening: dict[tuple[Hashable, int], threading.Lock] = {}
         self._users: set[SourceUser] = set()
-        self._hooks: dict[object, BindHook] = {}
+        self._bind_hooks: dict[object, BindHook] = {}
+        self._close_hooks: dict[object, CloseHook] = {}
         self._shut_down = False
 
     # -- sources -----------------------------------------------------------------------------------------------------
@@ -142,7 +156,7 @@ class ReceiverRegistry:
                 self._forget(entry)
             if last:
                 self._opening = {key: lock for key, lock in self._opening.items() if key[0] != user.source}
-        _close_all(leaving)
+        self._close_all(leaving)
 
     def acquire(
         self, user: SourceUser, flow: int, factory: ReceiverFactory, *, settled_later: bool = False
@@ -184,7 +198,7 @@ class ReceiverRegistry:
                     return entry.receiver
                 self._forget(entry)
         if entry is not None:
-            entry.receiver.close()
+            self._close(entry.receiver)
         receiver = factory.open(partial(self._before_bind, factory.source))
         entry = _Entry(key, receiver, user)
         try:
@@ -192,7 +206,7 @@ class ReceiverRegistry:
                 self._check_may_open(user)
                 self._by_flow[key] = self._by_id[receiver.receiver_id] = entry
         except ReceiverLostError:
-            receiver.close()
+            self._close(receiver)
             raise
         return receiver
 
@@ -239,7 +253,7 @@ class ReceiverRegistry:
             if entry is not None:
                 self._forget(entry)
         if entry is not None:
-            entry.receiver.close()
+            self._close(entry.receiver)
 
     def before_bind(self, hook: BindHook) -> HookRegistration:
         """Have ``hook`` called before every bind of a receiver in this process.
@@ -251,14 +265,28 @@ class ReceiverRegistry:
         Args:
             hook: Called with the source's name and the new receiver's id.
         """
+        return self._register(self._bind_hooks, hook)
+
+    def after_close(self, hook: CloseHook) -> HookRegistration:
+        """Have ``hook`` called after every receiver of this process was closed, in the thread that closed it.
+
+        Runners tear a stage down from its source to its sink (measured with Beam 2.77); a sink that may meet the other
+        order removes its hook when no receiver is open any more whose life it keeps.
+
+        Args:
+            hook: Called with the receiver's id, and whether all acknowledgements of what it delivered have arrived.
+        """
+        return self._register(self._close_hooks, hook)
+
+    def _register(self, hooks: dict[object, _Hook], hook: _Hook) -> HookRegistration:
         key = object()
 
         def remove() -> None:
             with self._lock:
-                self._hooks.pop(key, None)
+                hooks.pop(key, None)
 
         with self._lock:
-            self._hooks[key] = hook
+            hooks[key] = hook
         return HookRegistration(remove)
 
     # -- the process -------------------------------------------------------------------------------------------------
@@ -270,7 +298,7 @@ class ReceiverRegistry:
             entries = list(self._by_flow.values())
             for entry in entries:
                 self._forget(entry)
-        _close_all(entries)
+        self._close_all(entries)
 
     @property
     def in_use(self) -> bool:
@@ -288,9 +316,30 @@ class ReceiverRegistry:
 
     def _before_bind(self, source: str, receiver_id: str) -> None:
         with self._lock:
-            hooks = list(self._hooks.values())
+            hooks = list(self._bind_hooks.values())
         for hook in hooks:
             hook(source, receiver_id)
+
+    def _close(self, receiver: Receiver) -> None:
+        settled = False
+        try:
+            settled = receiver.close()
+        finally:
+            with self._lock:
+                hooks = list(self._close_hooks.values())
+            for hook in hooks:
+                hook(receiver.receiver_id, settled)
+
+    def _close_all(self, entries: list[_Entry]) -> None:
+        """Close receivers; every one is tried, then the first error goes on."""
+        errors: list[Exception] = []
+        for entry in entries:
+            try:
+                self._close(entry.receiver)
+            except Exception as error:  # noqa: BLE001 - raised below, after the others have been closed
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     def _check_may_open(self, user: SourceUser) -> None:
         if self._shut_down or user not in self._users:
@@ -306,18 +355,6 @@ class ReceiverRegistry:
         if user in entry.unsettled:
             return True
         return entry.holder is user and not entry.unsettled and entry.receiver.unacknowledged > 0
-
-
-def _close_all(entries: list[_Entry]) -> None:
-    """Close receivers; every one is tried, then the first error goes on."""
-    errors: list[Exception] = []
-    for entry in entries:
-        try:
-            entry.receiver.close()
-        except Exception as error:  # noqa: BLE001 - raised below, after the others have been closed
-            errors.append(error)
-    if errors:
-        raise errors[0]
 
 
 RECEIVERS: Final = ReceiverRegistry()

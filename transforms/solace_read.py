@@ -146,7 +146,7 @@ class SolaceReceiverFactory:
 
 
 class _OwnedReceiver:
-    """A receiver that closes the connection it was opened on."""
+    """A receiver that closes the connection it was opened on, and so knows what the broker has got."""
 
     def __init__(self, receiver: Receiver, connection: Connection) -> None:
         self._receiver = receiver
@@ -166,11 +166,12 @@ class _OwnedReceiver:
     def interrupted(self) -> bool:
         return self._connection.away
 
-    def close(self) -> None:
+    def close(self) -> bool:
         try:
             self._receiver.close()
         finally:
-            self._connection.close()
+            settled = self._connection.close()
+        return settled
 
 
 def sender_time_ms(batch: EventBatch) -> int | None:

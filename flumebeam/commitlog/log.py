@@ -7,7 +7,7 @@
     life.fence()                               # before the first commit, and whenever a batch says so
     known = life.committed(batch.provenance.ids)
     durable = life.commit(drafts, ids)         # these may be acknowledged
-    life.end(acknowledged=True)                # the receiver was closed and everything had been acknowledged
+    life.end()                                 # the receiver was closed, and all its acknowledgements had arrived
 
 Unit of parallelism: one life per receiver; several lives, also in several processes, may use one log at once.
 
@@ -332,21 +332,28 @@ class Life:
         """Whether this life can commit nothing any more."""
         return bool(self._over)
 
-    def end(self, *, acknowledged: bool) -> None:
-        """End a life in order: its epoch is closed and its ids are retired. Idempotent; without it a successor does so.
+    def end(self) -> None:
+        """End a life in order: its epoch is closed, and its ids are retired as proven. Idempotent.
 
-        Args:
-            acknowledged: Whether the receiver was closed, the broker answered that, and everything that was committed
-                had been acknowledged before. Only then are the ids ever forgotten.
+        To be called only if the receiver was closed, everything that was committed had been acknowledged before, and
+        the broker is known to have got all of that: only such ids are ever forgotten. On an exclusive queue this is
+        then known of the ids of earlier lives, too. A life that is not ended, or whose end gets no answer from the
+        target, is settled by a successor, which proves nothing.
 
         Raises:
-            StorageError: The target cannot be read or written.
+            StorageError: The target refuses to be read or written.
+            CommitLogError: The log is damaged, or was written by a newer version.
         """
         if self._over:
             return
         self._over = "it was ended"
         log = self._log
-        log._driver.run(recovery.settle_own(log._scribe, self.epoch, proven=acknowledged))
+        covers = bool(self._ids) and log.options.access is QueueAccess.EXCLUSIVE
+        try:
+            log._driver.run(recovery.settle_own(log._scribe, self.epoch, covers=covers))
+        except StorageError as error:
+            if not error.retriable:
+                raise
 
     def _covered(self, ids: IdSet) -> IdSet:
         """Return what a transaction commits: its ids, and, where gaps are bridged, what can never come."""

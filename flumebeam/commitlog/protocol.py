@@ -126,16 +126,20 @@ def open_epoch(scribe: Scribe, receiver_id: str) -> Steps[str]:
             yield from make_directory(layout.epochs)
 
 
-def close_epoch(scribe: Scribe, epoch: str) -> Steps[None]:
-    """Fence a life: nothing enters its epoch any more. No error if somebody did it already."""
+def close_epoch(scribe: Scribe, epoch: str) -> Steps[bool]:
+    """Fence a life: nothing enters its epoch any more. No error if somebody did it already.
+
+    Returns:
+        Whether the epoch was open until now, for certain.
+    """
     layout = scribe.layout
     while True:
         answer = yield from rename(layout.epoch(epoch), f"{layout.closed}/{epoch}.{scribe.names()}")
         if answer is RenameOutcome.RENAMED:
             yield from reached(CrashPoint.EPOCH_CLOSED)
-            return
+            return True
         if answer is RenameOutcome.SOURCE_MISSING:
-            return
+            return False
         if isinstance(answer, Unanswered):
             yield from pause(answer.cause)
         elif answer is RenameOutcome.PARENT_MISSING:

@@ -220,12 +220,36 @@ def settle_epoch(scribe: Scribe, closed_name: str, *, proven: bool = False) -> S
     return ids
 
 
-def settle_own(scribe: Scribe, epoch: str, *, proven: bool) -> Steps[None]:
-    """Close and settle the epoch of a life that ends in order; see :func:`settle_epoch`."""
-    yield from close_epoch(scribe, epoch)
-    for found in (yield from list_directory(scribe.layout.closed)):
-        if scribe.layout.epoch_of(found.name) == epoch:
-            yield from settle_epoch(scribe, found.name, proven=proven)
+def settle_own(scribe: Scribe, epoch: str, *, covers: bool) -> Steps[None]:
+    """Close and settle the epoch of a life whose acknowledgements are proven.
+
+    Args:
+        scribe: Context.
+        epoch: The life's epoch.
+        covers: Whether its proof holds for the lives before it as well. It does if the life got all messages of its
+            queue, in their order, and committed one: whatever was committed before and stayed on the broker was
+            delivered to it first, recognised, and acknowledged with the rest.
+    """
+    layout = scribe.layout
+    # Listed while nobody can have taken over: a set that a successor leaves behind is no business of this life.
+    before = (yield from _names_in(layout.retired)) if covers else set()
+    last = yield from close_epoch(scribe, epoch)
+    for found in (yield from list_directory(layout.closed)):
+        if layout.epoch_of(found.name) == epoch:
+            yield from settle_epoch(scribe, found.name, proven=True)
+    if last:
+        yield from _prove(scribe, before)
+
+
+def _prove(scribe: Scribe, names: Collection[str]) -> Steps[None]:
+    """Join those of these files of retired ids whose acknowledgement was not proven, as proven today."""
+    paths = [f"{scribe.layout.retired}/{name}" for name in sorted(names)]
+    files = yield from together([read(path) for path in paths])
+    records = {path: Record.from_bytes(data, path) for path, data in zip(paths, files, strict=True) if data is not None}
+    unproven = {path: record.ids for path, record in records.items() if not record.facts["proven"]}
+    if unproven:
+        yield from _retire(scribe, IdSet().union(*unproven.values()), _day(scribe), proven=True)
+        yield from together([delete(path) for path in unproven])
 
 
 def _publish_all(scribe: Scribe, directory: str) -> Steps[EpochContent | None]:
@@ -308,7 +332,7 @@ def prune(scribe: Scribe, keep_days: int) -> Steps[int]:
         Number of files removed.
     """
     layout = scribe.layout
-    days = [found.name for found in (yield from list_directory(layout.days))]
+    days = sorted(found.name for found in (yield from list_directory(layout.days)))
     doomed = []
     for found in (yield from list_directory(layout.retired)):
         path = f"{layout.retired}/{found.name}"
@@ -318,7 +342,9 @@ def prune(scribe: Scribe, keep_days: int) -> Steps[int]:
         facts = Record.from_bytes(data, path).facts
         if facts["proven"] and sum(day > facts["day"] for day in days) >= keep_days:
             doomed.append(path)
-    yield from together([delete(path) for path in doomed])
+    # Only the last days are ever counted.
+    old_days = [f"{layout.days}/{day}" for day in days[:-keep_days]]
+    yield from together([delete(path) for path in (*doomed, *old_days)])
     return len(doomed)
 
 

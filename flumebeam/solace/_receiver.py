@@ -114,6 +114,8 @@ class FlowReceiver:
         # Guards the tables and the byte count. Never held while the library is called, whose thread may wait for it.
         self._lock = threading.Lock()
         self._failure: FlumebeamError | None = None
+        self._told = False  # anything was acknowledged
+        self._settled = True
         self._closed = False
         if before_bind is not None:
             before_bind(self._receiver_id)
@@ -180,6 +182,8 @@ class FlowReceiver:
                 )
             )
         else:
+            # What was acknowledged on the flow's way down may not have arrived.
+            self._settled = self._settled and not self._told
             self.fence()
 
     def fence(self) -> None:
@@ -260,6 +264,7 @@ class FlowReceiver:
             QueueError: The broker ended the flow; it will deliver them again.
         """
         self._check()
+        self._told = True
         flow = self._flow.handle()
         with self._lock:
             due = {id_: self._open[id_] for id_ in ids.to_pylist() if id_ in self._handed_out and id_ in self._open}
@@ -276,16 +281,28 @@ class FlowReceiver:
         for number in renumbered:
             _send_ack(flow, number)
 
-    def close(self) -> None:
-        """Unbind: acknowledgements are sent, what is not acknowledged is given back. Idempotent, bounded in time."""
+    @property
+    def settled(self) -> bool:
+        """Whether the flow was unbound in order after everything it had handed out was acknowledged on it."""
+        return self._closed and self._settled
+
+    def close(self) -> bool:
+        """Unbind: acknowledgements are sent, what is not acknowledged is given back. Idempotent, bounded in time.
+
+        Returns:
+            False: the client does not wait for the broker's answer here (measured with solace-pubsubplus 1.11), but
+            when the connection is closed, which tells.
+        """
         if self._closed:
-            return
+            return False
+        self._settled = self._settled and self._failure is None and not self._handed_out
         self._closed = True
         self.fail(ConnectionFailedError(f"The receiver of queue {self._queue!r} is closed."))
         # Nothing lies in the vendor's own buffer, so no grace is needed.
-        bounded(lambda: self._flow.terminate(0), _CLOSE_SECONDS)
+        self._settled = bounded(lambda: self._flow.terminate(0), _CLOSE_SECONDS) and self._settled
         self._buffer.clear()
         self._on_close(self)
+        return False
 
     def _check(self) -> None:
         if self._failure is not None:

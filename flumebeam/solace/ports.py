@@ -137,6 +137,11 @@ class Connection(Protocol):
         """
         ...
 
-    def close(self) -> None:
-        """Close everything that was opened here. Idempotent, never hangs."""
+    def close(self) -> bool:
+        """Close everything that was opened here. Idempotent, never hangs.
+
+        Returns:
+            Whether everything that its receivers had handed out was acknowledged, and the broker is known to have got
+            all of that. False says nothing.
+        """
         ...

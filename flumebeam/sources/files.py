@@ -70,6 +70,7 @@ class FileReceiver:
         self._current: _SourceFile | None = None
         self._lock = threading.Lock()
         self._closed = threading.Event()
+        self._settled = True
         self._store = PositionStore(options.tracker_path, clock=self._clock)
         self._store.forget_vanished()
 
@@ -123,15 +124,22 @@ class FileReceiver:
                     self._store.move(file.origin, file.ledger.position)
                 self._complete_if_durable(file)
 
-    def close(self) -> None:
-        """Stop reading and sync positions; what is not acknowledged is delivered by the next receiver. Idempotent."""
+    def close(self) -> bool:
+        """Stop reading and sync positions; what is not acknowledged is delivered by the next receiver. Idempotent.
+
+        Returns:
+            Whether everything that was handed out had been acknowledged: the positions on disk say so then.
+        """
         self._closed.set()
         with self._lock:
+            if any(file.ledger.unacknowledged for file in self._unfinished.values()):
+                self._settled = False
             self._unfinished.clear()
             if self._current is not None:
                 self._current.reader.close()
                 self._current = None
             self._store.close()
+            return self._settled
 
     # -- reading -----------------------------------------------------------------------------------------------------
 

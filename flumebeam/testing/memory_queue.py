@@ -94,6 +94,7 @@ class MemoryReceiver:
         self._queue = queue
         self._lock = threading.Lock()
         self._open: dict[bytes, _Stored] | None = {}
+        self._settled = True
         queue.opened.append(self.receiver_id)
         queue.open.add(self.receiver_id)
 
@@ -136,13 +137,19 @@ class MemoryReceiver:
                 if (event := self._open.pop(packed, None)) is not None:
                     self._queue.acknowledged.append(event.body)
 
-    def close(self) -> None:
-        """Give back what is not acknowledged. Idempotent."""
+    def close(self) -> bool:
+        """Give back what is not acknowledged. Idempotent.
+
+        Returns:
+            Whether there was nothing to give back.
+        """
         with self._lock:
             held, self._open = self._open, None
+            self._settled = self._settled and not held
         if held is not None:
             self._queue.give_back(held.values())
             self._queue.open.discard(self.receiver_id)
+        return self._settled
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from time import monotonic
 
 import pytest
 
 from flumebeam.batch import EventBatch
-from flumebeam.errors import ConnectionFailedError
+from flumebeam.errors import ConnectionFailedError, QueueError
 from flumebeam.solace.config import ReconnectPolicy, SolaceOptions
 from flumebeam.solace.session import VendorConnection, connect
 from flumebeam.testing.broker import DevelopmentBroker
@@ -153,10 +154,54 @@ def test_closing_ends_in_time_while_the_broker_is_frozen(broker: DevelopmentBrok
     broker.freeze()
     begun = monotonic()
 
-    connection.close()
+    assert not connection.close()
 
     assert monotonic() - begun < 20
     broker.thaw()
+
+
+@pytest.mark.parametrize("attempts", [0, 60])
+def test_closing_proves_nothing_if_the_connection_breaks_before_the_broker_has_answered(
+    broker: DevelopmentBroker, options: SolaceOptions, attempts: int
+) -> None:
+    for _ in range(10):
+        connection = connect(replace(options, reconnect=replace(options.reconnect, attempts=attempts)))
+        if not broker.queue("q").messages:
+            fill(connection, 1)
+        receiver = connection.receiver("q")
+        acknowledge(receiver, drink(receiver, 1))
+        broker.freeze()
+        receiver.close()
+        closing = threading.Thread(target=broker.cut_connections)
+        closing.start()
+
+        assert not connection.close()
+
+        closing.join()
+        broker.thaw()
+
+
+def test_closing_proves_nothing_after_a_reconnect(broker: DevelopmentBroker, options: SolaceOptions) -> None:
+    connection = connect(options)
+    fill(connection, 1)
+    receiver = connection.receiver("q")
+    acknowledge(receiver, drink(receiver, 1))
+    broker.cut_connections()
+    eventually(lambda: connection._losses == 1 and not connection.away)
+
+    assert not connection.close()
+
+
+def test_closing_proves_nothing_if_the_queue_was_taken_away(broker: DevelopmentBroker, options: SolaceOptions) -> None:
+    connection = connect(options)
+    fill(connection, 1)
+    receiver = connection.receiver("q")
+    acknowledge(receiver, drink(receiver, 1))
+    broker.delete_queue("q")
+    with pytest.raises(QueueError):
+        receiver.receive(1, 20)
+
+    assert not connection.close()
 
 
 @pytest.mark.timeout(120)

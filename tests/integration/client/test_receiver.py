@@ -164,3 +164,20 @@ def test_closing_the_connection_sends_what_was_acknowledged(broker: DevelopmentB
 
     eventually(lambda: broker.queue("q").messages == 0)
     eventually(lambda: broker.clients() == ())
+
+
+@pytest.mark.parametrize(("acknowledged", "proven"), [(10, True), (9, False), (0, False)])
+def test_closing_tells_that_the_broker_got_all_acknowledgements_only_if_there_was_one_for_each_delivery(
+    broker: DevelopmentBroker, options: SolaceOptions, acknowledged: int, proven: bool
+) -> None:
+    with connect(options) as connection:
+        fill(connection, *range(20))
+        receiver = connection.receiver("q")
+        acknowledge(receiver, drink(receiver, 10).slice(0, acknowledged))
+
+        # The flow alone does not know; buffered messages were never handed out.
+        assert not receiver.close()
+        assert connection.close() is proven
+        assert connection.close() is proven
+
+    assert broker.queue("q").messages == 20 - acknowledged

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from flumebeam.commitlog.layout import EntryKind, LogLayout, QueueIdentity
@@ -589,7 +591,7 @@ def test_files_of_retired_ids_stay_few() -> None:
         life = rig.log().begin_life(f"r{number}")
         commit(life, number)
         if number % 2:
-            life.end(acknowledged=True)
+            life.end()
 
     assert len(rig.hidden("/retired/")) <= 34
     assert all(_knows(rig, number) for number in range(80))
@@ -610,7 +612,7 @@ def test_ids_are_forgotten_when_their_acknowledgement_is_proven_and_enough_days_
     rig = Rig(keep_days=3)
     life = rig.log().begin_life("r1")
     commit(life, 1)
-    life.end(acknowledged=True)
+    life.end()
     for day in range(2):
         _serve_a_day(rig, 100 + day)
     assert _knows(rig, 1)
@@ -623,20 +625,139 @@ def test_ids_are_forgotten_when_their_acknowledgement_is_proven_and_enough_days_
 
 def test_ids_whose_acknowledgement_is_not_proven_are_kept() -> None:
     rig = Rig(keep_days=1)
-    life = rig.log().begin_life("r1")
-    commit(life, 1)
-    life.end(acknowledged=False)
+    commit(rig.log().begin_life("r1"), 1)
     for day in range(3):
         _serve_a_day(rig, 100 + day)
 
     assert _knows(rig, 1)
 
 
+def test_a_life_that_ends_in_order_proves_what_lives_before_it_left_on_an_exclusive_queue() -> None:
+    rig = Rig(keep_days=2)
+    commit(rig.log().begin_life("killed"), 1)
+    life = rig.log().begin_life("orderly")
+    commit(life, 2)
+    life.end()
+    _serve_a_day(rig, 100)
+    assert _knows(rig, 1)
+
+    _serve_a_day(rig, 101)
+
+    assert not _knows(rig, 1)
+    assert not _knows(rig, 2)
+
+
+def test_a_life_that_committed_nothing_proves_nothing_of_others() -> None:
+    rig = Rig(keep_days=1)
+    commit(rig.log().begin_life("killed"), 1)
+    life = rig.log().begin_life("orderly")
+    life.fence()
+    life.end()
+    for day in range(3):
+        _serve_a_day(rig, 100 + day)
+
+    assert _knows(rig, 1)
+
+
+def test_a_life_of_a_shared_queue_proves_nothing_of_others() -> None:
+    rig = Rig(keep_days=1, access=QueueAccess.SHARED, idle_close_seconds=1e-3)
+    commit(rig.log().begin_life("killed"), 1)
+    rig.clock.advance(1)
+    life = rig.log().begin_life("orderly")
+    commit(life, 2)
+    life.end()
+    for day in range(3):
+        _serve_a_day(rig, 100 + day)
+
+    assert _knows(rig, 1)
+    assert not _knows(rig, 2)
+
+
+def test_a_life_that_was_fenced_before_its_end_proves_nothing_of_others() -> None:
+    rig = Rig(keep_days=1)
+    commit(rig.log().begin_life("killed"), 1)
+    fenced = rig.log().begin_life("fenced")
+    commit(fenced, 2)
+    commit(rig.log().begin_life("successor"), 3)
+    fenced.end()
+    for day in range(3):
+        _serve_a_day(rig, 100 + day)
+
+    assert _knows(rig, 1)
+    assert _knows(rig, 2)
+
+
+def test_opening_a_log_and_fencing_forget_nothing_however_late() -> None:
+    rig = Rig(keep_days=1)
+    life = rig.log().begin_life("r1")
+    commit(life, 1)
+    life.end()
+    for day in ("29990101", "29990102"):
+        rig.memory.make_directory(f"{life._log.layout.days}/{day}")
+
+    assert _knows(rig, 1)
+
+    _serve_a_day(rig, 2)
+    assert not _knows(rig, 1)
+
+
+def test_an_end_that_the_target_does_not_answer_is_no_error_and_proves_nothing() -> None:
+    rig = Rig(keep_days=1)
+    life = rig.log().begin_life("r1")
+    commit(life, 1)
+    rig.fail(Fault(Failure.SILENT, "rename", "/closed/", times=-1))
+
+    life.end()
+
+    rig.fs.faults.clear()
+    for day in range(3):
+        _serve_a_day(rig, 100 + day)
+    assert _knows(rig, 1)
+
+
+@pytest.mark.parametrize("point", CrashPoint)
+def test_a_life_that_dies_at_its_end_loses_no_id(point: CrashPoint) -> None:
+    rig = Rig()
+    commit(rig.log().begin_life("killed"), 1)
+    life = rig.log(at=_die_at(point)).begin_life("r") if point is not CrashPoint.EPOCH_OPEN else None
+    with contextlib.suppress(_DiedError):
+        if life is not None:
+            commit(life, 2)
+            life.end()
+
+    commit(rig.log().begin_life("last"), 1, 2)
+
+    assert rig.events == [b"1", b"2"]
+
+
+def test_a_log_stays_small_over_years_of_short_runs_and_a_kill_now_and_then() -> None:
+    rig = Rig(keep_days=3)
+    sizes = []
+    for run in range(400):
+        rig.clock.advance(86_400 / 4)
+        rig.memory.now_ms = rig.clock.epoch_ms()
+        life = rig.log().begin_life(f"r{run}")
+        # Every other number belongs to another queue.
+        commit(life, *range(200 * run, 200 * run + 100, 2))
+        if run % 10:
+            life.end()
+        log = life._log.layout
+        places = [log.new, log.epochs, log.closed, log.parts, log.retired, log.days]
+        nbytes = sum(len(rig.memory.files[path]) for path in rig.hidden(""))
+        sizes.append((sum(len(rig.memory.list(place)) for place in places), nbytes))
+
+    (early, early_bytes), (late, late_bytes) = (
+        map(max, zip(*part, strict=True)) for part in (sizes[100:200], sizes[300:])
+    )
+    assert late <= early < 60
+    assert late_bytes <= 1.1 * early_bytes
+
+
 def test_days_on_which_nothing_was_committed_do_not_count() -> None:
     rig = Rig(keep_days=2)
     life = rig.log().begin_life("r1")
     commit(life, 1)
-    life.end(acknowledged=True)
+    life.end()
     rig.clock.advance(100 * 86_400)
 
     _serve_a_day(rig, 2)
@@ -648,8 +769,8 @@ def test_a_life_that_ended_in_order_commits_nothing_more() -> None:
     rig = Rig()
     life = rig.log().begin_life("r1")
     commit(life, 1)
-    life.end(acknowledged=True)
-    life.end(acknowledged=True)
+    life.end()
+    life.end()
 
     with pytest.raises(EpochClosedError):
         commit(life, 2)

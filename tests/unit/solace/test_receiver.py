@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from solace.messaging.config._sol_constants import _SolClientFlowEvent
 
 from flumebeam.batch import EventBatch
 from flumebeam.errors import ConnectionFailedError, QueueError
@@ -232,3 +234,30 @@ def test_the_flow_stops_at_the_limit_and_starts_at_half_of_it(
     assert receive(receiver) == [1, 2, 3]
 
     assert turns == ["stop", "start"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "settled"),
+    [
+        (lambda receiver: None, True),
+        (lambda receiver: hand_over(receiver, 2, 12), True),
+        (lambda receiver: (hand_over(receiver, 2, 12), receive(receiver)), False),
+        (lambda receiver: receiver._on_event(_SolClientFlowEvent.SOLCLIENT_FLOW_EVENT_RECONNECTING.value), False),
+        (lambda receiver: receiver.fail(QueueError("odd")), False),
+    ],
+    ids=["nothing", "buffered", "handed out", "flow went down", "failed"],
+)
+@pytest.mark.usefixtures("acks")
+def test_a_receiver_is_settled_if_all_it_handed_out_was_acknowledged_on_one_unbroken_flow(
+    receiver: FlowReceiver, spoil: Callable[[FlowReceiver], None], settled: bool
+) -> None:
+    receiver._on_event(_SolClientFlowEvent.SOLCLIENT_FLOW_EVENT_UP_NOTICE.value)
+    hand_over(receiver, 1, 11)
+    receive(receiver)
+    acknowledge(receiver, 1)
+    spoil(receiver)
+    assert not receiver.settled
+
+    receiver.close()
+
+    assert receiver.settled is settled

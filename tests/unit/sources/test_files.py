@@ -351,3 +351,21 @@ def test_two_receivers_of_one_directory_are_refused(open_source: Open, spool: Pa
 
     with pytest.raises(ConfigurationError, match="Another process reads these files already"):
         open_source(spool, spool=True)
+
+
+def test_closing_tells_whether_everything_that_was_handed_out_was_acknowledged(
+    open_source: Open, tmp_path: Path
+) -> None:
+    path = put(tmp_path / "log", b"a\nb\nc\n", 1)
+    untouched = open_source(path)
+    assert untouched.close()
+    behind = open_source(path)
+    tell(behind, behind.receive(1, 0))
+    behind.receive(1, 0)
+    assert not behind.close()
+    assert not behind.close()
+    settled = open_source(path)
+    tell(settled, settled.receive(1, 0))
+
+    assert settled.close()
+    assert settled.close()

@@ -14,6 +14,7 @@ from apache_beam.internal import pickler
 from flumebeam.batch import BatchProvenance, EventBatch
 from flumebeam.clock import ManualClock
 from flumebeam.commitlog.log import CommitLogOptions, QueueAccess
+from flumebeam.commitlog.records import Record
 from flumebeam.commitlog.steps import CrashPoint
 from flumebeam.deliveries import Durable
 from flumebeam.errors import ConfigurationError, StorageError, StorageFullError, StorageUnavailableError
@@ -23,6 +24,7 @@ from flumebeam.ids import DeliveryId, delivery_ids
 from flumebeam.testing.faulty_filesystem import Failure, Fault, FaultyFileSystem
 from flumebeam.testing.memory_queue import MemoryQueue, MemoryReceiverFactory
 from flumebeam.transforms.acknowledge import Acknowledge
+from flumebeam.transforms.hdfs_lives import Lives
 from flumebeam.transforms.hdfs_write import WriteToHdfs
 from flumebeam.transforms.read_options import BundleLimits, ReadLimits
 from flumebeam.transforms.receiver_read import ReadFromReceivers
@@ -107,7 +109,7 @@ def test_a_bundle_ends_with_everything_in_a_file_and_reported(worker: Callable[.
     assert file.suffix == ".txt"
 
 
-@pytest.mark.parametrize("limit", [{"max_events": 4}, {"max_bytes": 20}])
+@pytest.mark.parametrize("limit", [{"max_events": 4}, {"max_bytes": 4}])
 def test_a_transaction_is_committed_within_a_bundle_when_it_is_full(
     worker: Callable[..., Worker], tmp_path: Path, limit: dict[str, int]
 ) -> None:
@@ -435,6 +437,85 @@ def test_a_queue_is_drained_to_files_and_acknowledged(queue: MemoryQueue, tmp_pa
     assert lines(tmp_path) == list(range(2_000))
     assert len(queue.acknowledged) == 2_000
     assert not queue.open
+
+
+def proofs(target: Path) -> list[bool]:
+    """For each file of retired ids, whether their acknowledgement is proven."""
+    files = target.glob(".flumebeam/*/retired/*")
+    return [Record.from_bytes(file.read_bytes(), str(file)).facts["proven"] for file in files]
+
+
+def test_ids_of_a_drain_that_ended_in_order_are_retired_as_proven(queue: MemoryQueue, tmp_path: Path) -> None:
+    queue.put(b"%d" % number for number in range(100))
+
+    drain(queue, tmp_path)
+
+    assert proofs(tmp_path) == [True]
+    assert _epochs(tmp_path) == []
+
+
+def test_ids_of_a_failed_drain_are_proven_by_the_next_one(queue: MemoryQueue, tmp_path: Path) -> None:
+    queue.put(b"%d" % number for number in range(1_000))
+    FailAt.left = True
+    with pytest.raises(Exception, match=CrashPoint.MARKED.value):
+        drain(queue, tmp_path, max_events=250, at=FailAt(CrashPoint.MARKED))
+    assert proofs(tmp_path) == []
+
+    drain(queue, tmp_path, max_events=250)
+
+    assert set(proofs(tmp_path)) == {True}
+    assert _epochs(tmp_path) == []
+
+
+class Stage:
+    """A source and a sink in one process, torn down in the order that a test wants."""
+
+    def __init__(self, queue: MemoryQueue, target: Path) -> None:
+        self.user = RECEIVERS.join(queue)
+        self.sink = Worker(WriteToHdfs(str(target), queue=queue.name))
+        self.receiver = RECEIVERS.acquire(self.user, 0, MemoryReceiverFactory(queue.name))
+
+    def run(self, *, acknowledge: int) -> None:
+        for durable in self.sink.bundle(self.receiver.receive(100, 0)):
+            RECEIVERS.acknowledge(durable.receiver, durable.ids[:acknowledge])
+
+    def tear_down(self, order: str) -> None:
+        parts = {"source": lambda: RECEIVERS.leave(self.user), "sink": self.sink.fn.teardown}
+        for part in order.split(", "):
+            parts[part]()
+
+
+@pytest.mark.parametrize("order", ["source, sink", "sink, source"])
+@pytest.mark.parametrize(("acknowledged", "proven"), [(100, [True]), (99, [])])
+def test_lives_end_with_their_receivers_in_whatever_order_a_runner_tears_down(
+    queue: MemoryQueue, tmp_path: Path, order: str, acknowledged: int, proven: list[bool]
+) -> None:
+    queue.put(b"%d" % number for number in range(100))
+    stage = Stage(queue, tmp_path)
+    stage.run(acknowledge=acknowledged)
+
+    stage.tear_down(order)
+
+    assert proofs(tmp_path) == proven
+    assert not Lives._shared
+    assert not RECEIVERS._close_hooks
+
+
+def test_a_sink_that_is_set_up_again_while_its_receivers_are_open_goes_on_with_their_lives(
+    queue: MemoryQueue, tmp_path: Path
+) -> None:
+    queue.put(b"%d" % number for number in range(150))
+    stage = Stage(queue, tmp_path)
+    stage.run(acknowledge=100)
+
+    stage.sink.fn.teardown()
+    stage.sink.fn.setup()
+    stage.run(acknowledge=100)
+
+    assert len(_epochs(tmp_path)) == 1
+    stage.tear_down("source, sink")
+    assert proofs(tmp_path) == [True]
+    assert lines(tmp_path) == list(range(150))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from flumebeam.deliveries import Receiver
-from flumebeam.errors import QueueError, ReceiverLostError
+from flumebeam.errors import ConnectionFailedError, QueueError, ReceiverLostError
 from flumebeam.testing.memory_queue import MemoryQueue, MemoryReceiver, MemoryReceiverFactory
 from flumebeam.transforms.receivers import ReceiverRegistry, SourceUser
 
@@ -181,6 +181,74 @@ def test_a_hook_that_fails_stops_the_bind(registry: ReceiverRegistry, queue: Mem
 
     assert not queue.opened
     assert not registry.open_receivers
+
+
+def test_hooks_are_told_after_each_close_whether_all_acknowledgements_have_arrived(
+    registry: ReceiverRegistry, queue: MemoryQueue
+) -> None:
+    seen: list[tuple[str, bool, bool]] = []
+    with registry.after_close(lambda receiver, settled: seen.append((receiver, settled, receiver in queue.open))):
+        # Everything acknowledged.
+        user = registry.join("source")
+        batch = acquire(registry, user, queue).receive(2, 0)
+        assert batch.provenance is not None
+        registry.acknowledge(batch.provenance.receiver, batch.provenance.ids)
+        registry.leave(user)
+        # A failed bundle, before its receiver is used again.
+        failed, following = registry.join("source"), registry.join("source")
+        acquire(registry, failed, queue).receive(1, 0)
+        abandoned = acquire(registry, following, queue)
+        # Refused by a sink.
+        abandoned.receive(1, 0)
+        registry.abandon(abandoned.receiver_id)
+        # The end of the process.
+        acquire(registry, following, queue)
+        registry.shut_down()
+
+    assert seen == [(receiver, settled, False) for receiver, settled in zip(queue.opened, (1, 0, 0, 1), strict=True)]
+
+
+def test_a_removed_hook_is_told_nothing(registry: ReceiverRegistry, queue: MemoryQueue) -> None:
+    seen: list[str] = []
+    registry.after_close(lambda receiver, settled: seen.append(receiver)).remove()
+    user = registry.join("source")
+    acquire(registry, user, queue)
+
+    registry.leave(user)
+
+    assert len(queue.opened) == 1
+    assert not seen
+
+
+class StuckReceiver(MemoryReceiver):
+    """Cannot be closed in order."""
+
+    def close(self) -> bool:
+        super().close()
+        raise ConnectionFailedError("No answer.")
+
+
+class StuckFactory:
+    def __init__(self, queue: MemoryQueue) -> None:
+        self.source = queue.name
+
+    def open(self, before_bind: Callable[[str], None]) -> MemoryReceiver:
+        return StuckReceiver(MemoryQueue.named(self.source), before_bind)
+
+
+def test_a_close_that_fails_proves_nothing_and_others_are_closed_all_the_same(
+    registry: ReceiverRegistry, queue: MemoryQueue
+) -> None:
+    user = registry.join("source")
+    for flow in range(2):
+        registry.acquire(user, flow, StuckFactory(queue))
+    seen: list[tuple[str, bool]] = []
+
+    with registry.after_close(lambda *told: seen.append(told)), pytest.raises(ConnectionFailedError):
+        registry.leave(user)
+
+    assert seen == [(receiver, False) for receiver in queue.opened]
+    assert not queue.open
 
 
 def test_a_user_that_has_left_opens_nothing(registry: ReceiverRegistry, queue: MemoryQueue) -> None:
