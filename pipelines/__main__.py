@@ -1,6 +1,7 @@
 """``python -m flumebeam.pipelines NAME``: a pipeline by name, interruptible while Beam is still being imported.
 
 Whoever starts it may block SIGINT for it, so that one that comes before Python is up waits until it can be answered.
+One that was started as a part dies with whoever started it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from flumebeam.errors import ConfigurationError
 from flumebeam.exits import Exit
 from flumebeam.pipelines import registry
+from flumebeam.pipelines.processes import die_with_parent
 
 
 def _run(argv: Sequence[str]) -> int:
@@ -26,4 +28,5 @@ def _run(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    die_with_parent()
     sys.exit(_run(sys.argv[1:]))

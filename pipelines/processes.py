@@ -1,7 +1,8 @@
-"""Pipelines side by side, each in a process of its own: started together, stopped together."""
+"""Pipelines side by side, each in a process of its own: started together, stopped together, killed together."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -15,12 +16,27 @@ from typing import IO, Final
 from flumebeam.clock import Clock, SystemClock
 from flumebeam.exits import Exit
 
-__all__ = ["Part", "PartProcess", "run_side_by_side"]
+__all__ = ["Part", "PartProcess", "die_with_parent", "run_side_by_side"]
 
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+_PARENT: Final = "FLUMEBEAM_PARENT"
+_PR_SET_PDEATHSIG: Final = 1  # of Linux, see prctl(2)
 _LOOK_SECONDS: Final = 0.2
 _STOP_SECONDS: Final = 90.0
 """How long parts may take to stop cleanly: longer than each of them allows itself."""
+
+
+def die_with_parent() -> None:
+    """Have this process, if it was started as a part, killed when whoever started it dies, however that dies.
+
+    Parts that nobody watches would go on holding queues and positions. A part may be killed at any moment: progress is
+    in the broker and in the files. Works on Linux.
+    """
+    parent = os.environ.pop(_PARENT, None)
+    if parent is not None and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != int(parent):
+            sys.exit(Exit.INTERRUPTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +94,7 @@ class PartProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, **environment},
+                env={**os.environ, **environment, _PARENT: str(os.getpid())},
                 process_group=0,
             )
         finally:

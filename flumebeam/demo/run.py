@@ -14,7 +14,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from flumebeam.broker import BrokerConfig, DevelopmentBroker
+from flumebeam.broker import BrokerConfig, DevelopmentBroker, QueueStatus
 from flumebeam.demo.processes import Stage
 from flumebeam.demo.proof import LayerProof, files_below, prove_ids, prove_lines
 from flumebeam.demo.screen import QueueView, Screen, StageView
@@ -52,6 +52,10 @@ class _Meter:
         return self.done / self.seconds if self.seconds > 0 else 0.0
 
 
+def _taken(before: QueueStatus, now: QueueStatus) -> int:
+    return now.received - before.received + before.messages - now.messages
+
+
 def _state(meter: _Meter, stage: Stage) -> str:
     if not stage.running:
         return "done"
@@ -74,6 +78,7 @@ class Demo:
         self._kill = kill
         self._interrupts = 0
         self._stopped = False
+        self._before: tuple[QueueStatus, ...] = ()
         self._meters = {name: _Meter(name) for name in ("ingest", *_LAYERS)}
 
     def run(self) -> int:
@@ -84,16 +89,21 @@ class Demo:
         """
         workspace = self._workspace
         before = {progress.path: progress for progress in workspace.progress()}
-        total = sum(1 for _ in before[workspace.input].line_ends())
-        self._console.print(f"Log     {workspace.input}: {total:,} lines to go", highlight=False)
-        if total:
-            with DevelopmentBroker(BrokerConfig(port=0)) as broker, self._count_interrupts(), workspace.running():
-                for queue in _QUEUES:
-                    broker.create_queue(queue, access="exclusive", subscriptions=[_TOPIC])
-                self._console.print(
-                    f"Broker  {broker.url}: topic {_TOPIC} feeds the queues {' and '.join(_QUEUES)}", highlight=False
-                )
-                self._move(broker, total)
+        lines = sum(1 for _ in before[workspace.input].line_ends())
+        self._console.print(f"Log     {workspace.input}: {lines:,} lines to go", highlight=False, soft_wrap=True)
+        config = BrokerConfig(port=0, data=str(workspace.broker))
+        with DevelopmentBroker(config) as broker, self._count_interrupts():
+            for queue in _QUEUES:
+                broker.create_queue(queue, access="exclusive", subscriptions=[_TOPIC])
+            left = [broker.queue(queue).messages for queue in _QUEUES]
+            self._console.print(
+                f"Broker  {broker.url}: topic {_TOPIC} feeds the queues {' and '.join(_QUEUES)}"
+                + (f"; {max(left):,} messages are left from last time" if any(left) else ""),
+                highlight=False,
+                soft_wrap=True,
+            )
+            if lines or any(left):
+                self._move(broker, lines + max(left))
         return self._prove(workspace.progress())
 
     # -- moving ------------------------------------------------------------------------------------------------------
@@ -116,6 +126,7 @@ class Demo:
         stages = self._stages(broker)
         drain = stages["drain_to_hdfs"]
         started, to_kill = time.monotonic(), self._kill
+        self._before = tuple(broker.queue(name) for name in _QUEUES)
         try:
             for stage in stages.values():
                 stage.start()
@@ -144,9 +155,10 @@ class Demo:
 
     def _read(self, broker: DevelopmentBroker, now: float) -> None:
         batch, speed = (broker.queue(name) for name in _QUEUES)
-        self._meters["ingest"].read(batch.received, now)
-        self._meters["drain_to_hdfs"].read(batch.received - batch.messages, now)
-        self._meters["speed_layer"].read(speed.received - speed.messages, now)
+        batch_before, speed_before = self._before
+        self._meters["ingest"].read(batch.received - batch_before.received, now)
+        self._meters["drain_to_hdfs"].read(_taken(batch_before, batch), now)
+        self._meters["speed_layer"].read(_taken(speed_before, speed), now)
 
     def _show(self, screen: Screen, broker: DevelopmentBroker, stages: dict[str, Stage], elapsed: float) -> None:
         views = tuple(
@@ -165,15 +177,11 @@ class Demo:
         screen.say(f"Kill    drain_to_hdfs (process {killed}) with kill -9 after {done:,} events; it is {started} now")
 
     def _end_early(self, screen: Screen, broker: DevelopmentBroker, ingest: Stage) -> None:
-        interrupts, self._interrupts = self._interrupts, 0
-        if ingest.running:
-            ingest.stop()
-            self._stopped = True
-        left = sum(status.messages for status in broker.queues())
-        screen.say(
-            f"Stop    ingest has stopped; {left:,} messages are still in the queues and are drained now"
-            + (" (they are in memory only, so this waits for them)" if interrupts > 1 else "")
-        )
+        self._interrupts = 0
+        self._stopped = True
+        ingest.stop()
+        left = sum(broker.queue(name).messages for name in _QUEUES)
+        screen.say(f"Stop    ingest has stopped; {left:,} messages are still in the queues and are drained now")
 
     @contextmanager
     def _count_interrupts(self) -> Iterator[None]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -15,7 +14,6 @@ from flumebeam.sources.positions import PositionStore
 
 __all__ = ["Progress", "Workspace"]
 
-_RUNNING: Final = "running"
 _INPUTS: Final = "inputs.json"
 
 
@@ -85,11 +83,6 @@ class Workspace:
             raise ConfigurationError(
                 f"{root} cannot be used for output ({error.strerror}): name another directory with --output."
             ) from error
-        if (workspace._state / _RUNNING).exists():
-            raise ConfigurationError(
-                f"An earlier demo in {root} was killed, and what its in-memory broker still held is gone: "
-                "remove that directory or name another one with --output (make demo OUTPUT=...)."
-            )
         workspace.input = workspace._given or workspace._sample(lines)
         workspace._note_input()
         return workspace
@@ -101,17 +94,14 @@ class Workspace:
         """Where the stages' own words go."""
         return self.root / "logs"
 
+    @property
+    def broker(self) -> Path:
+        """Where the broker keeps its messages, so that a demo that was killed goes on where it was."""
+        return self._state / "broker"
+
     def positions(self, path: Path) -> Path:
         """Return where the positions of an input are kept."""
         return self._state / "positions" / self._names()[str(path)]
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Mark that a broker holds events of this workspace; the mark stays if the block is left by an error."""
-        mark = self._state / _RUNNING
-        mark.touch()
-        yield
-        mark.unlink()
 
     def progress(self) -> list[Progress]:
         """Return how far each input that was ever given has been ingested.

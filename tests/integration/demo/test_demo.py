@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -87,11 +88,18 @@ def test_a_log_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     assert "There is no file" in run.stderr
 
 
-def test_a_demo_whose_broker_was_killed_does_not_pretend(tmp_path: Path) -> None:
-    (tmp_path / "out" / "state").mkdir(parents=True)
-    (tmp_path / "out" / "state" / "running").touch()
+@pytest.mark.timeout(480)
+def test_a_demo_that_is_killed_goes_on_where_it_was_and_loses_nothing(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    command = [sys.executable, "-m", "flumebeam", "demo", "--output", str(output), "--lines", "12000", "--no-kill"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, bufsize=1) as running:
+        assert running.stdout is not None
+        for line in running.stdout:
+            if "ingest" in line and "ingest 0 " not in line:
+                running.kill()
+                break
 
-    run = demo(tmp_path / "out", "--lines", "10")
+    rest = demo(output, "--lines", "12000", "--no-kill")
 
-    assert run.returncode == 2
-    assert "was killed" in run.stderr
+    assert "12,000" in rest.stdout, rest.stdout + rest.stderr
+    assert re.search(r"lost +│ +│ +0 │ +0 │", rest.stdout), rest.stdout
