@@ -392,34 +392,36 @@ class _Departures:
     """Messages that left their queues, to be deleted together."""
 
     def __init__(self) -> None:
-        self._entries: list[Any] = []
-        self._messages: list[int] = []
+        self._queues: dict[int, list[int]] = {}
 
     def add(self, queue: int, messages: Sequence[int]) -> None:
-        self._messages += messages
-        for message in messages:
-            self._entries += (message, queue)
+        self._queues.setdefault(queue, []).extend(messages)
 
     def write(self, connection: sqlite3.Connection) -> None:
-        _execute(connection, "DELETE FROM entries WHERE (message, queue) IN (VALUES {})", "(?,?)", self._entries)
-        _execute(
-            connection,
-            "DELETE FROM messages WHERE id IN (VALUES {}) AND NOT EXISTS (SELECT 1 FROM entries WHERE message = id)",
-            "(?)",
-            self._messages,
-        )
-        self._entries.clear()
-        self._messages.clear()
+        for queue, messages in self._queues.items():
+            # Asked for as pairs, SQLite would search all entries.
+            _execute(
+                connection, "DELETE FROM entries WHERE queue = ? AND message IN (VALUES {})", "(?)", messages, queue
+            )
+        for messages in self._queues.values():
+            _execute(
+                connection,
+                "DELETE FROM messages WHERE id IN (VALUES {}) AND NOT EXISTS (SELECT 1 FROM entries WHERE message = id)",
+                "(?)",
+                messages,
+            )
+        self._queues.clear()
 
 
-def _execute(connection: sqlite3.Connection, statement: str, row: str, values: list[Any]) -> None:
+def _execute(connection: sqlite3.Connection, statement: str, row: str, values: list[Any], *leading: int) -> None:
     # In powers of two, so that few different statements are compiled.
     width = row.count("?")
     position, rows = 0, _MAX_ROWS
     while position < len(values):
         while (len(values) - position) // width < rows:
             rows //= 2
-        connection.execute(statement.format(",".join([row] * rows)), values[position : position + rows * width])
+        chunk = values[position : position + rows * width]
+        connection.execute(statement.format(",".join([row] * rows)), (*leading, *chunk))
         position += rows * width
 
 
