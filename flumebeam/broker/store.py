@@ -406,7 +406,8 @@ class _Departures:
         for messages in self._queues.values():
             _execute(
                 connection,
-                "DELETE FROM messages WHERE id IN (VALUES {}) AND NOT EXISTS (SELECT 1 FROM entries WHERE message = id)",
+                "DELETE FROM messages WHERE id IN (VALUES {}) "
+                "AND NOT EXISTS (SELECT 1 FROM entries WHERE message = id)",
                 "(?)",
                 messages,
             )

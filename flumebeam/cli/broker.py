@@ -16,11 +16,43 @@ from flumebeam.exits import Exit
 __all__ = ["broker"]
 
 _DEFAULTS: Final = BrokerConfig()
+_SEMP_PORT: Final = 8080
+"""As the vendor's container has it."""
 
 
 def broker(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = _DEFAULTS.host,
     port: Annotated[int, typer.Option(help="SMF port; 0 takes a free one.")] = _DEFAULTS.port,
+    tls_port: Annotated[
+        int | None, typer.Option(help="Port for SMF over TLS, such as 55443; 0 takes a free one.")
+    ] = None,
+    tls_certificate: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Certificate for TLS, in PEM form.")
+    ] = None,
+    tls_key: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Its private key, if it is not in the same file.")
+    ] = None,
+    tls_client_ca: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Authority of client certificates; then every TLS client needs one, and it names the username.",
+        ),
+    ] = None,
+    compressed_port: Annotated[
+        int | None, typer.Option(help="Port for compressed SMF, such as 55003; 0 takes a free one.")
+    ] = None,
+    semp_port: Annotated[
+        int, typer.Option(help="Port for management over HTTP, on loopback; 0 takes a free one.")
+    ] = _SEMP_PORT,
+    semp: Annotated[bool, typer.Option("--semp/--no-semp", help="Whether there is management over HTTP.")] = True,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Directory that keeps messages, queues and positions over a crash; without it all is in memory only.",
+        ),
+    ] = None,
     vpn: Annotated[str, typer.Option(help="Name of the message VPN.")] = _DEFAULTS.vpn,
     user: Annotated[
         list[str] | None,
@@ -44,10 +76,17 @@ def broker(
         bool, typer.Option(help="Refuse guaranteed messages that no queue wants, instead of dropping them.")
     ] = _DEFAULTS.reject_on_no_match,
 ) -> None:
-    """Run a development broker in memory, with the defaults of the vendor's own container. Not for production."""
+    """Run a development broker, with the defaults of the vendor's own container. Not for production."""
     config = BrokerConfig(
         host=host,
         port=port,
+        tls_port=tls_port,
+        tls_certificate=tls_certificate,
+        tls_key=tls_key,
+        tls_client_ca=tls_client_ca,
+        compressed_port=compressed_port,
+        semp_port=semp_port if semp else None,
+        data=data,
         vpn=vpn,
         users=dict(map(_user, user)) if user else _DEFAULTS.users,
         max_transaction_messages=max_transaction_messages,
@@ -57,7 +96,10 @@ def broker(
     with DevelopmentBroker(config) as running:
         for name, topics in map(_queue, queue or ()):
             running.create_queue(name, subscriptions=topics)
-        typer.echo(f"Listening on {running.url}, VPN {vpn}, everything in memory. Ctrl-C ends it.", err=True)
+        kept = "everything in memory" if data is None else f"data in {data}"
+        typer.echo(f"Listening on {running.url}, VPN {vpn}, {kept}. Ctrl-C ends it.", err=True)
+        if semp:
+            typer.echo(f"Management on {running.semp_url}, username admin, password admin.", err=True)
         try:
             running.wait()
         except KeyboardInterrupt:
