@@ -45,6 +45,7 @@ class DevelopmentBroker:
         self._started: Future[BrokerServer] = Future()
         self._stopped = threading.Event()
         self._failure: FlumebeamError | None = None
+        self._semp_url: str | None = None
         self._loop: asyncio.AbstractEventLoop
         self._ending: asyncio.Event
 
@@ -74,17 +75,32 @@ class DevelopmentBroker:
 
     async def _serve(self) -> None:
         self._loop, self._ending = asyncio.get_running_loop(), asyncio.Event()
-        try:
-            server = BrokerServer(self._config, self._clock, self._give_up)
-            await server.start()
-        except FlumebeamError as error:
-            self._stopped.set()
-            self._started.set_exception(error)
-            return
-        self._started.set_result(server)
-        await self._ending.wait()
-        await server.close()
+        failure: FlumebeamError | None = None
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                server = await self._open(stack)
+            except FlumebeamError as error:
+                failure = error
+            else:
+                self._started.set_result(server)
+                await self._ending.wait()
         self._stopped.set()
+        if failure is not None:
+            self._started.set_exception(failure)
+
+    async def _open(self, stack: contextlib.AsyncExitStack) -> BrokerServer:
+        server = BrokerServer(self._config, self._clock, self._give_up)
+        await server.start()
+        stack.push_async_callback(server.close)
+        if self._config.semp_port is not None:
+            # Imported here: an HTTP server takes longer to import than a broker to start.
+            from flumebeam.broker.semp.http import SempServer
+
+            management = SempServer(self._config, server)
+            await management.start()
+            stack.push_async_callback(management.close)
+            self._semp_url = management.url
+        return server
 
     def _give_up(self, error: FlumebeamError) -> None:
         self._failure = error
@@ -140,6 +156,18 @@ class DevelopmentBroker:
             ConfigurationError: The broker has no port for compressed connections.
         """
         return self._listener("compressed_port").url
+
+    @property
+    def semp_url(self) -> str:
+        """Address of management over HTTP, such as ``http://127.0.0.1:8080``.
+
+        Raises:
+            ConfigurationError: The broker has no port for it.
+        """
+        self._running()
+        if self._semp_url is None:
+            raise ConfigurationError("The broker has no such port; start it with semp_port.")
+        return self._semp_url
 
     def _listener(self, option: str) -> Listener:
         for listener in self._running().listeners:

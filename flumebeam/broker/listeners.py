@@ -162,6 +162,11 @@ class Listener:
         """Address for clients."""
         return f"{self.scheme}://{self.host}:{self.port}"
 
+    @property
+    def is_open(self) -> bool:
+        """Whether clients can connect."""
+        return self._server is not None
+
     async def open(self, make: Callable[[Codec | None], asyncio.Protocol]) -> None:
         """Listen; one that listens already is left alone.
 

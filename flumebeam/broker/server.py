@@ -218,6 +218,11 @@ class BrokerServer:
             self.refuse_connections()
             raise
 
+    @property
+    def available(self) -> bool:
+        """Whether clients can connect and are answered."""
+        return not self._frozen and all(listener.is_open for listener in self.listeners)
+
     def refuse_connections(self) -> None:
         """Stop listening; connections that exist stay."""
         for listener in self.listeners:

@@ -1,0 +1,92 @@
+"""Attributes that can be written: their types, defaults and limits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flumebeam.broker.semp.replies import Problem, Status
+
+__all__ = ["Attribute", "parse_body"]
+
+_JSON_NAMES = {str: "a string", int: "a number", bool: "true or false"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attribute:
+    """One attribute of an object.
+
+    Attributes:
+        default: Its value where a request does not say; also gives its type.
+        choices: Its values, if they are few.
+        fixed: Whether this broker can do nothing but the default.
+        required: Whether creating an object needs it.
+        identifying: Whether it names the object, and so cannot change.
+        low: Lowest number.
+    """
+
+    default: Any
+    choices: tuple[str, ...] = ()
+    fixed: bool = False
+    required: bool = False
+    identifying: bool = False
+    low: int = 0
+
+    def check(self, name: str, value: Any) -> None:
+        """Check a value.
+
+        Raises:
+            Problem: It has the wrong type, is out of range, or asks for what this broker cannot do.
+        """
+        if type(value) is not type(self.default):
+            raise Problem(Status.INVALID_PARAMETER, f"{name} must be {_JSON_NAMES[type(self.default)]}.")
+        if self.choices and value not in self.choices:
+            raise Problem(Status.INVALID_PARAMETER, f"{name} must be one of {', '.join(self.choices)}.")
+        if self.fixed and value != self.default:
+            raise Problem(
+                Status.NOT_SUPPORTED,
+                f"The development broker cannot do {name} = {json.dumps(value)}, only {json.dumps(self.default)}.",
+            )
+        if isinstance(value, int) and value < self.low:
+            raise Problem(Status.INVALID_PARAMETER, f"{name} must be at least {self.low}.")
+
+
+def parse_body(
+    body: bytes, attributes: Mapping[str, Attribute], names: Mapping[str, str], creating: bool
+) -> dict[str, Any]:
+    """Return the attributes that a request sets.
+
+    Args:
+        body: JSON object.
+        attributes: What may be set.
+        names: What the path says; a body that repeats it must agree.
+        creating: Whether required attributes must be there.
+
+    Raises:
+        Problem: It is no JSON object, or an attribute is unknown, wrong or missing.
+    """
+    try:
+        given = json.loads(body or b"{}")
+    except ValueError as error:
+        raise Problem(Status.PARSE_ERROR, f"The body is no JSON: {error}.") from error
+    except RecursionError as error:
+        raise Problem(Status.PARSE_ERROR, "The body is nested too deeply.") from error
+    if not isinstance(given, dict):
+        raise Problem(Status.PARSE_ERROR, "The body must be a JSON object.")
+    values = {}
+    for name, value in given.items():
+        if name in names:
+            if value != names[name]:
+                raise Problem(Status.INVALID_PARAMETER, f"{name} in the body is not the one in the path.")
+            continue
+        attribute = attributes.get(name)
+        if attribute is None:
+            raise Problem(Status.INVALID_PARAMETER, f"{name} is not an attribute of this object.")
+        attribute.check(name, value)
+        values[name] = value
+    for name, attribute in attributes.items():
+        if creating and attribute.required and name not in values:
+            raise Problem(Status.MISSING_PARAMETER, f"{name} is missing.")
+    return values

@@ -1,0 +1,267 @@
+"""The configuration API: ``/SEMP/v2/config``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from flumebeam.broker.core.administration import (
+    QueueSetup,
+    configure_queue,
+    drop_username,
+    put_username,
+)
+from flumebeam.broker.core.engine import ACCESS, PERMISSIONS
+from flumebeam.broker.core.provisioning import invalid_queue_name, subscribe_queue, unsubscribe_queue
+from flumebeam.broker.core.queues import Queue
+from flumebeam.broker.core.vpn import OK, ClientUsername, Vpn
+from flumebeam.broker.semp.attributes import Attribute
+from flumebeam.broker.semp.replies import Problem, Status
+from flumebeam.broker.semp.resources import Resource, World
+
+__all__ = ["CONFIG", "MEGABYTE", "show_queue", "show_username", "show_vpn"]
+
+MEGABYTE: Final = 1_000_000
+_DEFAULT_PROFILE: Final = "default"
+_MAX_USERNAME: Final = 189
+_ACCESS_NAMES: Final = {access: name for name, access in ACCESS.items()}
+_PERMISSION_NAMES: Final = {permission: name for name, permission in PERMISSIONS.items()}
+
+_NAME: Final = Attribute(default="", required=True, identifying=True)
+_QUEUE: Final = {
+    "queueName": _NAME,
+    "accessType": Attribute(default="exclusive", choices=tuple(ACCESS)),
+    "egressEnabled": Attribute(default=False),
+    "ingressEnabled": Attribute(default=False),
+    "maxBindCount": Attribute(default=1_000, low=1),
+    "maxDeliveredUnackedMsgsPerFlow": Attribute(default=10_000, low=1),
+    "maxMsgSpoolUsage": Attribute(default=1_500, low=1),
+    "owner": Attribute(default=""),
+    "permission": Attribute(default="no-access", choices=tuple(PERMISSIONS)),
+    # What follows is known, and done as the vendor does it by default.
+    "consumerAckPropagationEnabled": Attribute(default=True, fixed=True),
+    "deadMsgQueue": Attribute(default="#DEAD_MSG_QUEUE", fixed=True),
+    "deliveryCountEnabled": Attribute(default=False, fixed=True),
+    "deliveryDelay": Attribute(default=0, fixed=True),
+    "maxMsgSize": Attribute(default=10_000_000, fixed=True),
+    "maxRedeliveryCount": Attribute(default=0, fixed=True),
+    "maxTtl": Attribute(default=0, fixed=True),
+    "partitionCount": Attribute(default=0, fixed=True),
+    "redeliveryDelayEnabled": Attribute(default=False, fixed=True),
+    "redeliveryEnabled": Attribute(default=True, fixed=True),
+    "rejectLowPriorityMsgEnabled": Attribute(default=False, fixed=True),
+    "rejectMsgToSenderOnDiscardBehavior": Attribute(default="when-queue-enabled", fixed=True),
+    "respectMsgPriorityEnabled": Attribute(default=False, fixed=True),
+    "respectTtlEnabled": Attribute(default=False, fixed=True),
+}
+_FIXED: Final = {name: attribute.default for name, attribute in _QUEUE.items() if attribute.fixed}
+_USERNAME: Final = {
+    "clientUsername": _NAME,
+    "enabled": Attribute(default=False),
+    "password": Attribute(default=""),
+    "aclProfileName": Attribute(default=_DEFAULT_PROFILE, fixed=True),
+    "clientProfileName": Attribute(default=_DEFAULT_PROFILE, fixed=True),
+    "guaranteedEndpointPermissionOverrideEnabled": Attribute(default=False, fixed=True),
+    "subscriptionManagerEnabled": Attribute(default=False, fixed=True),
+}
+
+
+# Queues
+
+
+def show_queue(world: World, queue: Queue) -> dict[str, Any]:
+    """Return how a queue is set up."""
+    settings = queue.settings
+    return _FIXED | {
+        "accessType": _ACCESS_NAMES[queue.access],
+        "egressEnabled": settings.egress_enabled,
+        "ingressEnabled": settings.ingress_enabled,
+        "maxBindCount": settings.max_consumers,
+        "maxDeliveredUnackedMsgsPerFlow": settings.max_unacked,
+        "maxMsgSize": world.vpn.config.max_message_bytes,
+        "maxMsgSpoolUsage": settings.max_bytes // MEGABYTE,
+        "owner": queue.owner or "",
+        "permission": _PERMISSION_NAMES[queue.permission],
+    }
+
+
+def _queue_defaults(world: World) -> dict[str, Any]:
+    settings = world.vpn.default_settings()
+    return {
+        "maxBindCount": settings.max_consumers,
+        "maxDeliveredUnackedMsgsPerFlow": settings.max_unacked,
+        "maxMsgSpoolUsage": max(settings.max_bytes // MEGABYTE, 1),
+    }
+
+
+def _put_queue(world: World, vpn: Vpn, name: str, queue: Queue | None, values: dict[str, Any]) -> Queue:
+    if queue is not None:
+        values = show_queue(world, queue) | values
+    settings = vpn.default_settings() if queue is None else queue.settings
+    quota = values["maxMsgSpoolUsage"]
+    setup = QueueSetup(
+        access=ACCESS[values["accessType"]],
+        owner=values["owner"] or None,
+        permission=PERMISSIONS[values["permission"]],
+        settings=replace(
+            settings,
+            ingress_enabled=values["ingressEnabled"],
+            egress_enabled=values["egressEnabled"],
+            # A limit that is not changed stays as it is to the byte.
+            max_bytes=settings.max_bytes if quota == settings.max_bytes // MEGABYTE else quota * MEGABYTE,
+            max_unacked=values["maxDeliveredUnackedMsgsPerFlow"],
+            max_consumers=values["maxBindCount"],
+        ),
+    )
+    if queue is not None:
+        configure_queue(vpn, queue, setup)
+        return queue
+    if invalid_queue_name(name):
+        raise Problem(Status.INVALID_PARAMETER, "queueName must have 1 to 200 bytes.")
+    if name in vpn.queues:
+        raise Problem(Status.ALREADY_EXISTS, f"There is a temporary queue {name}.")
+    if len(vpn.queues) >= vpn.config.max_queues:
+        raise Problem(Status.FAIL, f"The broker has {len(vpn.queues)} queues, and no more are allowed.")
+    return vpn.add_queue(name, setup.access, setup.owner, setup.permission, settings=setup.settings)
+
+
+def _durable_queues(world: World, vpn: Vpn) -> Mapping[str, Queue]:
+    return {name: queue for name, queue in vpn.queues.items() if queue.durable}
+
+
+def _subscribe(world: World, queue: Queue, topic: str, there: str | None, values: dict[str, Any]) -> str:
+    if there is None:
+        response = subscribe_queue(world.vpn, queue, topic)
+        if response is not OK:
+            raise Problem(Status.FAIL, f"Queue {queue.name} cannot subscribe to {topic!r}: {response.text}.")
+    return topic
+
+
+def _unsubscribe(world: World, queue: Queue, topic: str) -> None:
+    unsubscribe_queue(world.vpn, queue, topic)
+
+
+# Client usernames
+
+
+def show_username(world: World, user: ClientUsername) -> dict[str, Any]:
+    """Return a client username without its password."""
+    known = {name: attribute.default for name, attribute in _USERNAME.items() if attribute.fixed}
+    return known | {"enabled": user.enabled}
+
+
+def _put_username(
+    world: World, vpn: Vpn, name: str, user: ClientUsername | None, values: dict[str, Any]
+) -> ClientUsername:
+    if not name or len(name.encode()) > _MAX_USERNAME:
+        raise Problem(Status.INVALID_PARAMETER, f"clientUsername must have 1 to {_MAX_USERNAME} bytes.")
+    former = user or ClientUsername(name, "", enabled=False)
+    changed = ClientUsername(name, values.get("password", former.password), values.get("enabled", former.enabled))
+    put_username(vpn, changed)
+    return changed
+
+
+# The rest is read only
+
+
+def show_vpn(world: World, vpn: Vpn) -> dict[str, Any]:
+    """Return the message VPN."""
+    config = vpn.config
+    return {
+        "authenticationBasicEnabled": True,
+        "authenticationBasicType": "internal",
+        "authenticationClientCertEnabled": config.tls_client_ca is not None,
+        "enabled": True,
+        "maxConnectionCount": config.max_connections,
+        "maxMsgSpoolUsage": config.max_spool_bytes // MEGABYTE,
+        "maxSubscriptionCount": config.max_subscriptions,
+    }
+
+
+def _show_acl_profile(world: World, name: str) -> dict[str, Any]:
+    return {
+        "clientConnectDefaultAction": "allow",
+        "publishTopicDefaultAction": "allow",
+        "subscribeShareNameDefaultAction": "allow",
+        "subscribeTopicDefaultAction": "allow",
+    }
+
+
+def _show_client_profile(world: World, name: str) -> dict[str, Any]:
+    config = world.vpn.config
+    return {
+        "allowGuaranteedEndpointCreateEnabled": True,
+        "allowGuaranteedMsgReceiveEnabled": True,
+        "allowGuaranteedMsgSendEnabled": True,
+        "allowSharedSubscriptionsEnabled": False,
+        "allowTransactedSessionsEnabled": True,
+        "compressionEnabled": config.compressed_port is not None,
+        "maxEgressFlowCount": config.max_flows_per_connection,
+        "maxIngressFlowCount": config.max_flows_per_connection,
+        "maxMsgsPerTransaction": config.max_transaction_messages,
+        "maxTransactedSessionCount": config.max_sessions_per_connection,
+        "rejectMsgToSenderOnNoSubscriptionMatchEnabled": config.reject_on_no_match,
+    }
+
+
+def _default_profile(world: World, vpn: Vpn) -> Mapping[str, str]:
+    return {_DEFAULT_PROFILE: _DEFAULT_PROFILE}
+
+
+CONFIG: Final = Resource(
+    name="msgVpns",
+    key="msgVpnName",
+    noun="message VPN",
+    members=lambda world, _: {world.vpn.config.vpn: world.vpn},
+    show=show_vpn,
+    children=(
+        Resource(
+            name="queues",
+            key="queueName",
+            noun="queue",
+            members=_durable_queues,
+            show=show_queue,
+            attributes=_QUEUE,
+            defaults=_queue_defaults,
+            put=_put_queue,
+            delete=lambda world, vpn, queue: vpn.remove_queue(queue),
+            children=(
+                Resource(
+                    name="subscriptions",
+                    key="subscriptionTopic",
+                    noun="subscription",
+                    members=lambda world, queue: {topic: topic for topic in queue.subscriptions},
+                    show=lambda world, topic: {},
+                    attributes={"subscriptionTopic": _NAME},
+                    put=_subscribe,
+                    delete=_unsubscribe,
+                ),
+            ),
+        ),
+        Resource(
+            name="clientUsernames",
+            key="clientUsername",
+            noun="client username",
+            members=lambda world, vpn: vpn.users,
+            show=show_username,
+            attributes=_USERNAME,
+            put=_put_username,
+            delete=lambda world, vpn, user: drop_username(vpn, user.name),
+        ),
+        Resource(
+            name="aclProfiles",
+            key="aclProfileName",
+            noun="ACL profile",
+            members=_default_profile,
+            show=_show_acl_profile,
+        ),
+        Resource(
+            name="clientProfiles",
+            key="clientProfileName",
+            noun="client profile",
+            members=_default_profile,
+            show=_show_client_profile,
+        ),
+    ),
+)

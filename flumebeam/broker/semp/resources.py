@@ -1,0 +1,64 @@
+"""What an entry of the routing tables is: a collection of objects, and what may be done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flumebeam.broker.core.vpn import Vpn
+from flumebeam.broker.semp.attributes import Attribute
+from flumebeam.broker.semp.rates import Rates
+
+__all__ = ["Resource", "World"]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What requests are about.
+
+    Attributes:
+        vpn: The message VPN.
+        rates: Rates of its queues.
+    """
+
+    vpn: Vpn
+    rates: Rates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """A collection of objects.
+
+    Attributes:
+        name: Its part of the path.
+        key: Attribute that names an object in it.
+        noun: What an object is called in sentences.
+        members: The objects by name, of a parent object.
+        show: The attributes of an object, without the names that the path gives.
+        children: Collections that each object has.
+        counts: Sizes of collections of an object, shown beside its attributes.
+        attributes: What may be written.
+        defaults: Values that depend on the broker, in place of those in ``attributes``.
+        put: Creates an object of a name, or changes the one that is given; is given attribute values, all of them
+            unless the object is there and only some change.
+        delete: Removes an object.
+        actions: What may be done with an object, by name.
+    """
+
+    name: str
+    key: str
+    noun: str
+    members: Callable[[World, Any], Mapping[str, Any]]
+    show: Callable[[World, Any], dict[str, Any]]
+    children: tuple[Resource, ...] = ()
+    counts: Callable[[World, Any], dict[str, int]] | None = None
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    defaults: Callable[[World], dict[str, Any]] = lambda world: {}
+    put: Callable[[World, Any, str, Any | None, dict[str, Any]], Any] | None = None
+    delete: Callable[[World, Any, Any], None] | None = None
+    actions: Mapping[str, Callable[[World, Any], object]] = field(default_factory=dict)
+
+    def child(self, name: str) -> Resource | None:
+        """Return the collection of this name that each object has."""
+        return next((child for child in self.children if child.name == name), None)

@@ -1,0 +1,258 @@
+"""From request to answer: credentials, paths, paging, and the envelope that all answers have."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final
+from urllib.parse import quote, unquote, urlsplit
+
+from flumebeam.broker.core.vpn import Vpn
+from flumebeam.broker.semp.acting import ACTION
+from flumebeam.broker.semp.attributes import parse_body
+from flumebeam.broker.semp.configuring import CONFIG
+from flumebeam.broker.semp.monitoring import MONITOR
+from flumebeam.broker.semp.query import Query, parse_query
+from flumebeam.broker.semp.rates import Rates
+from flumebeam.broker.semp.replies import Item, Problem, Reply, Request, Status
+from flumebeam.broker.semp.resources import Resource, World
+
+__all__ = ["SempService"]
+
+_PREFIX: Final = "/SEMP/v2/"
+_APIS: Final = {"config": CONFIG, "monitor": MONITOR, "action": ACTION}
+_ABOUT: Final = {"platform": "VMR", "sempVersion": "2.36"}
+"""What tools look at before they begin: the vendor's name for its software broker, and a version with all this."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """Where a path leads.
+
+    Attributes:
+        resource: The collection.
+        parent: Object that has it.
+        names: Names of the objects on the way, by their attributes.
+        uri: The path up to the collection.
+        name: Name of one object in it, or None.
+        action: What to do with that object, or None.
+    """
+
+    resource: Resource
+    parent: Any
+    names: dict[str, str]
+    uri: str
+    name: str | None
+    action: str | None
+
+
+class SempService:
+    """Answers requests. It changes the broker in place; whoever calls it settles and flushes then.
+
+    Args:
+        username: Of the administrator.
+        password: Of the administrator.
+    """
+
+    def __init__(self, username: str, password: str) -> None:
+        self._credentials = f"{username}:{password}".encode()
+        self.rates = Rates()
+        """Whoever has a clock samples them."""
+
+    def answer(self, request: Request, vpn: Vpn) -> Reply:
+        """Answer a request about a message VPN."""
+        meta: dict[str, Any] = {"request": {"method": request.method, "uri": request.base + request.target}}
+        try:
+            self._authorize(request)
+            body = _handle(request, World(vpn, self.rates))
+        except Problem as problem:
+            error = {
+                "code": problem.status.value,
+                "description": problem.description,
+                "status": problem.status.name,
+            }
+            return Reply(problem.http, {"meta": meta | {"error": error, "responseCode": problem.http}})
+        return Reply(200, body | {"meta": body.get("meta", {}) | meta | {"responseCode": 200}})
+
+    def _authorize(self, request: Request) -> None:
+        scheme, _, encoded = (request.authorization or "").partition(" ")
+        try:
+            given = base64.b64decode(encoded.strip().encode(), validate=True)
+        except (binascii.Error, UnicodeEncodeError):
+            given = b""
+        if scheme.lower() != "basic" or not hmac.compare_digest(given, self._credentials):
+            raise Problem(Status.UNAUTHORIZED, "Username and password of an administrator are needed.", 401)
+
+
+def _handle(request: Request, world: World) -> dict[str, Any]:
+    parts = urlsplit(request.target)
+    if not parts.path.startswith(_PREFIX):
+        raise _no_such_path(parts.path)
+    api, _, rest = parts.path.removeprefix(_PREFIX).partition("/")
+    root = _APIS.get(api)
+    if root is None:
+        raise _no_such_path(parts.path)
+    if rest == "about/api" and request.method == "GET":
+        return {"data": dict(_ABOUT), "links": {"uri": f"{request.base}{parts.path}"}}
+    target = _resolve(root, rest.rstrip("/").split("/"), f"{request.base}{_PREFIX}{api}", world, parts.path)
+    if target.action is not None:
+        return _act(request, target, world)
+    if api != "action":
+        if request.method == "GET":
+            query = parse_query(parts.query)
+            return _list(target, query, world) if target.name is None else _get(target, target.name, query, world)
+        if target.name is None and request.method == "POST":
+            return _create(request, target, world)
+        if target.name is not None and request.method in ("PUT", "PATCH"):
+            return _change(request, target, target.name, world)
+        if target.name is not None and request.method == "DELETE":
+            return _delete(target, target.name, world)
+    raise _not_supported(request.method, target)
+
+
+# Paths
+
+
+def _resolve(root: Resource, segments: list[str], uri: str, world: World, path: str) -> _Target:
+    resource: Resource | None = root if segments[0] == root.name else None
+    parent: Any = None
+    names: dict[str, str] = {}
+    rest = list(segments)
+    while resource is not None:
+        uri += f"/{rest.pop(0)}"
+        if not rest:
+            return _Target(resource, parent, names, uri, None, None)
+        name = unquote(rest.pop(0))
+        if not rest:
+            return _Target(resource, parent, names, uri, name, None)
+        if len(rest) == 1 and rest[0] in resource.actions:
+            return _Target(resource, parent, names, uri, name, rest[0])
+        child = resource.child(rest[0])
+        if child is None:
+            break
+        member = _find(resource, parent, name, world)
+        names = names | {resource.key: name}
+        uri += f"/{_quoted(name)}"
+        resource, parent = child, member
+    raise _no_such_path(path)
+
+
+def _find(resource: Resource, parent: Any, name: str, world: World) -> Any:
+    member = resource.members(world, parent).get(name)
+    if member is None:
+        raise Problem(Status.NOT_FOUND, f"There is no {resource.noun} {name}.")
+    return member
+
+
+def _quoted(name: str) -> str:
+    return quote(name, safe="")
+
+
+def _no_such_path(path: str) -> Problem:
+    return Problem(Status.INVALID_PATH, f"{path} is not a resource that this broker has.")
+
+
+def _not_supported(method: str, target: _Target) -> Problem:
+    whole = f"{target.resource.name} as a collection" if target.name is None else f"a {target.resource.noun}"
+    return Problem(Status.NOT_SUPPORTED, f"{method} is not supported for {whole} here.", 405)
+
+
+# Reading
+
+
+def _item(target: _Target, name: str, member: Any, world: World) -> Item:
+    resource = target.resource
+    data = target.names | {resource.key: name} | resource.show(world, member)
+    uri = f"{target.uri}/{_quoted(name)}"
+    links = {f"{child.name}Uri": f"{uri}/{child.name}" for child in resource.children} | {"uri": uri}
+    counts = resource.counts(world, member) if resource.counts else {}
+    return Item(dict(sorted(data.items())), links, {key: {"count": count} for key, count in counts.items()})
+
+
+def _shown(target: _Target, name: str, member: Any, query: Query, world: World) -> dict[str, Any]:
+    item = _item(target, name, member, world)
+    collections = {"collections": item.collections} if target.resource.counts else {}
+    known = item.collections.keys() | {child.name for child in target.resource.children}
+    return collections | {"data": query.choose(item.data, dict.fromkeys(known)), "links": item.links}
+
+
+def _get(target: _Target, name: str, query: Query, world: World) -> dict[str, Any]:
+    return _shown(target, name, _find(target.resource, target.parent, name, world), query, world)
+
+
+def _list(target: _Target, query: Query, world: World) -> dict[str, Any]:
+    members = target.resource.members(world, target.parent)
+    matching = sorted(members)
+    if query.conditions:
+        matching = [name for name in matching if query.matches(_item(target, name, members[name], world).data)]
+    following = [name for name in matching if query.after is None or name > query.after]
+    page = [_shown(target, name, members[name], query, world) for name in islice(following, query.count)]
+    meta: dict[str, Any] = {"count": len(matching)}
+    if len(following) > len(page):
+        cursor = query.cursor(following[len(page) - 1])
+        kept = {"count": str(query.count), "cursor": cursor}
+        if query.selected:
+            kept["select"] = ",".join(query.selected)
+        if query.conditions:
+            kept["where"] = ",".join(f"{one.name}{one.comparison}{one.text}" for one in query.conditions)
+        parameters = "&".join(f"{key}={_quoted(value)}" for key, value in kept.items())
+        meta["paging"] = {"cursorQuery": cursor, "nextPageUri": f"{target.uri}?{parameters}"}
+    keys = ("collections", "data", "links") if target.resource.counts else ("data", "links")
+    return {key: [shown[key] for shown in page] for key in keys} | {"meta": meta}
+
+
+# Writing
+
+
+def _create(request: Request, target: _Target, world: World) -> dict[str, Any]:
+    resource = target.resource
+    if resource.put is None:
+        raise _not_supported(request.method, target)
+    given = parse_body(request.body, resource.attributes, target.names, creating=True)
+    name = given[resource.key]
+    if resource.members(world, target.parent).get(name) is not None:
+        raise Problem(Status.ALREADY_EXISTS, f"There is a {resource.noun} {name} already.")
+    return _put(target, name, None, _complete(resource, given, world), world)
+
+
+def _change(request: Request, target: _Target, name: str, world: World) -> dict[str, Any]:
+    resource = target.resource
+    if resource.put is None or len(resource.attributes) == 1:
+        # An object that is nothing but its name can only be there or not.
+        raise _not_supported(request.method, target)
+    given = parse_body(request.body, resource.attributes, target.names | {resource.key: name}, creating=False)
+    if request.method == "PATCH":
+        return _put(target, name, _find(resource, target.parent, name, world), given, world)
+    existing = resource.members(world, target.parent).get(name)
+    return _put(target, name, existing, _complete(resource, given, world), world)
+
+
+def _complete(resource: Resource, given: dict[str, Any], world: World) -> dict[str, Any]:
+    defaults = {name: one.default for name, one in resource.attributes.items() if not one.identifying}
+    return defaults | resource.defaults(world) | given
+
+
+def _put(target: _Target, name: str, existing: Any | None, values: dict[str, Any], world: World) -> dict[str, Any]:
+    assert target.resource.put is not None  # noqa: S101 - both callers have looked
+    member = target.resource.put(world, target.parent, name, existing, values)
+    item = _item(target, name, member, world)
+    return {"data": item.data, "links": item.links}
+
+
+def _delete(target: _Target, name: str, world: World) -> dict[str, Any]:
+    if target.resource.delete is None:
+        raise _not_supported("DELETE", target)
+    target.resource.delete(world, target.parent, _find(target.resource, target.parent, name, world))
+    return {}
+
+
+def _act(request: Request, target: _Target, world: World) -> dict[str, Any]:
+    if request.method != "PUT":
+        raise _not_supported(request.method, target)
+    member = _find(target.resource, target.parent, target.name or "", world)
+    parse_body(request.body, {}, {}, creating=False)
+    target.resource.actions[target.action or ""](world, member)
+    return {}
