@@ -40,6 +40,7 @@ class GroupCommit(Generic[T]):
         self._held: list[T] = []
         self._running: asyncio.Task[None] | None = None
         self._ended = False
+        self._failure: StorageError | None = None
 
     def add(self, records: list[Record], output: list[T]) -> None:
         """Commit records, and release output when they and all before them are durable."""
@@ -64,7 +65,7 @@ class GroupCommit(Generic[T]):
                     await loop.run_in_executor(self._worker, self._store.commit, records)
                 except StorageError as error:
                     if not self._ended:
-                        self._ended = True
+                        self._ended, self._failure = True, error
                         self._failed(error)
             if self._ended:
                 break
@@ -72,9 +73,15 @@ class GroupCommit(Generic[T]):
         self._running = None
 
     async def durable(self) -> None:
-        """Return when everything added until now is durable, or never will be."""
+        """Return when everything added until now is durable, or was dropped by :meth:`end`.
+
+        Raises:
+            StorageError: A commit failed.
+        """
         if self._running is not None:
             await asyncio.shield(self._running)
+        if self._failure is not None:
+            raise self._failure
 
     async def end(self) -> None:
         """Drop what no commit has begun on, wait for the one under way, and end the worker."""

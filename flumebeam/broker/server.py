@@ -112,7 +112,8 @@ class BrokerServer:
         self.cut_connections()
         await self._empty.wait()
         if self._commits is not None:
-            await self._commits.durable()
+            with contextlib.suppress(StorageError):  # it was told when it happened
+                await self._commits.durable()
             await self._commits.end()
         self._close_store()
         _logger.info("stopped")
@@ -175,7 +176,11 @@ class BrokerServer:
     # Durability
 
     async def durable(self) -> None:
-        """Return when all that the core has done is durable, at once if the broker keeps no data."""
+        """Return when all that the core has done is durable, at once if the broker keeps no data.
+
+        Raises:
+            StorageError: It could not be made durable, and is or will be undone.
+        """
         self.flush()
         if self._commits is not None:
             await self._commits.durable()
