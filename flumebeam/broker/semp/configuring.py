@@ -131,10 +131,9 @@ def _durable_queues(world: World, vpn: Vpn) -> Mapping[str, Queue]:
 
 
 def _subscribe(world: World, queue: Queue, topic: str, there: str | None, values: dict[str, Any]) -> str:
-    if there is None:
-        response = subscribe_queue(world.vpn, queue, topic)
-        if response is not OK:
-            raise Problem(Status.FAIL, f"Queue {queue.name} cannot subscribe to {topic!r}: {response.text}.")
+    response = subscribe_queue(world.vpn, queue, topic)
+    if response is not OK:
+        raise Problem(Status.FAIL, f"Queue {queue.name} cannot subscribe to {topic!r}: {response.text}.")
     return topic
 
 

@@ -142,7 +142,7 @@ def _count(text: str) -> int:
 
 def _after(text: str) -> str:
     try:
-        return base64.urlsafe_b64decode(text.encode()).decode()
+        return base64.b64decode(text.encode(), altchars=b"-_", validate=True).decode()
     except (binascii.Error, UnicodeError) as error:
         raise Problem(Status.INVALID_PARAMETER, "The cursor is none that this broker has given.") from error
 

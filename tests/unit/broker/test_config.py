@@ -26,6 +26,9 @@ def test_defaults_are_those_of_the_vendors_container() -> None:
         ({"port": 65_536}, "65535"),
         ({"max_queues": 0}, "max_queues is 0"),
         ({"login_timeout_seconds": -0.5}, "login_timeout_seconds"),
+        ({"semp_port": 65_536}, "semp_port is 65536"),
+        ({"compressed_port": -1}, "compressed_port is -1"),
+        ({"tls_port": 0}, "TLS needs a certificate"),
         ({"vpn": ""}, "message VPN"),
         ({"users": {}}, "client username"),
     ],
@@ -36,4 +39,4 @@ def test_mistakes_are_named(options: dict[str, Any], why: str) -> None:
 
 
 def test_passwords_are_not_in_the_representation() -> None:
-    assert "geheim" not in repr(BrokerConfig(users={"u": "geheim"}))
+    assert "geheim" not in repr(BrokerConfig(users={"u": "geheim"}, semp_password="geheim"))

@@ -1,0 +1,183 @@
+"""What may be set up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.broker.semp.paths import CONFIG
+
+QUEUES = f"{CONFIG}/queues"
+USERS = f"{CONFIG}/clientUsernames"
+
+
+def test_created_queue_is_shut_and_its_owners_alone_as_the_vendors_is(manage: Any) -> None:
+    made = manage("POST", QUEUES, {"queueName": "n"})["data"]
+
+    assert (made["ingressEnabled"], made["egressEnabled"], made["permission"]) == (False, False, "no-access")
+    assert (made["accessType"], made["owner"], made["maxBindCount"]) == ("exclusive", "", 1000)
+    assert (made["msgVpnName"], made["queueName"]) == ("default", "n")
+    assert manage("GET", f"{QUEUES}/n")["data"] == made
+
+
+def test_everything_that_is_set_is_kept(manage: Any) -> None:
+    given = {
+        "queueName": "n",
+        "accessType": "non-exclusive",
+        "owner": "ann",
+        "permission": "consume",
+        "ingressEnabled": True,
+        "egressEnabled": True,
+        "maxMsgSpoolUsage": 7,
+        "maxDeliveredUnackedMsgsPerFlow": 3,
+        "maxBindCount": 2,
+    }
+    assert given.items() <= manage("POST", QUEUES, given)["data"].items()
+
+    queue = manage.world.engine.vpn.queues["n"]
+    assert queue.settings.max_bytes == 7_000_000
+    assert given.items() <= manage("GET", f"{QUEUES}/n")["data"].items()
+
+
+def test_patch_changes_what_it_names_and_put_all_the_rest_to_its_default(manage: Any) -> None:
+    manage("PATCH", f"{QUEUES}/q", {"owner": "ann"})
+    patched = manage("GET", f"{QUEUES}/q")["data"]
+    put = manage("PUT", f"{QUEUES}/q", {"maxBindCount": 5})["data"]
+
+    assert (patched["owner"], patched["ingressEnabled"], patched["permission"]) == ("ann", True, "delete")
+    assert (put["owner"], put["ingressEnabled"], put["permission"], put["maxBindCount"]) == ("", False, "no-access", 5)
+
+
+def test_limit_below_a_megabyte_survives_a_change_of_something_else(make_world: Any, manage: Any) -> None:
+    manage.world = make_world(max_queue_bytes=1_234)
+    manage.world.engine.create_queue("q", "exclusive", [])
+    manage("PATCH", f"{QUEUES}/q", {"owner": "ann"})
+
+    assert manage.world.engine.vpn.queues["q"].settings.max_bytes == 1_234
+
+
+def test_put_creates_what_is_not_there(manage: Any) -> None:
+    assert manage("PUT", f"{QUEUES}/n", {"ingressEnabled": True})["data"]["ingressEnabled"]
+    assert "n" in manage.world.engine.vpn.queues
+
+
+def test_deleted_queue_is_gone(manage: Any) -> None:
+    assert "data" not in manage("DELETE", f"{QUEUES}/q")
+    assert manage.refused("GET", f"{QUEUES}/q") == (6, "NOT_FOUND", 400)
+    assert manage.refused("DELETE", f"{QUEUES}/q") == (6, "NOT_FOUND", 400)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "status"),
+    [
+        ({"queueName": "q"}, 10, "ALREADY_EXISTS"),
+        ({}, 228, "MISSING_PARAMETER"),
+        ({"queueName": "n", "nonsense": 1}, 11, "INVALID_PARAMETER"),
+        ({"queueName": "n", "owner": 1}, 11, "INVALID_PARAMETER"),
+        ({"queueName": "n", "maxBindCount": True}, 11, "INVALID_PARAMETER"),
+        ({"queueName": "n", "maxBindCount": 0}, 11, "INVALID_PARAMETER"),
+        ({"queueName": "n", "permission": "some"}, 11, "INVALID_PARAMETER"),
+        ({"queueName": "n", "msgVpnName": "other"}, 11, "INVALID_PARAMETER"),
+        ({"queueName": ""}, 11, "INVALID_PARAMETER"),
+        ({"queueName": "n" * 201}, 11, "INVALID_PARAMETER"),
+        ({"queueName": "n", "maxTtl": 5}, 14, "NOT_SUPPORTED"),
+        ([], 27, "PARSE_ERROR"),
+        (b"{", 27, "PARSE_ERROR"),
+        (b"\xff", 27, "PARSE_ERROR"),
+        (b"[" * 100_000, 27, "PARSE_ERROR"),
+    ],
+)
+def test_queue_that_cannot_be_made_is_refused_with_the_vendors_code(
+    manage: Any, body: Any, code: int, status: str
+) -> None:
+    assert manage.refused("POST", QUEUES, body) == (code, status, 400)
+    assert list(manage.world.engine.vpn.queues) == ["q"]
+
+
+def test_attribute_that_only_has_its_default_here_may_say_so(manage: Any) -> None:
+    manage("POST", QUEUES, {"queueName": "n", "maxTtl": 0, "respectTtlEnabled": False, "msgVpnName": "default"})
+
+
+def test_number_of_queues_is_limited(make_world: Any, manage: Any) -> None:
+    manage.world = make_world(max_queues=1)
+    manage("POST", QUEUES, {"queueName": "a"})
+
+    assert manage.refused("POST", QUEUES, {"queueName": "b"}) == (2, "FAIL", 400)
+
+
+def test_temporary_queues_are_not_configured_and_not_replaced(manage: Any) -> None:
+    name = "#P2P/QTMP/v:x/t"
+    manage.world.client().bind(name, durability=2)
+
+    assert [one["queueName"] for one in manage("GET", QUEUES)["data"]] == ["q"]
+    assert manage.refused("POST", QUEUES, {"queueName": name}) == (10, "ALREADY_EXISTS", 400)
+
+
+# Subscriptions
+
+
+def test_subscription_is_added_shown_and_removed(manage: Any) -> None:
+    base = f"{QUEUES}/q/subscriptions"
+    made = manage("POST", base, {"subscriptionTopic": "a/*/>"})
+
+    assert made["data"] == {"msgVpnName": "default", "queueName": "q", "subscriptionTopic": "a/*/>"}
+    assert made["links"] == {"uri": f"http://b:1{base}/a%2F%2A%2F%3E"}
+    assert manage("GET", f"{base}/a%2F%2A%2F%3E")["data"] == made["data"]
+    assert manage.refused("POST", base, {"subscriptionTopic": "a/*/>"}) == (10, "ALREADY_EXISTS", 400)
+    assert manage.refused("PATCH", f"{base}/a%2F%2A%2F%3E", {}) == (14, "NOT_SUPPORTED", 405)
+    manage("DELETE", f"{base}/a%2F%2A%2F%3E")
+    assert [one["subscriptionTopic"] for one in manage("GET", base)["data"]] == ["t/>"]
+    assert list(manage.world.engine.vpn.queues["q"].subscriptions) == ["t/>"]
+
+
+def test_topic_that_is_none_is_no_subscription(manage: Any) -> None:
+    assert manage.refused("POST", f"{QUEUES}/q/subscriptions", {"subscriptionTopic": ""}) == (2, "FAIL", 400)
+
+
+# Client usernames
+
+
+def test_username_is_made_changed_and_removed(manage: Any) -> None:
+    made = manage("POST", USERS, {"clientUsername": "ann", "password": "pw", "enabled": True})["data"]
+
+    assert "password" not in made
+    assert made["enabled"]
+    world = manage.world
+    assert world.stranger().login("a", username="ann", password="wrong").response.code == 401
+    assert world.stranger().login("a", username="ann", password="pw").response.code == 200
+    manage("PATCH", f"{USERS}/ann", {"password": "new"})
+    assert world.stranger().login("b", username="ann", password="new").response.code == 200
+    manage("DELETE", f"{USERS}/ann")
+    assert world.stranger().login("c", username="ann", password="new").response.code == 401
+    assert manage.refused("GET", f"{USERS}/ann") == (6, "NOT_FOUND", 400)
+
+
+def test_username_is_disabled_until_it_is_enabled_and_then_as_it_was(manage: Any) -> None:
+    manage("POST", USERS, {"clientUsername": "ann", "password": "pw"})
+    world = manage.world
+
+    refusal = world.stranger().login("a", username="ann", password="pw").response
+    assert (refusal.code, refusal.text) == (403, "Client Username Is Shutdown")
+    manage("PATCH", f"{USERS}/ann", {"enabled": True})
+    assert world.stranger().login("a", username="ann", password="pw").response.code == 200
+
+
+@pytest.mark.parametrize("name", ["", "n" * 190])
+def test_username_of_no_length_or_too_much_is_refused(manage: Any, name: str) -> None:
+    assert manage.refused("POST", USERS, {"clientUsername": name}) == (11, "INVALID_PARAMETER", 400)
+
+
+# What can only be read
+
+
+def test_vpn_and_profiles_are_shown_and_not_changed(manage: Any) -> None:
+    vpn = manage("GET", CONFIG)
+
+    assert vpn["data"]["msgVpnName"] == "default"
+    assert vpn["links"]["queuesUri"] == f"http://b:1{QUEUES}"
+    assert manage("GET", "/SEMP/v2/config/msgVpns")["meta"]["count"] == 1
+    assert manage("GET", f"{CONFIG}/aclProfiles/default")["data"]["publishTopicDefaultAction"] == "allow"
+    assert manage("GET", f"{CONFIG}/clientProfiles/default")["data"]["maxMsgsPerTransaction"] == 256
+    for method, path in (("PATCH", CONFIG), ("DELETE", CONFIG), ("POST", f"{CONFIG}/aclProfiles")):
+        assert manage.refused(method, path, {}) == (14, "NOT_SUPPORTED", 405)
