@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 INPUT  ?=
 OUTPUT ?= demo-output
+comma  := ,
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench format dist clean
@@ -58,5 +59,5 @@ $(VENV)/test.stamp: $(VENV)/python.stamp setup.cfg pyproject.toml
 	@touch $(VENV)/run.stamp
 
 $(VENV)/dev.stamp: $(VENV)/python.stamp setup.cfg pyproject.toml
-	$(call install,[test,dev])
+	$(call install,[test$(comma)dev])
 	@touch $(VENV)/run.stamp $(VENV)/test.stamp
