@@ -98,7 +98,6 @@ class ConsumerFlow:
         room = allowed = connection.delivery_room
         queue, wanted = self.queue, limit
         renumbered: list[tuple[int, int]] = []
-        message_id = queue.delivered_to
         while limit > 0 and ready and room > 0:
             entry = ready.popleft()
             if entry.gone:
@@ -118,15 +117,15 @@ class ConsumerFlow:
             )
             entry.deliveries += 1
             entry.holder = self
-            if message.id > message_id:
-                message_id = message.id
             unacked[delivery_id] = entry
             in_flight.append(delivery_id)
             last_id = previous_id = delivery_id
             room -= message.size + _DELIVERY_OVERHEAD
             limit -= 1
         self.last_id, self._previous_id = last_id, previous_id
-        queue.delivered_to = message_id
+        if limit != wanted and message.id > queue.delivered_to:
+            # The last one is the youngest.
+            queue.delivered_to = message.id
         if renumbered and spool.journal is not None and queue.durable:
             # The client acknowledges by the delivery id, also after a restart.
             spool.journal.append(Renumbered(queue.name, renumbered))

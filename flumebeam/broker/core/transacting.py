@@ -255,10 +255,11 @@ def _spool(vpn: Vpn, published: list[Staged], shares: dict[MessageTemplate, _Sha
             sizes[queue] = sizes.get(queue, 0) + share.size
     store = vpn.spool.store
     for _, template, summary, body in published:
-        route = shares[template].route
+        share = shares[template]
+        route = share.route
         if route.queues:
             message = store(template, summary, body, len(route.queues))
-            shares[template].stored.append(message)
+            share.stored.append(message)
             for queue in route.queues:
                 arrivals[queue].append(message)
         for client in route.clients:

@@ -276,6 +276,11 @@ def test_nothing_is_noted_without_a_store(world: Any) -> None:
     assert world.engine.take_journal() == []
 
 
+def test_records_of_what_has_gone_are_no_state(make_world: Callable[..., Any]) -> None:
+    with pytest.raises(TypeError, match="not part of a state"):
+        make_world().engine.restore([QueueDeleted("q")], 0.0)
+
+
 # Any prefix
 
 

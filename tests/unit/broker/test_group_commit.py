@@ -1,0 +1,124 @@
+"""Output waits for the records before it; what comes meanwhile shares the next commit."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from flumebeam.broker.core.journal import PublisherClosed, Record
+from flumebeam.broker.group_commit import GroupCommit
+from flumebeam.errors import StorageError
+
+A, B, C = (PublisherClosed(name) for name in "abc")
+
+
+class SlowStore:
+    """A store whose commits wait for the test."""
+
+    def __init__(self) -> None:
+        self.commits: list[list[Record]] = []
+        self.go = threading.Semaphore(0)
+        self.failure: StorageError | None = None
+
+    def commit(self, records: Iterable[Record]) -> None:
+        self.commits.append(list(records))
+        if not self.go.acquire(timeout=20):
+            raise TimeoutError
+        if self.failure is not None:
+            raise self.failure
+
+
+class Rig:
+    """A group commit and what came out of it."""
+
+    def __init__(self) -> None:
+        self.store = SlowStore()
+        self.sent: list[str] = []
+        self.failures: list[StorageError] = []
+        store: Any = self.store
+        self.commits: GroupCommit[str] = GroupCommit(store, self.sent.extend, self.failures.append)
+
+    async def until_commits(self, count: int) -> None:
+        async with asyncio.timeout(20):
+            while len(self.store.commits) < count:  # noqa: ASYNC110 - they begin in another thread
+                await asyncio.sleep(0.001)
+
+    async def finish(self) -> None:
+        self.store.go.release(10)
+        await self.commits.end()
+
+
+@pytest.mark.asyncio
+async def test_output_without_records_goes_at_once() -> None:
+    rig = Rig()
+    rig.commits.add([], ["x"])
+
+    assert rig.sent == ["x"]
+    await rig.finish()
+
+
+@pytest.mark.asyncio
+async def test_output_waits_for_its_records_and_for_those_before() -> None:
+    rig = Rig()
+    rig.commits.add([A], ["a"])
+    await rig.until_commits(1)
+    rig.commits.add([], ["later, without records"])
+    assert rig.sent == []
+    rig.store.go.release()
+    await rig.commits.durable()
+
+    assert rig.sent == ["a", "later, without records"]
+    await rig.finish()
+
+
+@pytest.mark.asyncio
+async def test_what_one_turn_brings_and_what_comes_during_a_commit_share_one_each() -> None:
+    rig = Rig()
+    rig.commits.add([A], ["a"])
+    rig.commits.add([B], ["b"])
+    await rig.until_commits(1)
+    rig.commits.add([C], ["c"])
+    rig.commits.add([A], ["d"])
+    rig.store.go.release(2)
+    await rig.commits.durable()
+
+    assert rig.store.commits == [[A, B], [C, A]]
+    assert rig.sent == ["a", "b", "c", "d"]
+    await rig.finish()
+
+
+@pytest.mark.asyncio
+async def test_failed_commit_releases_nothing_any_more_and_is_told_once() -> None:
+    rig = Rig()
+    rig.store.failure = StorageError("broken")
+    rig.commits.add([A], ["a"])
+    await rig.until_commits(1)
+    rig.commits.add([B], ["b"])
+    rig.store.go.release()
+    with pytest.raises(StorageError, match="broken"):
+        await rig.commits.durable()
+    rig.commits.add([], ["c"])
+
+    assert rig.sent == []
+    assert rig.failures == [rig.store.failure]
+    assert rig.store.commits == [[A]]
+    await rig.finish()
+
+
+@pytest.mark.asyncio
+async def test_end_drops_what_no_commit_has_begun_on() -> None:
+    rig = Rig()
+    rig.commits.add([A], ["a"])
+    await rig.until_commits(1)
+    rig.commits.add([B], ["b"])
+    ending = asyncio.create_task(rig.commits.end())
+    await asyncio.sleep(0)
+    rig.store.go.release(10)
+    await ending
+
+    assert rig.sent == []
+    assert rig.store.commits == [[A]]
