@@ -98,7 +98,7 @@ class BrokerServer:
             raise
         self._tick()
         for listener in self.listeners:
-            _logger.info("listening on %s, VPN %s", listener.url, self._config.vpn)
+            _logger.info("listening on %s (%s), VPN %s", listener.url, listener.option, self._config.vpn)
 
     async def close(self) -> None:
         """Stop listening, cut all connections, and make what has come until then durable."""
