@@ -23,12 +23,17 @@ from flumebeam.errors import ConfigurationError, FlumebeamError
 __all__ = ["DevelopmentBroker", "running_broker"]
 
 _CALL_SECONDS: Final = 30.0
+_START_SECONDS: Final = 600.0
+"""A broker that keeps its data reads it first: some 10 s for a million messages."""
 
 T = TypeVar("T")
 
 
 class DevelopmentBroker:
-    """A broker for laptops and tests that speaks SMF, Solace's wire protocol, and keeps everything in memory.
+    """A broker for laptops and tests that speaks SMF, Solace's wire protocol, and holds everything in memory.
+
+    With ``data`` in its configuration it keeps that on disk as well: what a client was told, and what a method here
+    has done when it returns, survives ``kill -9``. A method raises ``StorageError`` if it could not be made durable.
 
     It runs in a daemon thread of its own. All methods may be called from any thread. Use it as a context manager, or
     call :meth:`start` and :meth:`stop`.
@@ -71,7 +76,7 @@ class DevelopmentBroker:
         serve = partial(asyncio.run, self._serve())
         self._thread = threading.Thread(target=serve, name="flumebeam-broker", daemon=True)
         self._thread.start()
-        self._started.result(_CALL_SECONDS)
+        self._started.result(_START_SECONDS)
 
     async def _serve(self) -> None:
         self._loop, self._ending = asyncio.get_running_loop(), asyncio.Event()
@@ -274,7 +279,7 @@ class DevelopmentBroker:
                 killed broker would find again. Durable queues do in any case, without their messages if this is False.
             down_seconds: How long nobody can connect.
         """
-        self._wait(self._running().restart(keep_state, down_seconds), down_seconds + _CALL_SECONDS)
+        self._wait(self._running().restart(keep_state, down_seconds), down_seconds + _START_SECONDS)
 
     # The way into the thread
 
