@@ -10,7 +10,7 @@ from flumebeam.errors import ConfigurationError
 
 __all__ = ["BrokerConfig"]
 
-_PORTS: Final = ("port", "tls_port", "compressed_port", "semp_port")
+_PORTS: Final = ("port", "tls_port", "compressed_port", "semp_port", "semp_tls_port")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +37,8 @@ class BrokerConfig:
     """Port for compressed SMF; 0 takes a free one, None has none."""
     semp_port: int | None = None
     """Port for management over HTTP (SEMP); 0 takes a free one, None has none."""
+    semp_tls_port: int | None = None
+    """Port for management over HTTPS, with the same certificate; 0 takes a free one, None has none."""
     semp_host: str = "127.0.0.1"
     """Address that management listens on: loopback, whatever the clients' is."""
     semp_username: str = "admin"
@@ -109,7 +111,7 @@ class BrokerConfig:
         for name in _PORTS:
             if (getattr(self, name) or 0) > 65_535:
                 raise ConfigurationError(f"The broker's {name} is {getattr(self, name)}; ports end at 65535.")
-        if self.tls_port is not None and self.tls_certificate is None:
+        if (self.tls_port is not None or self.semp_tls_port is not None) and self.tls_certificate is None:
             raise ConfigurationError("TLS needs a certificate; name its file with tls_certificate.")
         if not self.vpn or not self.users:
             raise ConfigurationError("The broker needs the name of its message VPN and at least one client username.")

@@ -50,7 +50,7 @@ class DevelopmentBroker:
         self._started: Future[BrokerServer] = Future()
         self._stopped = threading.Event()
         self._failure: FlumebeamError | None = None
-        self._semp_url: str | None = None
+        self._semp_urls: dict[str, str] = {}
         self._loop: asyncio.AbstractEventLoop
         self._ending: asyncio.Event
 
@@ -97,14 +97,14 @@ class DevelopmentBroker:
         server = BrokerServer(self._config, self._clock, self._give_up)
         await server.start()
         stack.push_async_callback(server.close)
-        if self._config.semp_port is not None:
+        if self._config.semp_port is not None or self._config.semp_tls_port is not None:
             # Imported here: an HTTP server takes longer to import than a broker to start.
             from flumebeam.broker.semp.http import SempServer
 
             management = SempServer(self._config, server)
             await management.start()
             stack.push_async_callback(management.close)
-            self._semp_url = management.url
+            self._semp_urls = management.urls
         return server
 
     def _give_up(self, error: FlumebeamError) -> None:
@@ -169,10 +169,22 @@ class DevelopmentBroker:
         Raises:
             ConfigurationError: The broker has no port for it.
         """
+        return self._management("http", "semp_port")
+
+    @property
+    def semp_tls_url(self) -> str:
+        """Address of management over HTTPS, such as ``https://127.0.0.1:1943``.
+
+        Raises:
+            ConfigurationError: The broker has no port for it.
+        """
+        return self._management("https", "semp_tls_port")
+
+    def _management(self, scheme: str, option: str) -> str:
         self._running()
-        if self._semp_url is None:
-            raise ConfigurationError("The broker has no such port; start it with semp_port.")
-        return self._semp_url
+        if scheme not in self._semp_urls:
+            raise ConfigurationError(f"The broker has no such port; start it with {option}.")
+        return self._semp_urls[scheme]
 
     def _listener(self, option: str) -> Listener:
         for listener in self._running().listeners:

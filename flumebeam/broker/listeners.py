@@ -196,8 +196,12 @@ class Listener:
             self._server = None
 
 
-def tls_context(config: BrokerConfig) -> ssl.SSLContext:
+def tls_context(config: BrokerConfig, *, client_ca: str | None = None) -> ssl.SSLContext:
     """Return the TLS context of the broker's certificate.
+
+    Args:
+        config: Names the certificate and its key.
+        client_ca: File with the authorities of client certificates; then every client needs one.
 
     Raises:
         ConfigurationError: The certificate, its key or the authority's certificate cannot be used.
@@ -212,13 +216,12 @@ def tls_context(config: BrokerConfig) -> ssl.SSLContext:
             f"The TLS certificate {config.tls_certificate} with key {config.tls_key or 'in the same file'} cannot be "
             f"used ({error}); give a certificate and its key without a passphrase in PEM form."
         ) from error
-    if config.tls_client_ca is not None:
+    if client_ca is not None:
         try:
-            context.load_verify_locations(config.tls_client_ca)
+            context.load_verify_locations(client_ca)
         except OSError as error:
             raise ConfigurationError(
-                f"The certificate authority {config.tls_client_ca} cannot be used ({error}); give its certificate in "
-                "PEM form."
+                f"The certificate authority {client_ca} cannot be used ({error}); give its certificate in PEM form."
             ) from error
         context.verify_mode = ssl.CERT_REQUIRED
     return context
@@ -233,7 +236,7 @@ def listeners(config: BrokerConfig) -> list[Listener]:
     host = config.host
     found = [Listener(option="port", scheme="tcp", host=host, port=config.port)]
     if config.tls_port is not None:
-        codec = partial(Tls, tls_context(config))
+        codec = partial(Tls, tls_context(config, client_ca=config.tls_client_ca))
         found.append(Listener(option="tls_port", scheme="tcps", host=host, port=config.tls_port, codec=codec))
     if config.compressed_port is not None:
         port = config.compressed_port

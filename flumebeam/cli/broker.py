@@ -45,6 +45,12 @@ def broker(
     semp_port: Annotated[
         int, typer.Option(help="Port for management over HTTP, on loopback; 0 takes a free one.")
     ] = _SEMP_PORT,
+    semp_tls_port: Annotated[
+        int | None,
+        typer.Option(
+            help="Port for management over HTTPS, such as 1943, with the certificate of TLS; 0 takes a free one."
+        ),
+    ] = None,
     semp: Annotated[bool, typer.Option("--semp/--no-semp", help="Whether there is management over HTTP.")] = True,
     data: Annotated[
         str | None,
@@ -86,6 +92,7 @@ def broker(
         tls_client_ca=tls_client_ca,
         compressed_port=compressed_port,
         semp_port=semp_port if semp else None,
+        semp_tls_port=semp_tls_port if semp else None,
         data=data,
         vpn=vpn,
         users=dict(map(_user, user)) if user else _DEFAULTS.users,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import Final
 
 from aiohttp import web
 
 from flumebeam.broker.config import BrokerConfig
+from flumebeam.broker.listeners import tls_context
 from flumebeam.broker.semp.replies import Request
 from flumebeam.broker.semp.service import SempService
 from flumebeam.broker.server import BrokerServer
@@ -29,43 +31,54 @@ class SempServer:
     """
 
     def __init__(self, config: BrokerConfig, server: BrokerServer) -> None:
-        self._host = config.semp_host
+        self._config = config
         self._server = server
         self._service = SempService(config.semp_username, config.semp_password)
         self._sampler: asyncio.TimerHandle | None = None
         self._runner = web.ServerRunner(
             web.Server(self._respond), handle_signals=False, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS
         )
-        self.port = config.semp_port or 0
-        """Port that it listens on; the one it got, where the configuration says 0."""
-
-    @property
-    def url(self) -> str:
-        """Address for programs, such as ``http://127.0.0.1:8080``."""
-        return f"http://{self._host}:{self.port}"
+        self.urls: dict[str, str] = {}
+        """Addresses by scheme: ``http`` and ``https``, as far as the configuration has them."""
 
     async def start(self) -> None:
         """Listen.
 
         Raises:
-            ConfigurationError: The address cannot be listened on.
+            ConfigurationError: An address cannot be listened on, or the certificate cannot be used.
         """
+        config = self._config
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, self._host, self.port).start()
-        except OSError as error:
+            if config.semp_port is not None:
+                await self._listen("http", config.semp_port, None)
+            if config.semp_tls_port is not None:
+                await self._listen("https", config.semp_tls_port, tls_context(config))
+        except ConfigurationError:
             await self._runner.cleanup()
+            raise
+        self._sample()
+
+    async def _listen(self, scheme: str, port: int, context: ssl.SSLContext | None) -> None:
+        host = self._config.semp_host
+        try:
+            await web.TCPSite(self._runner, host, port, ssl_context=context).start()
+        except OSError as error:
             raise ConfigurationError(
-                f"Management cannot listen on {self._host}:{self.port} ({error.strerror or error}); "
+                f"Management cannot listen on {host}:{port} ({error.strerror or error}); "
                 "stop what uses that port, choose another one, or do without (--semp-port, --no-semp)."
             ) from error
-        self.port = self._runner.addresses[0][1]
-        self._sample()
+        self.urls[scheme] = f"{scheme}://{host}:{self._runner.addresses[-1][1]}"
 
     async def close(self) -> None:
         """Stop listening and close connections."""
         if self._sampler is not None:
             self._sampler.cancel()
+        server = self._runner.server
+        for connection in server.connections if server is not None else ():
+            # Cut, not closed: over TLS a close waits for the peer's farewell, longer than the loop lives.
+            if connection.transport is not None:
+                connection.transport.abort()
         await self._runner.cleanup()
 
     def _sample(self) -> None:
@@ -78,7 +91,7 @@ class SempServer:
         request = Request(
             method=http.method,
             target=http.raw_path,
-            base=f"http://{http.host}",
+            base=f"{http.scheme}://{http.host}",
             authorization=http.headers.get("Authorization"),
             body=await http.read(),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from solace.messaging.resources.topic import Topic
 
 from flumebeam.broker import BrokerConfig, DevelopmentBroker, running_broker
 from flumebeam.errors import ConfigurationError
+from tests.integration.broker.certificates import Authority
 
 QUEUES = "config/msgVpns/default/queues"
 
@@ -182,3 +184,30 @@ def test_port_of_management_in_use_is_a_mistake_that_says_what_to_do(managed: De
 def test_broker_without_management_says_so() -> None:
     with running_broker() as broker, pytest.raises(ConfigurationError, match="semp_port"):
         _ = broker.semp_url
+
+
+def test_management_over_https_shows_the_brokers_certificate_and_links_to_itself(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("server")
+    with running_broker(semp_tls_port=0, tls_certificate=certificate, tls_key=key) as broker:
+        reply = requests.get(
+            f"{broker.semp_tls_url}/SEMP/v2/config/msgVpns",
+            auth=("admin", "admin"),
+            verify=authority.certificate,
+            timeout=10,
+        )
+
+        assert reply.json()["links"][0]["uri"] == f"{broker.semp_tls_url}/SEMP/v2/config/msgVpns/default"
+        with pytest.raises(ConfigurationError, match="semp_port"):
+            _ = broker.semp_url
+
+
+def test_management_over_https_needs_a_certificate(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing.pem")
+    with (
+        pytest.raises(ConfigurationError, match=r"missing\.pem"),
+        running_broker(semp_tls_port=0, tls_certificate=missing),
+    ):
+        pass
+    with pytest.raises(ConfigurationError, match="TLS needs a certificate"):
+        BrokerConfig(semp_tls_port=0)
