@@ -17,12 +17,13 @@ from solace.messaging.errors.pubsubplus_client_error import (
     PubSubPlusClientError,
     TransactionRollbackError,
 )
+from solace.messaging.publisher.persistent_message_publisher import MessagePublishReceiptListener
 from solace.messaging.resources.queue import Queue
 from solace.messaging.resources.topic import Topic
 
 from flumebeam.broker import DevelopmentBroker, LoseCommitResponse
 from flumebeam.broker.store import FILE_NAME
-from flumebeam.errors import StorageError
+from flumebeam.errors import ConfigurationError, StorageError
 from flumebeam.testing import running_broker
 
 _PATIENCE_MS = 20_000
@@ -233,6 +234,45 @@ def test_database_that_fails_stops_the_broker_with_its_reason(tmp_path: Path, co
             broker.create_queue("q")
         with pytest.raises(StorageError, match="cannot write its data"):
             broker.wait()
+
+
+def test_broker_that_cannot_listen_leaves_its_directory_to_the_next(durable: DevelopmentBroker, tmp_path: Path) -> None:
+    data = str(tmp_path / "other")
+    with pytest.raises(ConfigurationError, match="cannot listen"), running_broker(data=data, port=durable.port):
+        pass
+    with running_broker(data=data) as second:
+        assert second.queues() == ()
+
+
+def test_what_becomes_durable_while_the_broker_is_frozen_is_sent_when_it_thaws(
+    durable: DevelopmentBroker, connect: Callable[..., Any], eventually: Callable[..., None]
+) -> None:
+    service = connect(durable)
+    publisher = service.create_persistent_message_publisher_builder().build()
+    publisher.start()
+    acknowledged = threading.Event()
+
+    class Listener(MessagePublishReceiptListener):
+        def on_publish_receipt(self, publish_receipt: Any) -> None:
+            acknowledged.set()
+
+    publisher.set_message_publish_receipt_listener(Listener())
+    disk = threading.Event()
+    durable._call(lambda server: server._commits._worker.submit(disk.wait, 20))
+    message = service.message_builder().build(bytearray(b"a"))
+    publisher.publish(message, Topic.of("t/1"), user_context="a")
+    loop = durable._loop
+    eventually(lambda: durable._running()._commits._running is not None)
+    loop.call_soon_threadsafe(durable._running().freeze)
+    eventually(lambda: durable._running()._frozen)
+    disk.set()
+    durable._call(lambda server: None)
+    assert len(durable._running()._withheld) == 1
+    assert not acknowledged.is_set()
+    durable.thaw()
+
+    assert acknowledged.wait(10)
+    publisher.terminate(1_000)
 
 
 def test_program_says_in_one_sentence_why_it_cannot_use_a_directory(tmp_path: Path) -> None:
