@@ -154,6 +154,14 @@ def test_plain_bytes_on_the_tls_port_end_the_connection_in_silence(authority: Au
         assert received[:1] in (b"", b"\x15"), "nothing, or a TLS alert"
 
 
+def test_handshake_that_does_not_come_is_not_waited_for(authority: Authority) -> None:
+    with (
+        running_broker(login_timeout_seconds=0.1, **server_options(authority)) as broker,
+        socket.create_connection(("127.0.0.1", int(broker.tls_url.rpartition(":")[2])), 10) as peer,
+    ):
+        assert peer.recv(100) == b""
+
+
 def test_compressing_client_works(connect: Callable[..., Any]) -> None:
     with running_broker(compressed_port=0) as broker:
         broker.create_queue("q", subscriptions=["t/>"])
