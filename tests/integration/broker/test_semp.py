@@ -157,6 +157,26 @@ def test_management_goes_on_over_a_restart(managed: DevelopmentBroker, manage: M
     assert manage("GET", f"{QUEUES}/q")["data"]["maxMsgSpoolUsage"] == 3
 
 
+def test_what_was_answered_is_durable_on_a_broker_that_keeps_data(tmp_path: Path, connect: Callable[..., Any]) -> None:
+    with running_broker(semp_port=0, data=str(tmp_path)) as broker, requests.Session() as session:
+        manage = Manager(broker, session)
+        given = {"ingressEnabled": True, "egressEnabled": False, "maxMsgSpoolUsage": 3, "owner": "ann"}
+        manage("POST", QUEUES, {"queueName": "q", **given})
+        manage("POST", f"{QUEUES}/q/subscriptions", {"subscriptionTopic": "t/>"})
+        manage("POST", QUEUES, {"queueName": "gone"})
+        publish(connect(broker), b"x")
+        manage("PUT", "action/msgVpns/default/queues/q/deleteMsgs", {})
+        manage("PATCH", f"{QUEUES}/q", {"egressEnabled": True})
+        manage("DELETE", f"{QUEUES}/gone")
+        broker.restart(keep_state=True)
+        kept = manage("GET", QUEUES)["data"]
+
+        assert [one["queueName"] for one in kept] == ["q"]
+        assert (given | {"egressEnabled": True}).items() <= kept[0].items()
+        assert broker.queue("q").subscriptions == ("t/>",)
+        assert broker.queue("q").messages == 0
+
+
 def test_bytes_that_are_no_http_are_no_harm(managed: DevelopmentBroker, manage: Manager) -> None:
     port = int(managed.semp_url.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port), 10) as peer:
