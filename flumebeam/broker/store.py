@@ -4,9 +4,7 @@ SQLite is in the standard library, its write-ahead log with ``synchronous=FULL``
 and it repairs itself after a crash at any point. The tables hold the state, not the journal, so nothing has to be
 compacted and a start reads only what is there.
 
-All calls but :meth:`Store.open` and :meth:`Store.records` come from one worker thread beside a busy loop. Every call
-into SQLite gives up the interpreter's lock and has to win it back, which may take milliseconds, so rows go in by the
-hundred in one statement.
+Commits come from a worker thread beside a busy loop, everything else while no commit is under way.
 """
 
 from __future__ import annotations
@@ -16,15 +14,14 @@ import itertools
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from flumebeam.broker.core.journal import (
     Delivered,
     Issued,
-    PublisherClosed,
     PublisherMoved,
     PublisherOpened,
     QueueDeleted,
@@ -32,20 +29,19 @@ from flumebeam.broker.core.journal import (
     Record,
     Removed,
     Renumbered,
-    SessionClosed,
     SessionEnded,
     SessionOpened,
     Stored,
     Subscribed,
-    Unsubscribed,
 )
 from flumebeam.broker.core.queues import QueueSettings
 from flumebeam.broker.core.spool import SpooledMessage
+from flumebeam.broker.store_rows import STATEMENTS, Arrivals, Departures
 from flumebeam.errors import ConfigurationError, ProtocolError, StorageError, StorageFullError
 from flumebeam.smf.assuredctrl import AccessType, SessionState
 from flumebeam.smf.pubmsg import MessageTemplate
 
-__all__ = ["Store"]
+__all__ = ["FILE_NAME", "VERSION", "Store"]
 
 FILE_NAME: Final = "broker.sqlite"
 VERSION: Final = 1
@@ -53,8 +49,6 @@ _APPLICATION: Final = 0x666C756D
 """Says that a database is a flumebeam broker's: SQLite's own field for that."""
 _LOCK_SECONDS: Final = 1.0
 """How long a broker that was just killed may take to be gone."""
-_MAX_ROWS: Final = 256
-"""Rows of one statement; SQLite takes 32,766 parameters, and a statement of each size is kept compiled."""
 _LOADED_AT_ONCE: Final = 1_000
 _SCHEMA: Final = """
     CREATE TABLE identity (spooler_id INTEGER NOT NULL, vpn TEXT NOT NULL, message_id INTEGER NOT NULL,
@@ -182,7 +176,7 @@ class Store:
         self.spooler_id = spooler_id
 
     def _apply(self, records: Iterable[Record]) -> None:
-        arrivals, departures = _Arrivals(), _Departures()
+        arrivals, departures = Arrivals(), Departures()
         for record in records:
             if isinstance(record, Stored):
                 arrivals.add(record.messages, [self._queues[name] for name in record.queues])
@@ -198,11 +192,11 @@ class Store:
             elif isinstance(record, QueueSet):
                 self._set_queue(record)
             else:
-                statement, parameters = _STATEMENTS[type(record)]
+                statement, parameters = STATEMENTS[type(record)]
                 self._connection.execute(statement, parameters(record))
         self._move(arrivals, departures)
 
-    def _move(self, arrivals: _Arrivals, departures: _Departures) -> None:
+    def _move(self, arrivals: Arrivals, departures: Departures) -> None:
         # What left a queue in the same batch had come before.
         arrivals.write(self._connection)
         departures.write(self._connection)
@@ -363,85 +357,3 @@ def _message(
     if template is None:
         template = templates[head] = MessageTemplate(head)
     return SpooledMessage(message_id, template, summary, body)
-
-
-# Writing many rows
-
-
-class _Arrivals:
-    """Messages that came, to be written together."""
-
-    def __init__(self) -> None:
-        self._messages: list[Any] = []
-        self._entries: list[Any] = []
-
-    def add(self, messages: Sequence[SpooledMessage], queues: Sequence[int]) -> None:
-        for message in messages:
-            self._messages += (message.id, message.template.head(), message.summary, message.body)
-            for queue in queues:
-                self._entries += (message.id, queue)
-
-    def write(self, connection: sqlite3.Connection) -> None:
-        _execute(connection, "INSERT INTO messages VALUES {}", "(?,?,?,?)", self._messages)
-        _execute(connection, "INSERT INTO entries (message, queue) VALUES {}", "(?,?)", self._entries)
-        self._messages.clear()
-        self._entries.clear()
-
-
-class _Departures:
-    """Messages that left their queues, to be deleted together."""
-
-    def __init__(self) -> None:
-        self._queues: dict[int, list[int]] = {}
-
-    def add(self, queue: int, messages: Sequence[int]) -> None:
-        self._queues.setdefault(queue, []).extend(messages)
-
-    def write(self, connection: sqlite3.Connection) -> None:
-        for queue, messages in self._queues.items():
-            # Asked for as pairs, SQLite would search all entries.
-            _execute(
-                connection, "DELETE FROM entries WHERE queue = ? AND message IN (VALUES {})", "(?)", messages, queue
-            )
-        for messages in self._queues.values():
-            _execute(
-                connection,
-                "DELETE FROM messages WHERE id IN (VALUES {}) "
-                "AND NOT EXISTS (SELECT 1 FROM entries WHERE message = id)",
-                "(?)",
-                messages,
-            )
-        self._queues.clear()
-
-
-def _execute(connection: sqlite3.Connection, statement: str, row: str, values: list[Any], *leading: int) -> None:
-    # In powers of two, so that few different statements are compiled.
-    width = row.count("?")
-    position, rows = 0, _MAX_ROWS
-    while position < len(values):
-        while (len(values) - position) // width < rows:
-            rows //= 2
-        chunk = values[position : position + rows * width]
-        connection.execute(statement.format(",".join([row] * rows)), (*leading, *chunk))
-        position += rows * width
-
-
-_STATEMENTS: Final[dict[type, tuple[str, Callable[[Any], tuple[Any, ...]]]]] = {
-    Issued: ("UPDATE identity SET message_id = ?, handle = ?", tuple),
-    Subscribed: ("INSERT INTO subscriptions (queue, topic) VALUES (?, ?)", tuple),
-    Unsubscribed: ("DELETE FROM subscriptions WHERE queue = ? AND topic = ?", tuple),
-    Delivered: ("UPDATE queues SET delivered_to = ? WHERE name = ?", lambda it: (it.message_id, it.queue)),
-    PublisherOpened: (
-        "INSERT INTO publishers (name, id, owner, session, eager) VALUES (?, ?, ?, ?, ?)",
-        lambda it: (it.name, it.id, it.owner, it.session, int(it.eager_acks)),
-    ),
-    # Clients choose these ids, 64 bits without sign, which SQLite's numbers do not hold.
-    PublisherMoved: ("UPDATE publishers SET last_id = ? WHERE name = ?", lambda it: (str(it.last_id), it.name)),
-    PublisherClosed: ("DELETE FROM publishers WHERE name = ?", tuple),
-    SessionOpened: ("INSERT INTO sessions (name, id, owner) VALUES (?, ?, ?)", tuple),
-    SessionEnded: (
-        "UPDATE sessions SET current = ?, next = ?, outcome = ? WHERE name = ?",
-        lambda it: (*it.transaction, int(it.outcome), it.name),
-    ),
-    SessionClosed: ("DELETE FROM sessions WHERE name = ?", tuple),
-}
