@@ -25,6 +25,7 @@ class Attribute:
         required: Whether creating an object needs it.
         identifying: Whether it names the object, and so cannot change.
         low: Lowest number.
+        high: Highest number.
     """
 
     default: Any
@@ -33,6 +34,7 @@ class Attribute:
     required: bool = False
     identifying: bool = False
     low: int = 0
+    high: int = 2**31 - 1
 
     def check(self, name: str, value: Any) -> None:
         """Check a value.
@@ -49,8 +51,15 @@ class Attribute:
                 Status.NOT_SUPPORTED,
                 f"The development broker cannot do {name} = {json.dumps(value)}, only {json.dumps(self.default)}.",
             )
-        if isinstance(value, int) and value < self.low:
-            raise Problem(Status.INVALID_PARAMETER, f"{name} must be at least {self.low}.")
+        if isinstance(value, int) and not self.low <= value <= self.high:
+            raise Problem(Status.INVALID_PARAMETER, f"{name} must be between {self.low} and {self.high}.")
+        if isinstance(value, str) and not _is_text(value):
+            raise Problem(Status.INVALID_PARAMETER, f"{name} must be text without NUL.")
+
+
+def _is_text(value: str) -> bool:
+    # JSON can write halves of characters, and names end with NUL on the wire.
+    return "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def parse_body(

@@ -34,9 +34,9 @@ _QUEUE: Final = {
     "accessType": Attribute(default="exclusive", choices=tuple(ACCESS)),
     "egressEnabled": Attribute(default=False),
     "ingressEnabled": Attribute(default=False),
-    "maxBindCount": Attribute(default=1_000, low=1),
-    "maxDeliveredUnackedMsgsPerFlow": Attribute(default=10_000, low=1),
-    "maxMsgSpoolUsage": Attribute(default=1_500, low=1),
+    "maxBindCount": Attribute(default=1_000, low=1, high=10_000),
+    "maxDeliveredUnackedMsgsPerFlow": Attribute(default=10_000, low=1, high=1_000_000),
+    "maxMsgSpoolUsage": Attribute(default=1_500, low=1, high=6_000_000),
     "owner": Attribute(default=""),
     "permission": Attribute(default="no-access", choices=tuple(PERMISSIONS)),
     # What follows is known, and done as the vendor does it by default.

@@ -8,7 +8,7 @@ import hmac
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from flumebeam.broker.core.vpn import Vpn
 from flumebeam.broker.semp.acting import ACTION
@@ -88,22 +88,22 @@ class SempService:
 
 
 def _handle(request: Request, world: World) -> dict[str, Any]:
-    parts = urlsplit(request.target)
-    if not parts.path.startswith(_PREFIX):
-        raise _no_such_path(parts.path)
-    api, _, rest = parts.path.removeprefix(_PREFIX).partition("/")
+    path, _, query = request.target.partition("?")
+    if not path.startswith(_PREFIX):
+        raise _no_such_path(path)
+    api, _, rest = path.removeprefix(_PREFIX).partition("/")
     root = _APIS.get(api)
     if root is None:
-        raise _no_such_path(parts.path)
+        raise _no_such_path(path)
     if rest == "about/api" and request.method == "GET":
-        return {"data": dict(_ABOUT), "links": {"uri": f"{request.base}{parts.path}"}}
-    target = _resolve(root, rest.rstrip("/").split("/"), f"{request.base}{_PREFIX}{api}", world, parts.path)
+        return {"data": dict(_ABOUT), "links": {"uri": f"{request.base}{path}"}}
+    target = _resolve(root, rest.rstrip("/").split("/"), f"{request.base}{_PREFIX}{api}", world, path)
     if target.action is not None:
         return _act(request, target, world)
     if api != "action":
         if request.method == "GET":
-            query = parse_query(parts.query)
-            return _list(target, query, world) if target.name is None else _get(target, target.name, query, world)
+            wanted = parse_query(query)
+            return _list(target, wanted, world) if target.name is None else _get(target, target.name, wanted, world)
         if target.name is None and request.method == "POST":
             return _create(request, target, world)
         if target.name is not None and request.method in ("PUT", "PATCH"):
