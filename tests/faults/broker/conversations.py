@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -41,7 +42,7 @@ def connected(url: str, name: str) -> Any:
     return service
 
 
-class Conversation:
+class Conversation(ABC):
     """One client, in a thread of its own.
 
     Args:
@@ -67,8 +68,9 @@ class Conversation:
         except Exception as error:  # noqa: BLE001 - the test reports it
             self.failure = error
 
+    @abstractmethod
     def step(self) -> None:
-        raise NotImplementedError
+        """Do one thing, and note what became of it."""
 
     def end(self, seconds: float = 30.0) -> None:
         """End it after its present step and raise what stopped it, if something did."""
