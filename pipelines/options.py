@@ -13,6 +13,7 @@ from typing import Any, Final
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from flumebeam.errors import ConfigurationError
+from flumebeam.formats import FORMAT_NAMES
 from flumebeam.interceptors import (
     HostInterceptor,
     Interceptor,
@@ -207,8 +208,10 @@ class TargetOptions(PipelineOptions):
         parser.add_argument(
             "--path", default="", metavar="TEMPLATE", help="directory below the target: %%Y/%%m/%%d/%%{host} [none]"
         )
-        parser.add_argument("--format", default="text", metavar="NAME", help="text or avro_event [text]")
-        parser.add_argument("--codec", default="none", metavar="NAME", help="none, gzip; deflate for avro_event [none]")
+        parser.add_argument("--format", default="text", metavar="NAME", help=f"{', '.join(FORMAT_NAMES)} [text]")
+        parser.add_argument(
+            "--codec", default="none", metavar="NAME", help="none, gzip, bzip2, snappy, zstd and others [none]"
+        )
         parser.add_argument(
             "--file_prefix", default="FlumeData", metavar="TEXT", help="start of file names [FlumeData]"
         )

@@ -56,8 +56,9 @@ class WriteToHdfs(beam.PTransform):
         path: Directory of a file below it; may hold Flume's escapes: ``%Y/%m/%d``, ``%{host}``.
         file_prefix: Start of file names.
         file_suffix: End of file names with its dots; by default the format's and the codec's own.
-        format: ``text`` (each body and one newline) or ``avro_event``.
-        codec: Compression: ``none``, ``gzip``; ``none``, ``deflate`` for Avro.
+        format: ``text`` (each body and one newline), ``header_and_text``, ``avro_event``, ``parquet``,
+            ``sequence_file``, ``sequence_file_text``, or any :class:`~flumebeam.formats.Format`.
+        codec: Compression that a named format can carry: ``none``, ``gzip``, ``bzip2``, ``snappy``, ``zstd`` and more.
         max_events: Events of one transaction. Not more than half of the queue's limit of unacknowledged messages.
         max_bytes: Bytes of bodies and headers of one transaction, which are held in memory.
         max_seconds: Age of a transaction, looked at when a batch comes; a bundle's end commits in any case.
@@ -81,7 +82,7 @@ class WriteToHdfs(beam.PTransform):
         path: str = "",
         file_prefix: str = "FlumeData",
         file_suffix: str | None = None,
-        format: str = "text",
+        format: str | Format = "text",
         codec: str = "none",
         max_events: int = 5_000,
         max_bytes: int = 64 * 1024 * 1024,
@@ -96,7 +97,12 @@ class WriteToHdfs(beam.PTransform):
     ) -> None:
         super().__init__()
         limits = _Limits(events=max_events, nbytes=max_bytes, seconds=max_seconds)
-        file_format = open_format(format, codec=codec)
+        if isinstance(format, str):
+            file_format = open_format(format, codec=codec)
+        elif codec != "none":
+            raise ConfigurationError(f"Give the codec {codec!r} to your format {format.name} itself.")
+        else:
+            file_format = format
         suffix = file_format.extension if file_suffix is None else file_suffix
         if not file_prefix or file_prefix[0] in "._" or any(character in file_prefix + suffix for character in "/:#"):
             raise ConfigurationError(
@@ -118,7 +124,7 @@ class WriteToHdfs(beam.PTransform):
             limits,
             clock or SystemClock(),
         )
-        self._shown = {"target": target, "path": path, "format": format, "codec": codec}
+        self._shown = {"target": target, "path": path, "format": file_format.name, "codec": codec}
 
     def expand(self, batches: beam.PCollection[EventBatch]) -> beam.PCollection[Durable]:
         """Add the sink to a graph."""

@@ -15,6 +15,7 @@ class NoCodec:
 
     name: ClassVar[str] = "none"
     extension: ClassVar[str] = ""
+    concatenable: ClassVar[bool] = True
 
     def compress(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """Yield the pieces unchanged, without empty ones."""

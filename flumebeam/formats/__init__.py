@@ -8,9 +8,21 @@ from typing import Final, Protocol
 from flumebeam.batch import EventBatch
 from flumebeam.errors import ConfigurationError
 from flumebeam.formats.avro_event import AvroEventFormat
-from flumebeam.formats.text import TextFormat
+from flumebeam.formats.parquet import ParquetFormat
+from flumebeam.formats.sequence_file import SequenceFileFormat, TextSequenceFileFormat
+from flumebeam.formats.text import HeaderAndTextFormat, TextFormat
 
-__all__ = ["FORMAT_NAMES", "AvroEventFormat", "Format", "TextFormat", "open_format"]
+__all__ = [
+    "FORMAT_NAMES",
+    "AvroEventFormat",
+    "Format",
+    "HeaderAndTextFormat",
+    "ParquetFormat",
+    "SequenceFileFormat",
+    "TextFormat",
+    "TextSequenceFileFormat",
+    "open_format",
+]
 
 
 class Format(Protocol):
@@ -51,6 +63,10 @@ class Format(Protocol):
 
 _FORMATS: Final[dict[str, Callable[[str, int | None], Format]]] = {
     "avro_event": AvroEventFormat.of_codec,
+    "header_and_text": HeaderAndTextFormat.of_codec,
+    "parquet": ParquetFormat.of_codec,
+    "sequence_file": SequenceFileFormat.of_codec,
+    "sequence_file_text": TextSequenceFileFormat.of_codec,
     "text": TextFormat.of_codec,
 }
 
@@ -63,8 +79,8 @@ def open_format(name: str, *, codec: str = "none", level: int | None = None) -> 
 
     Args:
         name: One of :data:`FORMAT_NAMES`.
-        codec: A compression that this format can carry: ``text`` takes every codec of :mod:`flumebeam.codecs`;
-            ``avro_event`` compresses its own blocks, with ``none`` or ``deflate``.
+        codec: A compression that this format can carry: texts and sequence files take every codec of
+            :mod:`flumebeam.codecs`; ``avro_event`` and ``parquet`` compress parts of a file, with codecs of their own.
         level: How hard to compress, in the codec's own scale; ``None`` for its default.
 
     Raises:

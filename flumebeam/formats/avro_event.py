@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import secrets
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-import fastavro
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from flumebeam.batch import EventBatch
 from flumebeam.errors import ConfigurationError
-from flumebeam.formats.columns import content
+from flumebeam.formats.avro_container import check_avro_codec, compress_block, container_header
+from flumebeam.formats.columns import content, joined, mapped
 
 __all__ = ["EVENT_SCHEMA", "AvroEventFormat"]
 
@@ -29,10 +27,7 @@ EVENT_SCHEMA: Final = {
 }
 """Flume's schema of the container: record, field names and order are what its readers look for."""
 
-_PARSED: Final = fastavro.parse_schema(EVENT_SCHEMA)
-_AVRO_CODECS: Final = {"none": "null", "null": "null", "deflate": "deflate"}
 _SYNC_BYTES: Final = 16
-_NOTHING: Final = pa.scalar(b"", type=pa.binary())
 _MAP_END: Final = b"\x00"
 
 
@@ -43,14 +38,15 @@ class AvroEventFormat:
     Records are put together as columns: no Python object is made per event.
 
     Args:
-        codec: ``none`` or ``deflate``, applied block by block, so the file stays splittable.
-        level: 1 (fastest) to 9 (smallest), of ``deflate`` only; ``None`` for zlib's default.
+        codec: ``none``, ``deflate``, ``snappy``, ``bzip2`` or ``zstd``, applied block by block, so the file stays
+            splittable.
+        level: How hard to compress, in the codec's own scale; ``None`` for its default.
         block_bytes: A block is closed once its records reach this size before compression (Flume's
             ``syncIntervalBytes``); a reader holds one block at a time. A batch is never divided between blocks.
         sync_marker: 16 bytes between blocks; ``None`` draws fresh ones for each file, as readers expect.
 
     Raises:
-        ConfigurationError: An unknown codec, a level without ``deflate``, a size below 1, a marker of another length.
+        ConfigurationError: An unknown codec, a level that it does not have, a size below 1, a marker of another length.
     """
 
     codec: str = "none"
@@ -62,12 +58,7 @@ class AvroEventFormat:
     concatenable: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if self.codec not in _AVRO_CODECS:
-            raise ConfigurationError(
-                f"avro_event compresses its own blocks, with codec none or deflate; {self.codec!r} is neither."
-            )
-        if self.level is not None and (self.codec != "deflate" or not 1 <= self.level <= 9):
-            raise ConfigurationError(f"Level {self.level}: only deflate has levels here, from 1 (fastest) to 9.")
+        check_avro_codec(self.codec, self.level)
         if self.block_bytes < 1:
             raise ConfigurationError(f"block_bytes must be at least 1, got {self.block_bytes}.")
         if self.sync_marker is not None and len(self.sync_marker) != _SYNC_BYTES:
@@ -101,16 +92,11 @@ class AvroEventFormat:
             yield self._block(pending, events, sync)
 
     def _header(self, sync: bytes) -> bytes:
-        header = io.BytesIO()
-        fastavro.writer(header, _PARSED, [], codec=_AVRO_CODECS[self.codec], sync_marker=sync)
-        return header.getvalue()
+        return container_header(EVENT_SCHEMA, self.codec, sync)
 
     def _block(self, records: list[bytes], events: int, sync: bytes) -> bytes:
-        if self.codec == "deflate":
-            level = zlib.Z_DEFAULT_COMPRESSION if self.level is None else self.level
-            machine = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
-            records = [*(machine.compress(piece) for piece in records), machine.flush()]
-        return b"".join((_long(events), _long(sum(map(len, records))), *records, sync))
+        data = compress_block(self.codec, self.level, records)
+        return b"".join((_long(events), _long(sum(map(len, data))), *data, sync))
 
 
 def _records(batch: EventBatch) -> pa.BinaryArray:
@@ -120,11 +106,11 @@ def _records(batch: EventBatch) -> pa.BinaryArray:
     if not batch.columns:
         # A map without entries is its end alone.
         headers = (_long(len(batch.shared)) + shared if batch.shared else b"") + _MAP_END
-        return _joined(pa.scalar(headers, type=pa.binary()), *body)
+        return joined(pa.scalar(headers, type=pa.binary()), *body)
     count = pa.repeat(pa.scalar(len(batch.shared), type=pa.int32()), len(batch))
     for column in batch.columns.values():
         count = pc.add(count, pc.cast(column.is_valid(), pa.int32()))
-    return _joined(
+    return joined(
         _longs(count, zero=b""),
         pa.scalar(shared, type=pa.binary()),
         *(_entries(name, column) for name, column in batch.columns.items()),
@@ -136,18 +122,12 @@ def _records(batch: EventBatch) -> pa.BinaryArray:
 def _entries(name: str, column: pa.StringArray) -> pa.BinaryArray:
     """Return one header as map entries, empty where an event has none."""
     key = pa.scalar(_text(name), type=pa.binary())
-    return pc.fill_null(_joined(key, _longs(pc.binary_length(column)), pc.cast(column, pa.binary())), b"")
-
-
-def _joined(*columns: pa.BinaryArray | pa.BinaryScalar) -> pa.BinaryArray:
-    return pc.binary_join_element_wise(*columns, _NOTHING)
+    return pc.fill_null(joined(key, _longs(pc.binary_length(column)), pc.cast(column, pa.binary())), b"")
 
 
 def _longs(numbers: pa.Int32Array, zero: bytes = b"\x00") -> pa.BinaryArray:
-    """Return Avro longs, null for null; there are few different ones in a batch, so each is made once."""
-    encoded = numbers.dictionary_encode()
-    known = [_long(number) if number else zero for number in encoded.dictionary.to_pylist()]
-    return pc.take(pa.array(known, type=pa.binary()), encoded.indices)
+    """Return Avro longs, null for null."""
+    return mapped(numbers, lambda number: _long(number) if number else zero)
 
 
 def _text(value: str) -> bytes:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import pyarrow as pa
+from collections.abc import Callable
+from typing import Any, Final
 
-__all__ = ["content"]
+import pyarrow as pa
+import pyarrow.compute as pc
+
+__all__ = ["content", "fixed", "joined", "mapped"]
+
+_NOTHING: Final = pa.scalar(b"", type=pa.binary())
 
 
 def content(column: pa.BinaryArray) -> bytes:
@@ -20,3 +26,36 @@ def content(column: pa.BinaryArray) -> bytes:
     start, end = offsets[0].as_py(), offsets[len(column)].as_py()
     values: bytes = data.slice(start, end - start).to_pybytes()
     return values
+
+
+def joined(*columns: pa.BinaryArray | pa.BinaryScalar) -> pa.BinaryArray:
+    """Return the values of several columns put together row by row; null where one of them is.
+
+    Args:
+        columns: Type ``binary``; at least one of them an array.
+    """
+    return pc.binary_join_element_wise(*columns, _NOTHING)
+
+
+def mapped(numbers: pa.Array, encode: Callable[[Any], bytes]) -> pa.BinaryArray:
+    """Return a column of what ``encode`` gives for each value, null for null.
+
+    Args:
+        numbers: Any column with few different values: each is encoded once.
+        encode: Gives a value's bytes.
+    """
+    encoded = numbers.dictionary_encode()
+    known = [encode(number) for number in encoded.dictionary.to_pylist()]
+    return pc.take(pa.array(known, type=pa.binary()), encoded.indices)
+
+
+def fixed(numbers: Any, width: int) -> pa.BinaryArray:
+    """Return numbers as a binary column of ``width`` bytes each, as they lie in memory.
+
+    Args:
+        numbers: A NumPy array of one dimension, items of ``width`` bytes, in the wished byte order.
+        width: Bytes of an item.
+    """
+    data = pa.py_buffer(numbers.tobytes())
+    offsets = pa.array(range(0, (len(numbers) + 1) * width, width), type=pa.int32()).buffers()[1]
+    return pa.Array.from_buffers(pa.binary(), len(numbers), [None, offsets, data])

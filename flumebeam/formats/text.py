@@ -1,4 +1,4 @@
-"""Text: each body and one newline."""
+"""Text: each body and one newline, with its headers in front of it or without them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 
 from flumebeam.batch import EventBatch
 from flumebeam.codecs import Codec, NoCodec, open_codec
-from flumebeam.formats.columns import content
+from flumebeam.formats.columns import content, joined
 
-__all__ = ["TextFormat"]
+__all__ = ["HeaderAndTextFormat", "TextFormat"]
 
-_EMPTY: Final = pa.scalar(b"", type=pa.binary())
 _NEWLINE: Final = pa.scalar(b"\n", type=pa.binary())
+_BETWEEN: Final = ", "
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,6 @@ class TextFormat:
 
     codec: Codec = field(default_factory=NoCodec)
     name: ClassVar[str] = "text"
-    concatenable: ClassVar[bool] = True
 
     @classmethod
     def of_codec(cls, codec: str, level: int | None = None) -> TextFormat:
@@ -48,10 +47,48 @@ class TextFormat:
         """``.txt`` and the codec's own."""
         return ".txt" + self.codec.extension
 
+    @property
+    def concatenable(self) -> bool:
+        """Whether the codec's streams can be put one after another."""
+        return self.codec.concatenable
+
     def encode(self, batches: Iterable[EventBatch]) -> Iterator[bytes]:
         """Return one whole file; see :meth:`flumebeam.formats.Format.encode`."""
         return self.codec.compress(_lines(batch) for batch in batches)
 
 
-def _lines(batch: EventBatch) -> bytes:
-    return content(pc.binary_join_element_wise(batch.bodies, _EMPTY, _NEWLINE)) if len(batch) else b""
+@dataclass(frozen=True, slots=True)
+class HeaderAndTextFormat(TextFormat):
+    """The headers of each event as ``{name=value, name=value}``, a blank, its body and one newline.
+
+    So Flume's ``HEADER_AND_TEXT`` serializer writes them. It is made for reading by people: a value that holds the
+    signs in between cannot be told from several values.
+
+    Args:
+        codec: Compression of the whole file.
+    """
+
+    name: ClassVar[str] = "header_and_text"
+
+    def encode(self, batches: Iterable[EventBatch]) -> Iterator[bytes]:
+        """Return one whole file; see :meth:`flumebeam.formats.Format.encode`."""
+        return self.codec.compress(_lines(batch, _headers(batch)) for batch in batches)
+
+
+def _lines(batch: EventBatch, *before: pa.BinaryArray | pa.BinaryScalar) -> bytes:
+    return content(joined(*before, batch.bodies, _NEWLINE)) if len(batch) else b""
+
+
+def _headers(batch: EventBatch) -> pa.BinaryArray | pa.BinaryScalar:
+    """Return the headers of each event with the blank behind them; one value if all have the same."""
+    shared = _BETWEEN.join(f"{name}={value}" for name, value in batch.shared.items())
+    if not batch.columns:
+        return pa.scalar(f"{{{shared}}} ".encode(), type=pa.binary())
+    entries = [
+        pc.fill_null(pc.binary_join_element_wise(f"{_BETWEEN}{name}=", column, ""), "")
+        for name, column in batch.columns.items()
+    ]
+    own = pc.binary_join_element_wise(*entries, "")
+    if not shared:
+        own = pc.utf8_slice_codeunits(own, len(_BETWEEN))
+    return pc.cast(pc.binary_join_element_wise(f"{{{shared}", own, "} ", ""), pa.binary())

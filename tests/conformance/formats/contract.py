@@ -24,6 +24,8 @@ class FormatContract:
     keeps_headers: bool
     bodies: st.SearchStrategy[bytes]
     """Bodies that the format can hold and give back."""
+    headers: st.SearchStrategy[dict[str, str]] = _HEADERS
+    """Headers that it can hold and give back, if it has any."""
 
     def read(self, data: bytes) -> list[Event]:
         """Return the events of a file, with a reader that is not ours; headers empty if the format has none."""
@@ -52,7 +54,7 @@ class FormatContract:
         assert self.read(self.encoded(batch, alone)) == self.kept(batch, alone)
 
     def test_any_events_come_back_in_order(self) -> None:
-        @given(st.lists(st.lists(st.builds(Event, self.bodies, _HEADERS), max_size=5), max_size=4))
+        @given(st.lists(st.lists(st.builds(Event, self.bodies, self.headers), max_size=5), max_size=4))
         def check(groups: list[list[Event]]) -> None:
             batches = [EventBatch.from_events(events) for events in groups]
             assert self.read(self.encoded(*batches)) == self.kept(*batches)

@@ -24,3 +24,15 @@ class TestAvroEvent(FormatContract):
 
 class TestDeflatedAvroEvent(TestAvroEvent):
     format = AvroEventFormat("deflate", block_bytes=100)
+
+
+class TestSnappyAvroEvent(TestAvroEvent):
+    format = AvroEventFormat("snappy", block_bytes=100)
+
+
+class TestBzippedAvroEvent(TestAvroEvent):
+    format = AvroEventFormat("bzip2", block_bytes=100)
+
+
+class TestZstandardAvroEvent(TestAvroEvent):
+    format = AvroEventFormat("zstd", block_bytes=100)

@@ -1,16 +1,29 @@
 from __future__ import annotations
 
+import bz2
 import gzip
 import pickle
+import zlib
+from functools import partial
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flumebeam.codecs import CODEC_NAMES, GzipCodec, open_codec
 from flumebeam.errors import ConfigurationError
+from tests.hadoop_files import unblocked
 
-_READERS = {"none": bytes, "gzip": gzip.decompress}
+_READERS = {
+    "bzip2": bz2.decompress,
+    "deflate": lambda data: zlib.decompressobj().decompress(data),
+    "gzip": gzip.decompress,
+    "lz4": partial(unblocked, "lz4"),
+    "none": bytes,
+    "snappy": partial(unblocked, "snappy"),
+    "zstd": lambda data: zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True).read(),
+}
 
 
 @pytest.mark.parametrize("name", CODEC_NAMES)
@@ -29,13 +42,6 @@ class TestEveryCodec:
         whole = b"".join(codec.compress([data]))
 
         assert b"".join(codec.compress([data[:7], b"", data[7:40_000], data[40_000:]])) == whole
-
-    def test_compressed_pieces_one_after_another_are_one_stream(self, name: str) -> None:
-        codec = open_codec(name)
-
-        joined = b"".join([*codec.compress([b"one"]), *codec.compress([b"two"])])
-
-        assert _READERS[name](joined) == b"onetwo"
 
     def test_pieces_come_before_all_contents_were_taken(self, name: str) -> None:
         taken = 0
@@ -56,6 +62,15 @@ class TestEveryCodec:
         assert pickle.loads(pickle.dumps(open_codec(name))) == open_codec(name)  # noqa: S301
 
 
+@pytest.mark.parametrize("name", CODEC_NAMES)
+def test_streams_one_after_another_are_one_stream_where_a_codec_says_so(name: str) -> None:
+    codec = open_codec(name)
+
+    joined = b"".join([*codec.compress([b"one"]), *codec.compress([b"two"])])
+
+    assert (_READERS[name](joined) == b"onetwo") is codec.concatenable
+
+
 def test_gzip_writes_no_time_and_no_name_into_its_header() -> None:
     header = b"".join(GzipCodec().compress([b"x"]))[:10]
 
@@ -73,10 +88,13 @@ def test_a_higher_level_makes_smaller_files() -> None:
 @pytest.mark.parametrize(
     ("name", "level", "said"),
     [
-        ("lzo", None, "gzip, none"),
+        ("lzo", None, "bzip2, deflate, gzip, lz4, none, snappy, zstd"),
         ("gzip", 0, "1 .fastest. to 9"),
         ("gzip", 10, "got 10"),
         ("none", 3, "no compression"),
+        ("snappy", 3, "no compression"),
+        ("bzip2", 10, "got 10"),
+        ("zstd", 23, "got 23"),
     ],
 )
 def test_an_unknown_codec_or_level_is_told_with_what_there_is(name: str, level: int | None, said: str) -> None:

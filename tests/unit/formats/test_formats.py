@@ -1,14 +1,21 @@
 from __future__ import annotations
 
 import io
+import random
+import re
 import zlib
+from itertools import pairwise
 
 import fastavro
+import pyarrow.parquet as pq
 import pytest
 
 from flumebeam.batch import EventBatch
+from flumebeam.clock import ManualClock
 from flumebeam.errors import ConfigurationError
-from flumebeam.formats import FORMAT_NAMES, AvroEventFormat, open_format
+from flumebeam.formats import FORMAT_NAMES, AvroEventFormat, ParquetFormat, SequenceFileFormat, open_format
+from flumebeam.formats.parquet import EVENT_COLUMNS
+from tests.hadoop_files import sequence_file
 
 
 def test_text_is_each_body_and_one_newline() -> None:
@@ -24,6 +31,11 @@ def test_text_is_each_body_and_one_newline() -> None:
         ("text", "gzip", ".txt.gz"),
         ("avro_event", "none", ".avro"),
         ("avro_event", "deflate", ".avro"),
+        ("header_and_text", "bzip2", ".txt.bz2"),
+        ("parquet", "snappy", ".parquet"),
+        ("sequence_file", "none", ".seq"),
+        ("sequence_file_text", "gzip", ".seq"),
+        ("text", "zstd", ".txt.zst"),
     ],
 )
 def test_a_file_name_says_format_and_codec(name: str, codec: str, extension: str) -> None:
@@ -31,16 +43,20 @@ def test_a_file_name_says_format_and_codec(name: str, codec: str, extension: str
 
 
 def test_names_are_what_formats_call_themselves() -> None:
-    assert [open_format(name).name for name in FORMAT_NAMES] == ["avro_event", "text"]
+    assert [open_format(name).name for name in FORMAT_NAMES] == list(FORMAT_NAMES)
 
 
 @pytest.mark.parametrize(
     ("name", "codec", "level", "said"),
     [
-        ("parquet", "none", None, "avro_event, text"),
-        ("text", "deflate", None, "gzip, none"),
-        ("avro_event", "gzip", None, "none or deflate"),
-        ("avro_event", "none", 3, "only deflate"),
+        ("orc", "none", None, "avro_event, header_and_text, parquet, sequence_file, sequence_file_text, text"),
+        ("text", "lzo", None, "bzip2, deflate, gzip, lz4, none, snappy, zstd"),
+        ("avro_event", "gzip", None, "one of: none, deflate, snappy, bzip2, zstd"),
+        ("avro_event", "none", 3, "no compression level"),
+        ("parquet", "bzip2", None, "one of: none, snappy, gzip, zstd, lz4, brotli"),
+        ("parquet", "snappy", 3, "no compression level"),
+        ("parquet", "gzip", 10, "levels 1 to 9"),
+        ("sequence_file", "snappy", 3, "no compression level"),
         ("avro_event", "deflate", 10, "1 .fastest. to 9"),
     ],
 )
@@ -108,3 +124,42 @@ class TestAvroEvent:
     def test_limits_are_checked_at_construction(self, options: dict[str, object], said: str) -> None:
         with pytest.raises(ConfigurationError, match=said):
             AvroEventFormat(**options)  # type: ignore[arg-type]
+
+
+class TestSequenceFile:
+    def test_the_key_is_the_timestamp_header_or_the_time_of_writing(self) -> None:
+        clock = ManualClock(5_000)
+        own = EventBatch.from_bodies([b"a", b"b", b"c"], None, {"timestamp": ["7", None, "not a number"]})
+        shared = EventBatch.from_bodies([b"d"], {"timestamp": "1700000000000"})
+        odd = EventBatch.from_bodies([b"e"], {"timestamp": "-1"})
+
+        _, rows = sequence_file(b"".join(SequenceFileFormat(clock=clock).encode([own, shared, odd])))
+
+        assert rows == [(7, b"a"), (5_000, b"b"), (5_000, b"c"), (1_700_000_000_000, b"d"), (5_000, b"e")]
+
+    @pytest.mark.parametrize("codec", ["none", "snappy"])
+    def test_a_reader_finds_a_mark_to_start_from_at_least_every_megabyte(self, codec: str) -> None:
+        bodies = [b"%06d" % n + random.Random(n).randbytes(294) for n in range(20_000)]
+
+        header, *rest = open_format("sequence_file", codec=codec).encode([EventBatch.from_bodies(bodies)])
+
+        data = b"".join((header, *rest))
+        marks = [found.start() for found in re.finditer(b"\xff\xff\xff\xff" + re.escape(header[-16:]), data)]
+        assert len(marks) >= len(data) // 1_100_000
+        assert max(after - before for before, after in pairwise([0, *marks, len(data)])) < 1_100_000
+        assert [body for _, body in sequence_file(data)[1]] == bodies
+
+
+class TestParquet:
+    def test_a_row_group_is_closed_once_it_is_full(self) -> None:
+        batches = [EventBatch.from_bodies([b"x" * 50] * 2) for _ in range(5)]
+
+        data = b"".join(ParquetFormat(row_group_bytes=200).encode(batches))
+
+        file = pq.ParquetFile(io.BytesIO(data))
+        assert [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)] == [4, 4, 2]
+
+    def test_its_columns_are_headers_and_body(self) -> None:
+        data = b"".join(open_format("parquet").encode([]))
+
+        assert pq.read_schema(io.BytesIO(data)).equals(EVENT_COLUMNS)

@@ -8,6 +8,7 @@ from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from apache_beam.internal import pickler
 
@@ -18,6 +19,7 @@ from flumebeam.commitlog.records import Record
 from flumebeam.commitlog.steps import CrashPoint
 from flumebeam.deliveries import Durable
 from flumebeam.errors import ConfigurationError, StorageError, StorageFullError, StorageUnavailableError
+from flumebeam.formats import ParquetFormat
 from flumebeam.hdfs.local import LocalFileSystem
 from flumebeam.hdfs.targets import Target, TargetAddress
 from flumebeam.ids import DeliveryId, delivery_ids
@@ -276,6 +278,19 @@ def test_names_and_codec_are_as_wished(worker: Callable[..., Worker], tmp_path: 
     assert {first.name.partition(".")[0], second.name.partition(".")[0]} == {"web"}
     packed = next(path for path in (first, second) if path.name.endswith(".txt.gz"))
     assert gzip.decompress(packed.read_bytes()) == b"1\n"
+
+
+def test_a_format_of_a_users_own_is_written(worker: Callable[..., Worker], tmp_path: Path) -> None:
+    worker(format=ParquetFormat("zstd", row_group_bytes=1_000_000)).bundle(batch_of(1, 2))
+
+    (file,) = finals(tmp_path)
+    assert file.suffix == ".parquet"
+    assert pq.read_table(file).column("body").to_pylist() == [b"1", b"2"]
+
+
+def test_a_codec_beside_a_format_of_a_users_own_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="Give the codec 'gzip' to your format parquet itself"):
+        WriteToHdfs(str(tmp_path), format=ParquetFormat(), codec="gzip")
 
 
 def test_every_body_arrives_as_it_was(worker: Callable[..., Worker], tmp_path: Path) -> None:

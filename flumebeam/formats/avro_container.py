@@ -1,0 +1,111 @@
+"""What every Avro container has around its records: the header, and the compression of its blocks."""
+
+from __future__ import annotations
+
+import bz2
+import io
+import json
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import fastavro
+import pyarrow as pa
+import zstandard
+
+from flumebeam.errors import ConfigurationError
+
+__all__ = ["AVRO_CODECS", "check_avro_codec", "compress_block", "container_header"]
+
+AVRO_CODECS: Final = {
+    "none": "null",
+    "null": "null",
+    "deflate": "deflate",
+    "snappy": "snappy",
+    "bzip2": "bzip2",
+    "zstd": "zstandard",
+}
+"""Names of options, and what Avro calls them in a file's header."""
+
+_LEVELS: Final = {"deflate": (1, 9), "bzip2": (1, 9), "zstd": (1, zstandard.MAX_COMPRESSION_LEVEL)}
+_CHECKSUM_BYTES: Final = 4
+_MAGIC: Final = b"Obj\x01"
+_METADATA: Final = fastavro.parse_schema({"type": "map", "values": "bytes"})
+
+
+def container_header(schema: Mapping[str, Any], codec: str, sync: bytes) -> bytes:
+    """Return what an Avro container begins with.
+
+    Args:
+        schema: Of its records.
+        codec: A key of :data:`AVRO_CODECS`.
+        sync: 16 bytes that will stand behind each block.
+    """
+    metadata = {"avro.codec": AVRO_CODECS[codec].encode(), "avro.schema": json.dumps(schema).encode()}
+    header = io.BytesIO(_MAGIC)
+    header.seek(0, io.SEEK_END)
+    fastavro.schemaless_writer(header, _METADATA, metadata)
+    return header.getvalue() + sync
+
+
+def check_avro_codec(codec: str, level: int | None) -> None:
+    """Check the options of a format that writes Avro containers.
+
+    Args:
+        codec: A key of :data:`AVRO_CODECS`.
+        level: How hard to compress, in the codec's own scale; ``None`` for its default.
+
+    Raises:
+        ConfigurationError: There is no such codec for Avro, or it has no such level.
+    """
+    if codec not in AVRO_CODECS:
+        names = ", ".join(name for name in AVRO_CODECS if name != "null")
+        raise ConfigurationError(f"Avro compresses its own blocks, with one of: {names}; {codec!r} is none of them.")
+    if level is not None:
+        if codec not in _LEVELS:
+            raise ConfigurationError(f"Codec {codec!r} has no compression level; leave the level out.")
+        lowest, highest = _LEVELS[codec]
+        if not lowest <= level <= highest:
+            raise ConfigurationError(f"{codec} has levels {lowest} (fastest) to {highest} (smallest), got {level}.")
+
+
+def _plain(records: Sequence[bytes], level: int | None) -> Sequence[bytes]:
+    return records
+
+
+def _deflate(records: Sequence[bytes], level: int | None) -> Sequence[bytes]:
+    machine = zlib.compressobj(zlib.Z_DEFAULT_COMPRESSION if level is None else level, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return [*(machine.compress(piece) for piece in records), machine.flush()]
+
+
+def _snappy(records: Sequence[bytes], level: int | None) -> Sequence[bytes]:
+    data = b"".join(records)
+    return pa.compress(data, codec="snappy", asbytes=True), zlib.crc32(data).to_bytes(_CHECKSUM_BYTES, "big")
+
+
+def _bzip2(records: Sequence[bytes], level: int | None) -> Sequence[bytes]:
+    return (bz2.compress(b"".join(records), level or 9),)
+
+
+def _zstd(records: Sequence[bytes], level: int | None) -> Sequence[bytes]:
+    return (zstandard.ZstdCompressor(level=level or 3).compress(b"".join(records)),)
+
+
+_COMPRESS: Final[dict[str, Callable[[Sequence[bytes], int | None], Sequence[bytes]]]] = {
+    "null": _plain,
+    "deflate": _deflate,
+    "snappy": _snappy,
+    "bzip2": _bzip2,
+    "zstandard": _zstd,
+}
+
+
+def compress_block(codec: str, level: int | None, records: Sequence[bytes]) -> Sequence[bytes]:
+    """Return the data of one block, in pieces.
+
+    Args:
+        codec: A key of :data:`AVRO_CODECS`.
+        level: How hard to compress; ``None`` for the codec's default.
+        records: Encoded records, in pieces.
+    """
+    return _COMPRESS[AVRO_CODECS[codec]](records, level)

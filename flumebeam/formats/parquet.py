@@ -1,0 +1,158 @@
+"""Parquet: events as rows of two columns, their headers and their body."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from flumebeam.batch import EventBatch
+from flumebeam.errors import ConfigurationError
+
+__all__ = ["EVENT_COLUMNS", "ParquetFormat"]
+
+EVENT_COLUMNS: Final = pa.schema(
+    [
+        pa.field("headers", pa.map_(pa.string(), pa.string()), nullable=False),
+        pa.field("body", pa.binary(), nullable=False),
+    ]
+)
+"""Columns of a file."""
+
+_CODECS: Final = ("none", "snappy", "gzip", "zstd", "lz4", "brotli")
+_LEVELS: Final = ("gzip", "zstd", "brotli")
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetFormat:
+    """One row per event: ``headers map<string, string>, body binary``. A file has no more columns for other headers.
+
+    Rows are made from columns: there is no Python object for an event.
+
+    Args:
+        codec: ``none``, ``snappy``, ``gzip``, ``zstd``, ``lz4`` or ``brotli``, applied to the pages of each column.
+        level: How hard to compress, in the codec's own scale; ``None`` for its default.
+        row_group_bytes: A row group is closed once its events reach this size before compression; it is held in memory.
+
+    Raises:
+        ConfigurationError: An unknown codec, a level that it does not have, a size below 1.
+    """
+
+    codec: str = "none"
+    level: int | None = None
+    row_group_bytes: int = 32 * 1024 * 1024
+    name: ClassVar[str] = "parquet"
+    extension: ClassVar[str] = ".parquet"
+    concatenable: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if self.codec not in _CODECS:
+            raise ConfigurationError(
+                f"parquet compresses its own pages, with one of: {', '.join(_CODECS)}; {self.codec!r} is none of them."
+            )
+        if self.level is not None:
+            if self.codec not in _LEVELS:
+                raise ConfigurationError(f"Codec {self.codec!r} has no compression level; leave the level out.")
+            lowest, highest = pa.Codec.minimum_compression_level(self.codec), _highest(self.codec)
+            if not lowest <= self.level <= highest:
+                raise ConfigurationError(f"{self.codec} has levels {lowest} to {highest}, got {self.level}.")
+        if self.row_group_bytes < 1:
+            raise ConfigurationError(f"row_group_bytes must be at least 1, got {self.row_group_bytes}.")
+
+    @classmethod
+    def of_codec(cls, codec: str, level: int | None = None) -> ParquetFormat:
+        """Return the format with a codec by name.
+
+        Raises:
+            ConfigurationError: It cannot carry this codec or level.
+        """
+        return cls(codec, level)
+
+    def encode(self, batches: Iterable[EventBatch]) -> Iterator[bytes]:
+        """Return one whole file; see :meth:`flumebeam.formats.Format.encode`."""
+        sink = _Sink()
+        with pq.ParquetWriter(
+            pa.PythonFile(sink, mode="w"),
+            EVENT_COLUMNS,
+            compression=self.codec,
+            compression_level=self.level,
+            # Bodies seldom repeat: a dictionary of them would be made and thrown away.
+            use_dictionary=["headers.key_value.key", "headers.key_value.value"],
+        ) as writer:
+            held: list[EventBatch] = []
+            for batch in batches:
+                held.append(batch)
+                if sum(each.nbytes for each in held) >= self.row_group_bytes:
+                    writer.write_table(_table(held))
+                    held = []
+                    yield sink.take()
+            if any(map(len, held)):
+                writer.write_table(_table(held))
+        yield sink.take()
+
+
+class _Sink:
+    """Keeps what Arrow writes until it is taken."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._written = 0
+
+    def write(self, data: bytes) -> int:
+        self._pieces.append(bytes(data))
+        self._written += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._written
+
+    def flush(self) -> None:
+        """Nothing waits here."""
+
+    def close(self) -> None:
+        """What is kept can still be taken."""
+
+    def take(self) -> bytes:
+        data = b"".join(self._pieces)
+        self._pieces.clear()
+        return data
+
+
+def _table(batches: list[EventBatch]) -> pa.Table:
+    rows = [
+        pa.RecordBatch.from_arrays([_headers(batch), batch.bodies], schema=EVENT_COLUMNS)
+        for batch in batches
+        if len(batch)
+    ]
+    return pa.Table.from_batches(rows, EVENT_COLUMNS).combine_chunks()
+
+
+def _headers(batch: EventBatch) -> pa.MapArray:
+    """Return the headers of each event as a map, from columns: an event has no entry where its column is null."""
+    events = len(batch)
+    names = pa.array([*batch.shared, *batch.columns], type=pa.string())
+    kinds = len(names)
+    if not kinds:
+        empty = pa.array([], type=pa.string())
+        return pa.MapArray.from_arrays(pa.array(np.zeros(events + 1, dtype=np.int32)), empty, empty)
+    columns = [batch.header(name) for name in batch.header_names]
+    # Values column by column become values event by event.
+    order = np.arange(events * kinds, dtype=np.int64).reshape(kinds, events).T.reshape(-1)
+    values = pc.take(pa.concat_arrays(columns), pa.array(order))
+    keys = pc.take(names, pa.array(np.tile(np.arange(kinds, dtype=np.int32), events)))
+    there = values.is_valid()
+    counts = there.to_numpy(zero_copy_only=False).reshape(events, kinds).sum(axis=1)
+    offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int32)
+    return pa.MapArray.from_arrays(pa.array(offsets), pc.filter(keys, there), pc.filter(values, there))
+
+
+def _highest(codec: str) -> int:
+    level: int = pa.Codec.maximum_compression_level(codec)
+    return level
