@@ -21,7 +21,7 @@ from flumebeam.interceptors import (
     StaticInterceptor,
     TimestampInterceptor,
 )
-from flumebeam.solace.config import ReconnectPolicy, Secret, SolaceOptions
+from flumebeam.solace.config import LANES, ReconnectPolicy, Secret, SolaceOptions
 from flumebeam.sources.options import FileSourceOptions, WhenDone
 
 __all__ = [
@@ -74,6 +74,11 @@ class ConnectionOptions(PipelineOptions):
             "--solace_password_file", metavar="FILE", help="file with the password, instead of [SOLACE_PASSWORD]"
         )
         parser.add_argument(
+            "--solace_lane",
+            metavar="NAME",
+            help=f"way through the vendor's client, {', '.join(LANES[:-1])} or {LANES[-1]} [SOLACE_LANE, auto]",
+        )
+        parser.add_argument(
             "--reconnect_seconds",
             type=int,
             default=_RECONNECT.attempts,
@@ -87,7 +92,12 @@ class ConnectionOptions(PipelineOptions):
         Raises:
             ConfigurationError: A value cannot work.
         """
-        given = {"host": self.solace_host, "vpn": self.solace_vpn, "username": self.solace_username}
+        given = {
+            "host": self.solace_host,
+            "vpn": self.solace_vpn,
+            "username": self.solace_username,
+            "lane": self.solace_lane,
+        }
         changes: dict[str, Any] = {name: value for name, value in given.items() if value}
         if self.solace_password_file:
             changes["password"] = Secret.from_file(self.solace_password_file)

@@ -30,8 +30,8 @@ from ctypes import (
 )
 from typing import Any, Final
 
-import solace
-
+from flumebeam.solace._frames import FrameReader
+from flumebeam.solace._native import message_function
 from flumebeam.solace.mapping import Destination, ReceivedMessage, json_body
 
 __all__ = ["MessageReader", "metadata_kind"]
@@ -97,49 +97,42 @@ _FIELD_BYTES: Final = sizeof(_Field)
 _GROUP_ID_BYTES: Final = sizeof(_ReplicationGroupId)
 _DESTINATION_BYTES: Final = sizeof(_DestinationField)
 
-# A library object of our own: argument types set on the vendor's would be seen by the vendor's code.
-_LIBRARY: Final = ctypes.PyDLL(solace.CORE_LIB._name, handle=solace.CORE_LIB._handle)
-
-
-def _function(name: str, *arguments: Any) -> Any:
-    function = getattr(_LIBRARY, f"solClient_{name}")
-    function.argtypes, function.restype = arguments, c_int
-    return function
-
-
-_get_body = _function("msg_getBinaryAttachmentPtr", c_void_p, POINTER(c_void_p), POINTER(c_uint32))
-_get_xml = _function("msg_getXmlPtr", c_void_p, POINTER(c_void_p), POINTER(c_uint32))
-_get_frame = _function("msg_getSMFPtr", c_void_p, POINTER(c_void_p), POINTER(c_uint32))
-_get_map = _function("msg_getBinaryAttachmentMap", c_void_p, POINTER(c_void_p))
-_get_stream = _function("msg_getBinaryAttachmentStream", c_void_p, POINTER(c_void_p))
-_get_properties = _function("msg_getUserPropertyMap", c_void_p, POINTER(c_void_p))
-_next_field = _function("container_getNextField", c_void_p, POINTER(_Field), ctypes.c_size_t, POINTER(c_char_p))
-_close_container = _function("container_closeMapStream", POINTER(c_void_p))
-_get_destination = _function("msg_getDestination", c_void_p, POINTER(_DestinationField), ctypes.c_size_t)
-_get_reply_to = _function("msg_getReplyTo", c_void_p, POINTER(_DestinationField), ctypes.c_size_t)
-_get_number = _function("msg_getMsgId", c_void_p, POINTER(c_uint64))
-_get_group_id = _function("msg_getReplicationGroupMessageId", c_void_p, POINTER(_ReplicationGroupId), ctypes.c_size_t)
-_group_id_text = _function(
+_get_body = message_function("msg_getBinaryAttachmentPtr", c_void_p, POINTER(c_void_p), POINTER(c_uint32))
+_get_xml = message_function("msg_getXmlPtr", c_void_p, POINTER(c_void_p), POINTER(c_uint32))
+_get_frame = message_function("msg_getSMFPtr", c_void_p, POINTER(c_void_p), POINTER(c_uint32))
+_get_map = message_function("msg_getBinaryAttachmentMap", c_void_p, POINTER(c_void_p))
+_get_stream = message_function("msg_getBinaryAttachmentStream", c_void_p, POINTER(c_void_p))
+_get_properties = message_function("msg_getUserPropertyMap", c_void_p, POINTER(c_void_p))
+_next_field = message_function("container_getNextField", c_void_p, POINTER(_Field), ctypes.c_size_t, POINTER(c_char_p))
+_close_container = message_function("container_closeMapStream", POINTER(c_void_p))
+_get_destination = message_function("msg_getDestination", c_void_p, POINTER(_DestinationField), ctypes.c_size_t)
+_get_reply_to = message_function("msg_getReplyTo", c_void_p, POINTER(_DestinationField), ctypes.c_size_t)
+_get_number = message_function("msg_getMsgId", c_void_p, POINTER(c_uint64))
+_get_group_id = message_function(
+    "msg_getReplicationGroupMessageId", c_void_p, POINTER(_ReplicationGroupId), ctypes.c_size_t
+)
+_group_id_text = message_function(
     "replicationGroupMessageId_toString", POINTER(_ReplicationGroupId), ctypes.c_size_t, c_char_p, ctypes.c_size_t
 )
-_is_redelivered = _function("msg_isRedelivered", c_void_p)
+_is_redelivered = message_function("msg_isRedelivered", c_void_p)
 _is_redelivered.restype = c_bool
-_get_sender_timestamp = _function("msg_getSenderTimestamp", c_void_p, POINTER(c_int64))
-_get_sequence_number = _function("msg_getSequenceNumber", c_void_p, POINTER(c_int64))
-_get_expiration = _function("msg_getExpiration", c_void_p, POINTER(c_int64))
-_get_priority = _function("msg_getPriority", c_void_p, POINTER(c_int32))
-_get_sender_id = _function("msg_getSenderId", c_void_p, POINTER(c_char_p))
-_get_application_id = _function("msg_getApplicationMessageId", c_void_p, POINTER(c_char_p))
-_get_application_type = _function("msg_getApplicationMsgType", c_void_p, POINTER(c_char_p))
-_get_correlation_id = _function("msg_getCorrelationId", c_void_p, POINTER(c_char_p))
-_get_content_type = _function("msg_getHttpContentType", c_void_p, POINTER(c_char_p))
-_get_content_encoding = _function("msg_getHttpContentEncoding", c_void_p, POINTER(c_char_p))
+_get_sender_timestamp = message_function("msg_getSenderTimestamp", c_void_p, POINTER(c_int64))
+_get_sequence_number = message_function("msg_getSequenceNumber", c_void_p, POINTER(c_int64))
+_get_expiration = message_function("msg_getExpiration", c_void_p, POINTER(c_int64))
+_get_priority = message_function("msg_getPriority", c_void_p, POINTER(c_int32))
+_get_sender_id = message_function("msg_getSenderId", c_void_p, POINTER(c_char_p))
+_get_application_id = message_function("msg_getApplicationMessageId", c_void_p, POINTER(c_char_p))
+_get_application_type = message_function("msg_getApplicationMsgType", c_void_p, POINTER(c_char_p))
+_get_correlation_id = message_function("msg_getCorrelationId", c_void_p, POINTER(c_char_p))
+_get_content_type = message_function("msg_getHttpContentType", c_void_p, POINTER(c_char_p))
+_get_content_encoding = message_function("msg_getHttpContentEncoding", c_void_p, POINTER(c_char_p))
 
 
 class MessageReader:
     """Reads messages, one at a time; belongs to one thread, since it keeps its buffers."""
 
     def __init__(self) -> None:
+        self._frames = FrameReader()
         # The references are made once as well: making one costs as much as the call that it is for.
         self._pointer, self._size = c_void_p(), c_uint32()
         self._pointer_at, self._size_at = byref(self._pointer), byref(self._size)
@@ -166,6 +159,18 @@ class MessageReader:
         Args:
             message: Handle of a message that stays valid during the call.
         """
+        if _get_frame(message, self._pointer_at, self._size_at) == _OK:
+            found = self._frames.read(string_at(self._pointer.value or 0, self._size.value))
+            if found is not None:
+                return found
+        return self.read_fields(message)
+
+    def content(self, message: int) -> tuple[bytes, dict[str, Any]]:
+        """Return body and user properties of a message that need not have been received."""
+        return self._payload(message)[0], self._properties(message)
+
+    def read_fields(self, message: int) -> ReceivedMessage | None:
+        """Return what :meth:`read` does, field by field through the library's getters, whatever a message carries."""
         if _get_group_id(message, self._group_id_at, _GROUP_ID_BYTES) != _OK:
             return None
         _group_id_text(self._group_id_at, _GROUP_ID_BYTES, self._id_text, _ID_TEXT_BYTES)

@@ -16,7 +16,6 @@ from time import monotonic, sleep
 from typing import Any, Final
 
 import pyarrow as pa
-import solace
 from solace.messaging.config._sol_constants import _SolClientFlowEvent
 from solace.messaging.errors.pubsubplus_client_error import PubSubPlusClientError
 from solace.messaging.messaging_service import MessagingService
@@ -25,28 +24,22 @@ from solace.messaging.resources.queue import Queue
 
 from flumebeam.batch import EventBatch
 from flumebeam.errors import ConnectionFailedError, FlumebeamError, QueueError
+from flumebeam.solace import _native
 from flumebeam.solace._client import bounded, lost_error, queue_error
+from flumebeam.solace._native import OK
 from flumebeam.solace._reader import MessageReader
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.mapping import ReceivedMessage, events_of_messages
 
 __all__ = ["FlowReceiver"]
 
-_OK: Final = 0
 _MAX_BUFFERED_MESSAGES: Final = 4096  # several batches ahead; the broker keeps the rest
 _MAX_BUFFERED_BYTES: Final = 32 << 20  # large messages must not fill the memory
 _REMEMBERED_ACKS: Final = 20_000  # twice the unacknowledged limit of a flow: whatever a lost connection can bring back
 _LINGER_SECONDS: Final = 0.002  # making a batch costs as much as some twenty events in it: let a few more come
 _CLOSE_SECONDS: Final = 5.0
 
-# Acknowledging and stopping take locks inside the library, so the GIL is released while they run.
-_LIBRARY: Final = ctypes.CDLL(solace.CORE_LIB._name, handle=solace.CORE_LIB._handle)
-_send_ack = _LIBRARY.solClient_flow_sendAck
-_send_ack.argtypes, _send_ack.restype = (ctypes.c_void_p, ctypes.c_uint64), ctypes.c_int
-_stop = _LIBRARY.solClient_flow_stop
-_stop.argtypes, _stop.restype = (ctypes.c_void_p,), ctypes.c_int
-_start = _LIBRARY.solClient_flow_start
-_start.argtypes, _start.restype = (ctypes.c_void_p,), ctypes.c_int
+_keep_thread_state: Final = ctypes.pythonapi.PyGILState_Ensure
 
 
 class _Flow(_PersistentMessageReceiver):  # type: ignore[misc]
@@ -55,9 +48,15 @@ class _Flow(_PersistentMessageReceiver):  # type: ignore[misc]
     def __init__(self, builder: Any, on_message: Callable[[int], None], on_event: Callable[[int], None]) -> None:
         self._on_message = on_message
         self._on_event = on_event
+        self._thread = 0
         super().__init__(builder)
 
     def _flow_message_receive_callback_routine(self, _flow: int, message: int, _user: Any) -> int:
+        if self._thread != threading.get_ident():
+            # Python makes its state of a foreign thread for each call and throws it away again, which costs more than
+            # to read the message. One claim that is not given back keeps it for as long as the thread lives.
+            self._thread = threading.get_ident()
+            _keep_thread_state()
         self._on_message(message)
         return 0  # the message is read: the library may free it
 
@@ -160,10 +159,10 @@ class FlowReceiver:
                 self._buffered_bytes += len(message.body)
                 self._buffer.append(message)
         if settled:
-            _send_ack(self._flow.handle(), number)  # the first acknowledgement was lost with its connection
+            _native.acknowledge(self._flow.handle(), number)  # the first acknowledgement was lost with its connection
         elif not known:
             if not self._stopped and self._is_full(1):
-                self._stopped = _stop(self._flow.handle()) == _OK
+                self._stopped = _native.stop_flow(self._flow.handle()) == OK
             if not self._arrived.is_set():
                 self._arrived.set()
 
@@ -251,7 +250,7 @@ class FlowReceiver:
             self._handed_out.update(message.delivery for message in messages)
         # Looked at on every call: the client's thread may have stopped the flow behind an earlier one.
         if self._stopped and not self._is_full(2):
-            self._stopped = _start(self._flow.handle()) != _OK
+            self._stopped = _native.start_flow(self._flow.handle()) != OK
         return messages, fence
 
     def acknowledge(self, ids: pa.FixedSizeBinaryArray) -> None:
@@ -269,7 +268,7 @@ class FlowReceiver:
         with self._lock:
             due = {id_: self._open[id_] for id_ in ids.to_pylist() if id_ in self._handed_out and id_ in self._open}
         for number in due.values():
-            if _send_ack(flow, number) != _OK:
+            if _native.acknowledge(flow, number) != OK:
                 raise lost_error(self._options, f"Deliveries of queue {self._queue!r} cannot be acknowledged")
         with self._lock:
             # A reconnect in between may have brought them again, under other numbers.
@@ -279,7 +278,7 @@ class FlowReceiver:
             while len(self._acknowledged) > _REMEMBERED_ACKS:
                 self._acknowledged.popitem(last=False)
         for number in renumbered:
-            _send_ack(flow, number)
+            _native.acknowledge(flow, number)
 
     @property
     def settled(self) -> bool:

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import pyarrow as pa
-from solace.messaging.config.solace_properties import message_properties
 from solace.messaging.errors.pubsubplus_client_error import (
     IllegalStateError,
     PubSubPlusClientError,
@@ -21,7 +20,6 @@ from solace.messaging.errors.pubsubplus_client_error import (
 )
 from solace.messaging.messaging_service import MessagingService
 from solace.messaging.resources.queue import Queue
-from solace.messaging.resources.topic import Topic
 
 from flumebeam.batch import EventBatch
 from flumebeam.errors import ConnectionFailedError, QueueError
@@ -33,9 +31,10 @@ from flumebeam.solace._client import (
     subcode,
     transaction_properties,
 )
+from flumebeam.solace._lanes import Lane, choose_lane, open_lane
 from flumebeam.solace._reader import MessageReader
 from flumebeam.solace.config import SolaceOptions
-from flumebeam.solace.mapping import OutgoingEvents, ReceivedMessage, events_of_messages, messages_of_events
+from flumebeam.solace.mapping import ReceivedMessage, events_of_messages, messages_of_events
 from flumebeam.solace.ports import Outcome, OutcomeKind
 
 __all__ = ["VendorSession"]
@@ -85,9 +84,10 @@ class VendorSession:
         self._receiver_id = uuid.uuid4().hex
         self._deadline = operation_deadline(options.reconnect)
         self._reader = MessageReader()
-        self._builder = service.message_builder()
+        self._lane_name = choose_lane(options.lane)
         self._busy = threading.Lock()
         self._dead = self._closed = False
+        self._lane: Lane | None = None
         self._touched = False
         self._baseline = 0
         self._fenced_at = -1
@@ -113,6 +113,9 @@ class VendorSession:
                 Queue.durable_exclusive_queue(self._queue)
             )
             self._flow = flow.start()
+        self._lane = open_lane(
+            self._lane_name, service=self._service, session=self._session, publisher=self._publisher, flow=self._flow
+        )
 
     # -- operations ----------------------------------------------------------------------------------------------------
 
@@ -125,24 +128,9 @@ class VendorSession:
                 published is rolled back by the broker.
         """
         outgoing = messages_of_events(batch, topics)
-        self._enter_transaction("Publishing")
-        self._run("Publishing", lambda: self._publish_all(outgoing))
+        lane = self._enter_transaction("Publishing")
+        self._run("Publishing", lambda: lane.publish(outgoing))
         self._check_unbroken("Publishing")
-
-    def _publish_all(self, outgoing: OutgoingEvents) -> None:
-        # Headers of all events are put into one message, of which the client makes the others.
-        builder, publisher = self._builder, self._publisher
-        if outgoing.shared:
-            builder = self._service.message_builder().from_properties(dict(outgoing.shared))
-        targets: dict[str, Topic] = {}
-        for body, headers, topic, identity in outgoing.events:
-            target = targets.get(topic)
-            if target is None:
-                target = targets[topic] = Topic.of(topic)
-            own: dict[str, str] | None = dict(headers)
-            if identity is not None:
-                own = {**headers, message_properties.APPLICATION_MESSAGE_ID: identity}
-            publisher.publish(builder.build(bytearray(body), own or None), target)
 
     def receive(self, max_events: int, timeout: float) -> EventBatch:
         """Take up to ``max_events`` events from the session's queue; wait at most ``timeout`` seconds for the first.
@@ -154,9 +142,9 @@ class VendorSession:
         """
         if self._flow is None:
             raise QueueError("This session takes from no queue: name one when it is opened.")
-        self._enter_transaction("Taking")
+        lane = self._enter_transaction("Taking")
         losses = self._losses()
-        messages = self._run("Taking", lambda: self._receive_all(max_events, timeout))
+        messages = self._run("Taking", lambda: self._receive_all(lane, max_events, timeout))
         if messages:
             self._touched = True
         self._check_unbroken("Taking")
@@ -165,21 +153,14 @@ class VendorSession:
             self._fenced_at = losses
         return events_of_messages(messages, receiver=self._receiver_id, queue=self._queue or "", fence=fence)
 
-    def _receive_all(self, max_events: int, timeout: float) -> list[ReceivedMessage]:
-        messages: list[ReceivedMessage] = []
-        wait = round(timeout * 1000)
-        while len(messages) < max_events:
-            native = self._flow.receive_message(wait)
-            if native is None:
-                break
-            wait = 0
-            message = self._reader.read(native.solace_message.msg_p.value)
-            if message is None:
-                raise QueueError(
-                    f"Queue {self._queue!r} delivers messages without a replication group message id: "
-                    "a broker of version 10 or later is needed."
-                )
-            messages.append(message)
+    def _receive_all(self, lane: Lane, max_events: int, timeout: float) -> list[ReceivedMessage]:
+        found = lane.receive(max_events, round(timeout * 1000), self._reader)
+        messages = [message for message in found if message is not None]
+        if len(messages) < len(found):
+            raise QueueError(
+                f"Queue {self._queue!r} delivers messages without a replication group message id: "
+                "a broker of version 10 or later is needed."
+            )
         return messages
 
     def commit(self) -> Outcome:
@@ -249,21 +230,27 @@ class VendorSession:
         self._closed = self._dead = True
         if self._busy.acquire(blocking=False):
             try:
-                bounded(self._session.disconnect, _CLOSE_SECONDS)
+                bounded(self._end, _CLOSE_SECONDS)
             finally:
                 self._busy.release()
         self._on_close(self)
 
+    def _end(self) -> None:
+        if self._lane is not None:
+            self._lane.close()
+        self._session.disconnect()
+
     # -- within --------------------------------------------------------------------------------------------------------
 
-    def _enter_transaction(self, what: str) -> None:
+    def _enter_transaction(self, what: str) -> Lane:
         """Begin the transaction with its first operation; a later one must find the connection as it was."""
-        if self._dead:
+        if self._dead or self._lane is None:
             raise lost_error(self._options, what)
         if not self._touched:
             self._touched = True
             self._baseline = self._losses()
         self._check_unbroken(what)
+        return self._lane
 
     def _check_unbroken(self, what: str) -> None:
         if self._losses() != self._baseline:
@@ -284,9 +271,9 @@ class VendorSession:
 
     def _submit(self, job: Callable[[], _T]) -> _T:
         """Run a job on the session's thread, within the deadline of its operations."""
-        later = getattr(self._session, "_run_later", None)
+        later = None if self._lane_name == "plain" else getattr(self._session, "_run_later", None)
         with self._busy:
-            if later is None:  # a client of another make: the calls inside the job hop for themselves
+            if later is None:  # the calls inside the job hop for themselves
                 return job()
             future: concurrent.futures.Future[_T] = later(job)
             return future.result(self._deadline)

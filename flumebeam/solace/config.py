@@ -13,9 +13,11 @@ from urllib.parse import SplitResult, urlsplit
 
 from flumebeam.errors import ConfigurationError
 
-__all__ = ["DEFAULT_PORT", "ReconnectPolicy", "Secret", "SolaceOptions"]
+__all__ = ["DEFAULT_PORT", "LANES", "ReconnectPolicy", "Secret", "SolaceOptions"]
 
 DEFAULT_PORT: Final = 55555
+LANES: Final = ("auto", "native", "wrapper", "plain")
+"""Ways through the vendor's client; see :attr:`SolaceOptions.lane`."""
 """The port on which a Solace broker speaks SMF without TLS."""
 
 _MAX_HOSTS: Final = 16  # the vendor's client takes no longer host list
@@ -151,6 +153,9 @@ class SolaceOptions:
         client_name: Template of the client name; ``{host}``, ``{pid}`` and ``{unique}`` are filled in. Two connections
             with one name push each other out, so leave ``{unique}`` in unless that is wanted.
         reconnect: How patiently to connect and reconnect.
+        lane: How messages pass the vendor's client: ``native`` (its C library), ``wrapper`` (its Python layer, a batch
+            at a time), ``plain`` (its Python layer, a call at a time), or ``auto``: native if it passes its self-check,
+            else wrapper.
 
     Raises:
         ConfigurationError: A value cannot work.
@@ -162,6 +167,7 @@ class SolaceOptions:
     password: Secret | str = field(default=Secret(""), repr=False)
     client_name: str = "flumebeam/{host}/{pid}/{unique}"
     reconnect: ReconnectPolicy = field(default_factory=ReconnectPolicy)
+    lane: str = "auto"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "host", ",".join(_address(part) for part in _split_hosts(self.host)))
@@ -170,10 +176,14 @@ class SolaceOptions:
         _check_name("message VPN", "--solace_vpn or SOLACE_VPN", self.vpn, _MAX_VPN_CHARS)
         _check_name("client username", "--solace_username or SOLACE_USERNAME", self.username, _MAX_USERNAME_CHARS)
         _check_template(self.client_name)
+        if self.lane not in LANES:
+            raise ConfigurationError(
+                f"There is no lane {self.lane!r}; use one of: {', '.join(LANES)}; set --solace_lane or SOLACE_LANE."
+            )
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """Return options from ``SOLACE_HOST``, ``SOLACE_VPN``, ``SOLACE_USERNAME`` and ``SOLACE_PASSWORD``.
+        """Return options from ``SOLACE_HOST``, ``_VPN``, ``_USERNAME``, ``_PASSWORD`` and ``_LANE``.
 
         What is not set, or empty, keeps its default. Read from the process's own environment, the password stays a
         reference to its variable.
@@ -194,6 +204,7 @@ class SolaceOptions:
             vpn=variables.get("SOLACE_VPN") or "default",
             username=variables.get("SOLACE_USERNAME") or "default",
             password=password,
+            lane=variables.get("SOLACE_LANE") or "auto",
         )
 
     @property

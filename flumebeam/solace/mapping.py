@@ -35,6 +35,7 @@ import math
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
@@ -139,17 +140,34 @@ class OutgoingEvent(NamedTuple):
     application_message_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class OutgoingEvents:
-    """A checked batch, ready to be published.
+    """A checked batch, ready to be published, in columns.
 
     Attributes:
         shared: Headers that every message gets.
-        events: The rest, event by event, in order; to be read once.
+        bodies: Type ``binary``, one per event.
+        columns: Other headers, null where an event has none.
+        topics: One per event.
+        application_message_ids: One per event, or ``None`` if no event has one; null where an event has none.
     """
 
     shared: Mapping[str, str]
-    events: Iterator[OutgoingEvent]
+    bodies: pa.BinaryArray
+    columns: Mapping[str, pa.StringArray]
+    topics: Sequence[str]
+    application_message_ids: pa.StringArray | None
+
+    @property
+    def events(self) -> Iterator[OutgoingEvent]:
+        """The same event by event, without the shared headers."""
+        bodies, names = self.bodies.to_pylist(), list(self.columns)
+        identities = self.application_message_ids
+        ids = [None] * len(bodies) if identities is None else identities.to_pylist()
+        rows = zip(*(column.to_pylist() for column in self.columns.values()), strict=True) if names else repeat(())
+        for body, row, topic, identity in zip(bodies, rows, self.topics, ids, strict=False):
+            headers = {name: value for name, value in zip(names, row, strict=True) if value is not None}
+            yield OutgoingEvent(body, headers, topic, identity)
 
 
 # -- in ----------------------------------------------------------------------------------------------------------------
@@ -293,30 +311,8 @@ def messages_of_events(batch: EventBatch, topics: str | pa.StringArray) -> Outgo
         _check_text("name", name, name, batch)
         _check_column(name, column, batch)
     targets = _check_topics(topics, batch)
-    return OutgoingEvents(shared, _outgoing(batch, columns, targets))
-
-
-def _outgoing(
-    batch: EventBatch, columns: Mapping[str, pa.StringArray], targets: Sequence[str]
-) -> Iterator[OutgoingEvent]:
-    bodies = batch.bodies.to_pylist()
-    names = list(columns)
-    identities: Sequence[str | None] = (
-        columns[EVENT_ID_HEADER].to_pylist()
-        if EVENT_ID_HEADER in columns
-        else [batch.shared.get(EVENT_ID_HEADER)] * len(bodies)
-    )
-    if not names:
-        nothing: dict[str, str] = {}
-        for body, target, identity in zip(bodies, targets, identities, strict=True):
-            yield OutgoingEvent(body, nothing, target, identity)
-        return
-    rows = zip(*(column.to_pylist() for column in columns.values()), strict=True)
-    for body, row, target, identity in zip(bodies, rows, targets, identities, strict=True):
-        headers = dict(zip(names, row, strict=True))
-        if None in row:
-            headers = {name: value for name, value in headers.items() if value is not None}
-        yield OutgoingEvent(body, headers, target, identity)
+    identified = EVENT_ID_HEADER in batch.header_names
+    return OutgoingEvents(shared, batch.bodies, columns, targets, batch.header(EVENT_ID_HEADER) if identified else None)
 
 
 def _check_text(part: str, name: str, text: str, batch: EventBatch) -> None:

@@ -11,8 +11,8 @@ from tests.conformance.channel.contract import ChannelContract
 
 
 class SolaceBench:
-    def __init__(self, broker: DevelopmentBroker) -> None:
-        self._options = SolaceOptions(host=broker.url, reconnect=ReconnectPolicy.fail_fast())
+    def __init__(self, broker: DevelopmentBroker, lane: str) -> None:
+        self._options = SolaceOptions(host=broker.url, reconnect=ReconnectPolicy.fail_fast(), lane=lane)
         self._channels: list[SolaceChannel] = []
 
     def channel(self, limit: int = 256, queue: str | None = "q") -> SolaceChannel:
@@ -28,10 +28,20 @@ class SolaceBench:
 
 
 class TestSolaceChannel(ChannelContract):
+    lane = "native"
+
     @pytest.fixture
     def bench(self) -> Iterator[SolaceBench]:
         with running_broker() as broker:
             broker.create_queue("q", subscriptions=["logs/>"])
-            bench = SolaceBench(broker)
+            bench = SolaceBench(broker, self.lane)
             yield bench
             bench.close()
+
+
+class TestSolaceChannelOnTheWrapperLane(TestSolaceChannel):
+    lane = "wrapper"
+
+
+class TestSolaceChannelOnThePlainLane(TestSolaceChannel):
+    lane = "plain"

@@ -24,7 +24,7 @@ def broker() -> Iterator[DevelopmentBroker]:
         yield broker
 
 
-@pytest.fixture
-def options(broker: DevelopmentBroker) -> SolaceOptions:
-    """Options that ride over some seconds without a broker."""
-    return SolaceOptions(host=broker.url, reconnect=PATIENT)
+@pytest.fixture(params=["native", "wrapper"])
+def options(broker: DevelopmentBroker, request: pytest.FixtureRequest) -> SolaceOptions:
+    """Options that ride over some seconds without a broker, on each lane."""
+    return SolaceOptions(host=broker.url, reconnect=PATIENT, lane=request.param)

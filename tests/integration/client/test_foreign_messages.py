@@ -11,6 +11,7 @@ from solace.messaging.resources.queue import Queue
 from solace.messaging.resources.topic import Topic
 
 from flumebeam.event import Event
+from flumebeam.solace._reader import MessageReader
 from flumebeam.solace.session import VendorConnection
 from tests.integration.client.helpers import drink, events
 
@@ -183,3 +184,37 @@ def test_what_we_publish_any_other_program_reads(connection: VendorConnection) -
     assert message.get_application_message_id() == "i7"
     receiver.ack(message)
     receiver.terminate(0)
+
+
+@pytest.mark.parametrize(
+    ("payload", "properties"),
+    [
+        (bytearray(b"\x00\xff"), None),
+        (
+            bytearray(b"x" * 100_000),
+            {"a": "text", "b": 1, "c": 1.5, "d": True, "e": None, "f": bytearray(b"\0"), "ü": ""},
+        ),
+        (bytearray(b"x"), {"m": {"k": [1]}, "t": Topic.of("a/b")}),
+        (bytearray(b"x"), {message_properties.CORRELATION_ID: "c", message_properties.PRIORITY: 9, SEP: "id"}),
+        (bytearray(b"x"), {message_properties.HTTP_CONTENT_TYPE: "a/b", message_properties.SEQUENCE_NUMBER: 7}),
+        (bytearray(b"x"), {message_properties.PERSISTENT_TIME_TO_LIVE: 60_000, message_properties.SENDER_ID: "s"}),
+        ("text", {"a": "b"}),
+        ({"k": "v"}, None),
+    ],
+)
+def test_a_frame_tells_what_the_librarys_getters_tell(
+    connection: VendorConnection, monkeypatch: pytest.MonkeyPatch, payload: Any, properties: dict[str, Any] | None
+) -> None:
+    read: list[tuple[Any, Any]] = []
+
+    def both(reader: MessageReader, message: int) -> Any:
+        read.append((found := original(reader, message), reader.read_fields(message)))
+        return found
+
+    original = MessageReader.read
+    monkeypatch.setattr(MessageReader, "read", both)
+
+    through(connection, payload, properties)
+
+    ((by_frame, by_getters),) = read
+    assert by_frame == by_getters

@@ -11,7 +11,7 @@ from solace.messaging.config._sol_constants import _SolClientFlowEvent
 from flumebeam.batch import EventBatch
 from flumebeam.errors import ConnectionFailedError, QueueError
 from flumebeam.ids import DeliveryId, delivery_ids
-from flumebeam.solace import _receiver
+from flumebeam.solace import _native, _receiver
 from flumebeam.solace._receiver import FlowReceiver
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.mapping import ReceivedMessage
@@ -54,7 +54,7 @@ def acks(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
         sent.append((flow, number))
         return 0
 
-    monkeypatch.setattr(_receiver, "_send_ack", send)
+    monkeypatch.setattr(_native, "acknowledge", send)
     return sent
 
 
@@ -199,7 +199,7 @@ def test_a_flow_that_takes_no_acknowledgement_keeps_the_delivery_open(
 ) -> None:
     hand_over(receiver, 1, 11)
     receive(receiver)
-    monkeypatch.setattr(_receiver, "_send_ack", lambda flow, number: -1)
+    monkeypatch.setattr(_native, "acknowledge", lambda flow, number: -1)
 
     with pytest.raises(ConnectionFailedError, match="cannot be acknowledged"):
         acknowledge(receiver, 1)
@@ -221,8 +221,8 @@ def test_the_flow_stops_at_the_limit_and_starts_at_half_of_it(
         return act
 
     monkeypatch.setattr(_receiver, name, limit)
-    monkeypatch.setattr(_receiver, "_stop", turn("stop"))
-    monkeypatch.setattr(_receiver, "_start", turn("start"))
+    monkeypatch.setattr(_native, "stop_flow", turn("stop"))
+    monkeypatch.setattr(_native, "start_flow", turn("start"))
     for number in range(3):
         hand_over(receiver, number, number)
     assert turns == ["stop"]

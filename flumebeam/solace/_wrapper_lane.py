@@ -1,0 +1,61 @@
+"""Publishing and taking by the vendor's Python layer, a call per message."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from solace.messaging.config.solace_properties import message_properties
+from solace.messaging.messaging_service import MessagingService
+from solace.messaging.resources.topic import Topic
+
+from flumebeam.solace._reader import MessageReader
+from flumebeam.solace.mapping import OutgoingEvents, ReceivedMessage
+
+__all__ = ["WrapperLane"]
+
+_T = TypeVar("_T")
+
+
+class WrapperLane:
+    """A lane through documented calls only.
+
+    Args:
+        service: A connected service.
+        publisher: The transacted session's publisher, started.
+        flow: Its receiver, started, or ``None``.
+    """
+
+    def __init__(self, service: MessagingService, publisher: Any, flow: Any) -> None:
+        self._service = service
+        self._publisher = publisher
+        self._flow = flow
+        self._builder = service.message_builder()
+
+    def publish(self, outgoing: OutgoingEvents) -> None:
+        """Publish all events; see :meth:`flumebeam.solace._lanes.Lane.publish`."""
+        # Headers of all events are put into one message, of which the client makes the others.
+        builder, publisher = self._builder, self._publisher
+        if outgoing.shared:
+            builder = self._service.message_builder().from_properties(dict(outgoing.shared))
+        targets: dict[str, Topic] = {}
+        for body, headers, topic, identity in outgoing.events:
+            target = targets.get(topic)
+            if target is None:
+                target = targets[topic] = Topic.of(topic)
+            own = dict(headers)
+            if identity is not None:
+                own[message_properties.APPLICATION_MESSAGE_ID] = identity
+            publisher.publish(builder.build(bytearray(body), own or None), target)
+
+    def receive(self, max_messages: int, timeout_ms: int, reader: MessageReader) -> list[ReceivedMessage | None]:
+        """Take messages; see :meth:`flumebeam.solace._lanes.Lane.receive`."""
+        messages: list[ReceivedMessage | None] = []
+        while len(messages) < max_messages:
+            native = self._flow.receive_message(0 if messages else timeout_ms)
+            if native is None:
+                break
+            messages.append(reader.read(native.solace_message.msg_p.value))
+        return messages
+
+    def close(self) -> None:
+        """Nothing is held."""
