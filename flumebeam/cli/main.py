@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flumebeam._version import __version__
-from flumebeam.cli import broker, demo, run
+from flumebeam.cli import broker, demo, hdfs, run
 from flumebeam.errors import ConfigurationError, FlumebeamError
 from flumebeam.exits import Exit
 
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("broker")(broker.broker)
+app.add_typer(hdfs.app, name="hdfs")
 app.command("run", context_settings=run.CONTEXT, add_help_option=False)(run.run)
 
 

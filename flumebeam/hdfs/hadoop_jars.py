@@ -18,8 +18,10 @@ JAVA_HINT: Final = "install Java 11 or newer, on Debian: apt-get install openjdk
 MAVEN_HINT: Final = "install Maven, on Debian: apt-get install maven"
 
 _FETCH_SECS: Final = 900
-# hadoop-hdfs does not bring its client, which the daemons need as well.
-_ARTIFACTS: Final = ("hadoop-common", "hadoop-hdfs", "hadoop-hdfs-client")
+# hadoop-hdfs does not bring its client, which the daemons need as well; HttpFS is a gateway of its own.
+_ARTIFACTS: Final = ("hadoop-common", "hadoop-hdfs", "hadoop-hdfs-client", "hadoop-hdfs-httpfs")
+_FOLDER: Final = f"hadoop-{HADOOP_VERSION}-httpfs"
+"""Of another name than what an earlier version fetched, which was less."""
 
 
 def find_java() -> str:
@@ -41,7 +43,7 @@ def jars_are_there() -> bool:
 
 
 def fetch_jars() -> Path:
-    """Return the directory that holds the jars; the first call fetches them (65 MB, under a minute), others find them.
+    """Return the directory that holds the jars; the first call fetches them (67 MB, under a minute), others find them.
 
     They are kept under ``$XDG_CACHE_HOME/flumebeam`` (``~/.cache/flumebeam``); Maven's own repository is not touched.
 
@@ -81,7 +83,7 @@ def fetch_jars() -> Path:
 
 def _place() -> Path:
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache, "flumebeam", f"hadoop-{HADOOP_VERSION}", "lib")
+    return Path(cache, "flumebeam", _FOLDER, "lib")
 
 
 def _pom() -> str:

@@ -52,7 +52,8 @@ def test_an_example_runs_as_it_is_printed(example: str, broker: DevelopmentBroke
 
 def test_every_option_of_the_pages_exists() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
-    shown = CliRunner().invoke(app, ["broker", "--help"]).output + CliRunner().invoke(app, ["demo", "--help"]).output
+    commands = (["broker"], ["demo"], ["hdfs", "start"])
+    shown = "".join(CliRunner().invoke(app, [*command, "--help"]).output for command in commands)
     programs = [["tests.bench"], *(["flumebeam", "run", name] for name in registry.summaries())]
     for program in programs:
         helped = subprocess.run(
@@ -67,8 +68,13 @@ def test_every_option_of_the_pages_exists() -> None:
 def test_every_command_is_told_of_in_the_readme_or_the_pages() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
 
-    for command in app.registered_commands:
-        assert f"flumebeam {command.name}" in text or f"make {command.name}" in text
+    names = [command.name for command in app.registered_commands]
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        names += [f"{group.name} {command.callback.__name__}" for command in group.typer_instance.registered_commands]
+
+    for name in names:
+        assert f"flumebeam {name}" in text or f"make {name}" in text
 
 
 def test_every_pipeline_has_its_row() -> None:

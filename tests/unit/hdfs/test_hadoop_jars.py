@@ -37,7 +37,7 @@ def test_jars_are_fetched_once_into_the_cache(machine: Path) -> None:
 
     place = fetch_jars()
 
-    assert place == machine / "cache" / "flumebeam" / f"hadoop-{HADOOP_VERSION}" / "lib"
+    assert place == machine / "cache" / "flumebeam" / f"hadoop-{HADOOP_VERSION}-httpfs" / "lib"
     assert [path.name for path in place.iterdir()] == ["a.jar"]
     assert [path.name for path in place.parent.iterdir()] == ["lib"]
     assert jars_are_there()
