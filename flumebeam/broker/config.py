@@ -49,6 +49,8 @@ class BrokerConfig:
     """The only message VPN."""
     users: Mapping[str, str | None] = field(default_factory=lambda: {"default": None}, repr=False)
     """Client usernames and their passwords; None accepts any password."""
+    trace: bool = False
+    """Write every frame, decoded, to the log ``flumebeam.broker.trace``: for looking, not for measuring."""
     reject_on_no_match: bool = False
     """Refuse guaranteed messages that match no queue; otherwise they are acknowledged and dropped."""
 
@@ -95,7 +97,8 @@ class BrokerConfig:
     keepalive_misses: int = 10
     """A client that is silent for this many of its keepalive intervals is disconnected."""
     session_retention_seconds: float = 180.0
-    """A transacted session whose client is away is rolled back after this time."""
+    """A transacted session whose client is away is rolled back after this time; what a consumer that is away holds is
+    remembered for as long."""
     publisher_retention_seconds: float = 3_600.0
     """The position of a publisher flow whose client is away is forgotten after this time."""
     temporary_queue_grace_seconds: float = 60.0

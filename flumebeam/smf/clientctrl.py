@@ -49,6 +49,8 @@ class Capability(IntEnum):
     TRANSACTED_SESSIONS = 13
     ACTIVE_FLOW_INDICATION = 15
     SHARED_SUBSCRIPTIONS = 23
+    ENDPOINT_ERROR_ID = 24
+    """Clients repeat the endpoint error id of their last bind when they bind again."""
     SETTLEMENT_OUTCOMES = 25
     VARIABLE_EXTENDED_PARAMETERS = 26
 

@@ -40,7 +40,7 @@ def handle_bind(vpn: Vpn, connection: Connection, request: AssuredControl) -> No
     flow_id = vpn.next_handle()
     flow: ConsumerFlow | Browser
     if request.flow_type == FlowType.BROWSER:
-        flow = Browser(flow_id, queue, connection, vpn.spool)
+        flow = Browser(flow_id, queue, connection, vpn.spool, request.last_received or 0)
         queue.browsers.append(flow)
         active = True
     else:
@@ -52,9 +52,11 @@ def handle_bind(vpn: Vpn, connection: Connection, request: AssuredControl) -> No
             queue.settings.max_unacked,
             request.session_id,
             bool(request.wants_flow_changes),
+            request.last_received or 0,
         )
         queue.flows.append(flow)
         active = queue.is_active(flow)
+        vpn.lineages.resume(flow, request.endpoint_error_id, vpn.spool.spooler_id)
     flow.window = request.window or 0
     connection.consumers[flow_id] = flow
     vpn.touch((queue,))
@@ -109,7 +111,7 @@ def _bound(vpn: Vpn, request: AssuredControl, flow: ConsumerFlow | Browser, acti
         window=request.window or 0,
         active=int(active),
         endpoint_id=1,
-        endpoint_error_id=1,
+        endpoint_error_id=flow.token if isinstance(flow, ConsumerFlow) else flow.id,
         spooler_id=vpn.spool.spooler_id,
         max_unacked=queue.settings.max_unacked,
         spooled_messages=queue.messages,

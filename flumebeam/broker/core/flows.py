@@ -34,6 +34,7 @@ class ConsumerFlow:
         max_unacked: Deliveries that may wait for settlement.
         session_id: Transacted session that it belongs to, or None.
         wants_changes: Whether the client asked to be told when the flow becomes active.
+        last_received: Highest delivery id that its client has received from the queue, on a flow before this one.
     """
 
     __slots__ = (
@@ -46,6 +47,7 @@ class ConsumerFlow:
         "queue",
         "session_id",
         "spool",
+        "token",
         "unacked",
         "wants_changes",
         "window",
@@ -60,6 +62,7 @@ class ConsumerFlow:
         max_unacked: int,
         session_id: int | None = None,
         wants_changes: bool = False,
+        last_received: int = 0,
     ) -> None:
         self.id = flow_id
         self.queue = queue
@@ -69,8 +72,10 @@ class ConsumerFlow:
         self.session_id = session_id
         self.wants_changes = wants_changes
         self.window = 0
-        self.last_id = 0
+        self.last_id = last_received
         """Highest delivery id sent; the client drops anything not above it."""
+        self.token = 0
+        """Endpoint error id, which the client repeats when it binds again."""
         self.unacked: dict[int, Entry] = {}
         """Deliveries by id, ascending, until the application settles them."""
         self._in_flight: deque[int] = deque()
@@ -134,6 +139,12 @@ class ConsumerFlow:
         queue.delivered_bytes += allowed - room - sent * _DELIVERY_OVERHEAD
         connection.spend(room)
 
+    def adopt(self, entries: Iterable[Entry]) -> None:
+        """Hold deliveries that the client has received on a flow before this one, in the order of their ids."""
+        for entry in entries:
+            entry.holder = self
+            self.unacked[entry.delivery_id] = entry
+
     def settled(self, low: int, high: int) -> list[Entry]:
         """Take the deliveries with ``low <= id <= high`` out of the unacknowledged ones and return them."""
         ids = self._between(low, high)
@@ -174,14 +185,16 @@ class Browser:
 
     __slots__ = ("_ahead", "_in_flight", "_previous_id", "_shown_id", "connection", "id", "queue", "spool", "window")
 
-    def __init__(self, flow_id: int, queue: Queue, connection: Connection, spool: Spool) -> None:
+    def __init__(
+        self, flow_id: int, queue: Queue, connection: Connection, spool: Spool, last_received: int = 0
+    ) -> None:
         self.id = flow_id
         self.queue = queue
         self.connection = connection
         self.spool = spool
         self.window = 0
         self._ahead: deque[Entry] = deque()
-        self._shown_id = 0
+        self._shown_id = last_received
         self._previous_id = 0
         self._in_flight: deque[int] = deque()
 

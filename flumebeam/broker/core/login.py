@@ -26,6 +26,7 @@ _GRANTED: Final = frozenset(
         Capability.QUEUE_SUBSCRIPTIONS,
         Capability.TRANSACTED_SESSIONS,
         Capability.ACTIVE_FLOW_INDICATION,
+        Capability.ENDPOINT_ERROR_ID,
         Capability.SETTLEMENT_OUTCOMES,
         Capability.VARIABLE_EXTENDED_PARAMETERS,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from operator import attrgetter
@@ -17,6 +17,7 @@ from flumebeam.smf.assuredctrl import AccessType
 __all__ = ["Permission", "Queue", "QueueSettings", "QueueStatus"]
 
 _by_age: Final = attrgetter("message.id")
+_by_delivery: Final = attrgetter("delivery_id")
 _MIN_DEAD: Final = 64
 
 
@@ -194,6 +195,18 @@ class Queue:
             self.ready.extendleft(reversed(entries))
         else:
             self.ready = deque(sorted((*entries, *self.ready), key=_by_age))
+
+    def resume(self, flow: ConsumerFlow, held: Iterable[Entry]) -> None:
+        """Let a flow hold what its client has received before, as far as it is still here and with nobody else."""
+        wanted = {entry for entry in held if entry.holder is None and not entry.gone}
+        found: list[Entry] = []
+        passed: list[Entry] = []
+        # What was delivered once is near the front.
+        while len(found) < len(wanted) and self.ready:
+            entry = self.ready.popleft()
+            (found if entry in wanted else passed).append(entry)
+        self.ready.extendleft(reversed(passed))
+        flow.adopt(sorted(found, key=_by_delivery))
 
     def unbind(self, flow: ConsumerFlow) -> ConsumerFlow | None:
         """Remove a flow, put back what it held, and return the flow that has become active, if one has."""

@@ -10,6 +10,7 @@ from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.core.connection import Connection
 from flumebeam.broker.core.flows import Browser, ConsumerFlow
 from flumebeam.broker.core.journal import PublisherClosed, QueueDeleted, QueueSet, Record, SessionClosed, Stored
+from flumebeam.broker.core.lineages import Lineages
 from flumebeam.broker.core.publishers import PublisherFlow
 from flumebeam.broker.core.queues import Permission, Queue, QueueSettings
 from flumebeam.broker.core.resumables import Resumables
@@ -74,6 +75,7 @@ class Vpn:
         self.sessions: Resumables[TransactedSession] = Resumables(
             config.session_retention_seconds, config.max_resumable
         )
+        self.lineages = Lineages(config.session_retention_seconds, config.max_resumable)
         self.orphans: Resumables[Queue] = Resumables(config.temporary_queue_grace_seconds, config.max_queues)
         """Temporary queues."""
         self.storage_full = False
@@ -244,6 +246,8 @@ class Vpn:
             self.routes.remove(subscription, connection)
         connection.subscriptions.clear()
         for flow in list(connection.consumers.values()):
+            if isinstance(flow, ConsumerFlow):
+                self.lineages.leave(flow, self.now)
             self.release(flow)
             if not flow.queue.durable:
                 self.orphans.leave(flow.queue.name, self.now)
@@ -265,5 +269,6 @@ class Vpn:
             self.drop_session(session)
         for publisher in self.publishers.expire(self.now):
             self.note(PublisherClosed(publisher.name))
+        self.lineages.expire(self.now)
         for queue in self.orphans.expire(self.now):
             self.remove_queue(queue)
