@@ -17,6 +17,7 @@ from flumebeam.broker.faults import FaultPlan
 from flumebeam.broker.group_commit import GroupCommit
 from flumebeam.broker.listeners import Codec, Listener, listeners
 from flumebeam.broker.store import Store
+from flumebeam.broker.trace import Trace
 from flumebeam.clock import Clock
 from flumebeam.errors import ConfigurationError, FlumebeamError, ProtocolError, StorageError, StorageFullError
 
@@ -26,6 +27,7 @@ _TICK_SECONDS: Final = 0.5
 _TURNS_OF_AN_ACCEPT: Final = 3
 """Turns of the loop between asyncio's accepting a connection and its being known here."""
 _logger = logging.getLogger("flumebeam.broker")
+_tracer = logging.getLogger("flumebeam.broker.trace")
 
 Output = tuple[Connection, bytes, bool]
 """What a connection is to be sent, and whether it is closed after that."""
@@ -139,6 +141,10 @@ class BrokerServer:
         if self._frozen:
             client.hold(True)
         return connection
+
+    def trace(self, connection: Connection) -> Trace | None:
+        """Return what writes the frames of a connection to the log, or None if nothing does."""
+        return Trace(_tracer.info, connection.peer) if self._config.trace else None
 
     def detach(self, connection: Connection) -> None:
         """Note that a connection is gone."""
@@ -308,6 +314,7 @@ class _Client(asyncio.Protocol):
     def __init__(self, server: BrokerServer, codec: Codec | None) -> None:
         self._server = server
         self._codec = codec
+        self._trace: Trace | None
         self._connection: Connection
         self._transport: asyncio.Transport
 
@@ -316,10 +323,13 @@ class _Client(asyncio.Protocol):
         self._transport = transport
         host, port = transport.get_extra_info("peername")[:2]
         self._connection = self._server.attach(self, f"{host}:{port}")
+        self._trace = self._server.trace(self._connection)
 
     def data_received(self, data: bytes) -> None:
         server = self._server
         if self._codec is None:
+            if self._trace is not None:
+                self._trace.received(data)
             server.engine.receive(self._connection, data, server.now())
         else:
             self._unpack(data, self._codec)
@@ -330,6 +340,8 @@ class _Client(asyncio.Protocol):
         try:
             for piece in codec.decode(data):
                 connection.certified_name = codec.certified_name
+                if self._trace is not None:
+                    self._trace.received(piece)
                 server.engine.receive(connection, piece, server.now())
                 # What a few bytes stand for is not answered all at once either.
                 server.flush()
@@ -341,6 +353,8 @@ class _Client(asyncio.Protocol):
             self._transport.write(owed)
 
     def connection_lost(self, error: Exception | None) -> None:
+        if self._trace is not None:
+            self._trace.lost()
         self._server.detach(self._connection)
 
     def pause_writing(self) -> None:
@@ -355,6 +369,9 @@ class _Client(asyncio.Protocol):
         connection, transport = self._connection, self._transport
         connection.make_room()
         if output:
+            if self._trace is not None:
+                self._trace.name(connection.client_name)
+                self._trace.sent(output)
             transport.write(output if self._codec is None else self._codec.encode(output))
         if transport.get_write_buffer_size() > max_unsent_bytes:
             _logger.warning("%s does not read what it is sent: closed", connection.client_name or connection.peer)

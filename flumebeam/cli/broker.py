@@ -81,6 +81,7 @@ def broker(
     reject_on_no_match: Annotated[
         bool, typer.Option(help="Refuse guaranteed messages that no queue wants, instead of dropping them.")
     ] = _DEFAULTS.reject_on_no_match,
+    trace: Annotated[bool, typer.Option("--trace", help="Print every frame, decoded, in both directions.")] = False,
 ) -> None:
     """Run a development broker, with the defaults of the vendor's own container. Not for production."""
     config = BrokerConfig(
@@ -98,6 +99,7 @@ def broker(
         users=dict(map(_user, user)) if user else _DEFAULTS.users,
         max_transaction_messages=max_transaction_messages,
         reject_on_no_match=reject_on_no_match,
+        trace=trace,
     )
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     with DevelopmentBroker(config) as running:
