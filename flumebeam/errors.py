@@ -15,6 +15,7 @@
     ├── StorageError                  a target file system refused or failed
     │   ├── StorageUnavailableError   it does not answer, or answers "later": retriable
     │   ├── StorageFullError          no space or no quota
+    │   ├── StorageMissingError       the file to be read is not there
     │   └── StorageConflictError      somebody else's file stands where ours should go
     ├── CommitLogError                the commit log of a target is damaged or of an unknown version
     │   └── EpochClosedError          a successor fenced this writer: what it holds belongs to its successor
@@ -45,6 +46,7 @@ __all__ = [
     "StorageConflictError",
     "StorageError",
     "StorageFullError",
+    "StorageMissingError",
     "StorageUnavailableError",
     "TransactionStateError",
     "TransactionTooLargeError",
@@ -111,6 +113,10 @@ class StorageFullError(StorageError):
     """No space left, or a quota is used up."""
 
     retriable = True
+
+
+class StorageMissingError(StorageError):
+    """A file that was to be read is not there."""
 
 
 class StorageConflictError(StorageError):

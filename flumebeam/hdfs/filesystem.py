@@ -8,7 +8,7 @@ by :attr:`FileStat.file_id` and length, never by an answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -95,6 +95,33 @@ class FileSystem(Protocol):
 
     def read(self, path: str) -> bytes | None:
         """Return a small file whole, or ``None`` if there is none."""
+        ...
+
+    def read_chunks(self, path: str) -> Iterator[bytes]:
+        """Yield a file of any size in pieces, none of them empty.
+
+        Raises:
+            StorageMissingError: There is no such file.
+            StorageUnavailableError: It broke off, perhaps after some pieces.
+        """
+        ...
+
+    def concat(self, target: str, sources: Sequence[str]) -> bool:
+        """Move the contents of files to the end of another one in the same directory, atomically and durably.
+
+        All sources are gone then; the target keeps its ``file_id``.
+
+        Args:
+            target: The file that grows.
+            sources: Files, in order; at least one.
+
+        Returns:
+            Whether it was done. If not, nothing has changed: this store cannot do it, or not with these files, or one
+            of them is missing.
+
+        Raises:
+            StorageUnavailableError: No answer: it may have happened.
+        """
         ...
 
     def rename(self, source: str, target: str) -> RenameOutcome:

@@ -8,17 +8,24 @@ import errno
 import os
 import shutil
 import stat as modes
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from flumebeam.errors import StorageConflictError, StorageError, StorageFullError, StorageUnavailableError
+from flumebeam.errors import (
+    StorageConflictError,
+    StorageError,
+    StorageFullError,
+    StorageMissingError,
+    StorageUnavailableError,
+)
 from flumebeam.hdfs.filesystem import FileKind, FileStat, RenameOutcome
 
 __all__ = ["LocalFileSystem"]
 
 _AT_FDCWD: Final = -100
 _RENAME_NOREPLACE: Final = 1
+_CHUNK_BYTES: Final = 1 << 20
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _UNAVAILABLE: Final = frozenset({errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EMFILE, errno.ENFILE})
 _REFUSED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -130,6 +137,26 @@ class LocalFileSystem:
                 return Path(path).read_bytes()
             except (FileNotFoundError, NotADirectoryError):
                 return None
+
+    def read_chunks(self, path: str) -> Iterator[bytes]:
+        """Yield a file of any size in pieces.
+
+        Raises:
+            StorageMissingError: There is no such file.
+            StorageError: It cannot be read.
+        """
+        with _told_of(path, "read"):
+            try:
+                file = Path(path).open("rb", buffering=0)
+            except (FileNotFoundError, NotADirectoryError) as error:
+                raise StorageMissingError(f"There is no file {path} any more.") from error
+            with file:
+                while chunk := file.read(_CHUNK_BYTES):
+                    yield chunk
+
+    def concat(self, target: str, sources: Sequence[str]) -> bool:
+        """Do nothing: a disk has no such step, and its callers copy."""
+        return False
 
     def rename(self, source: str, target: str) -> RenameOutcome:
         """Move a file or a directory to a name that is free, atomically and durably.

@@ -12,7 +12,7 @@ import itertools
 import logging
 import os
 import posixpath
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -21,7 +21,13 @@ import requests
 from hdfs.client import _Request
 from requests.adapters import HTTPAdapter
 
-from flumebeam.errors import ConfigurationError, StorageConflictError, StorageError, StorageUnavailableError
+from flumebeam.errors import (
+    ConfigurationError,
+    StorageConflictError,
+    StorageError,
+    StorageMissingError,
+    StorageUnavailableError,
+)
 from flumebeam.hdfs.filesystem import FileKind, FileStat, RenameOutcome
 from flumebeam.hdfs.webhdfs_errors import (
     NothingThereError,
@@ -224,6 +230,41 @@ class WebHdfsFileSystem:
             return None
         return content
 
+    def read_chunks(self, path: str) -> Iterator[bytes]:
+        """Yield a file of any size in pieces, over one connection.
+
+        Raises:
+            StorageMissingError: There is no such file.
+            StorageUnavailableError: No NameNode answers, or the connection broke on the way.
+            StorageError: It cannot be read, for example without permission.
+        """
+        try:
+            answer: requests.Response = self._call("read", path, lambda node: node._open(path))
+        except NothingThereError as error:
+            raise StorageMissingError(f"There is no file {path} any more.") from error
+        try:
+            with answer:
+                yield from answer.iter_content(_CHUNK_BYTES)
+        except requests.RequestException as error:
+            raise storage_error([error], what="read", path=path, user=self._user) from error
+
+    def concat(self, target: str, sources: Sequence[str]) -> bool:
+        """Move the blocks of files to the end of another one; a NameNode does that without reading them.
+
+        Not done where HDFS does not allow it: in an encryption zone, with files in a snapshot, under several policies
+        of erasure coding.
+
+        Raises:
+            StorageUnavailableError: No answer: it may have happened.
+        """
+        try:
+            self._call("concat", target, lambda node: node.join_blocks(target, sources), repeatable=False)
+        except StorageUnavailableError:
+            raise
+        except StorageError:
+            return False
+        return True
+
     def rename(self, source: str, target: str) -> RenameOutcome:
         """Move a file or a directory to a name that is free, atomically; never overwrites or moves into.
 
@@ -298,6 +339,7 @@ class _NameNode(hdfs.InsecureClient):  # type: ignore[misc]  # the package has n
     """The package's client of one NameNode, with paths taken as they are and every answer checked."""
 
     _list_page = _Request("GET").to_method("LISTSTATUS_BATCH")
+    _concat = _Request("POST").to_method("CONCAT")
 
     def resolve(self, hdfs_path: str) -> str:
         """Return the path itself: the package would put the newest entry's name for ``#LATEST``."""
@@ -314,6 +356,10 @@ class _NameNode(hdfs.InsecureClient):  # type: ignore[misc]  # the package has n
         if answer.content:
             # A NameNode that heeds the option says nothing; an answer is that of a server which does not know it.
             raise NoWebHdfsError("renameoptions not heeded", request=answer.request, response=answer)
+
+    def join_blocks(self, target: str, sources: Sequence[str]) -> None:
+        """Move the blocks of files to the end of another one."""
+        self._concat(target, sources=",".join(sources))
 
     def remove(self, path: str) -> Any:
         """Delete a name and all below it; tell whether there was one."""

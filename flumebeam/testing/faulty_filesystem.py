@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeVar
@@ -96,6 +96,14 @@ class FaultyFileSystem:
     def read(self, path: str) -> bytes | None:
         """As the wrapped one, or a fault."""
         return self._call("read", (path,), lambda: self._fs.read(path))
+
+    def read_chunks(self, path: str) -> Iterator[bytes]:
+        """As the wrapped one, or a fault."""
+        return iter(self._call("read_chunks", (path,), lambda: [*self._fs.read_chunks(path)]))
+
+    def concat(self, target: str, sources: Sequence[str]) -> bool:
+        """As the wrapped one, or a fault."""
+        return self._call("concat", (target, *sources), lambda: self._fs.concat(target, sources))
 
     def rename(self, source: str, target: str) -> RenameOutcome:
         """As the wrapped one, or a fault."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import posixpath
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from flumebeam.errors import StorageConflictError, StorageError
+from flumebeam.errors import StorageConflictError, StorageError, StorageMissingError
 from flumebeam.hdfs.filesystem import FileKind, FileStat, RenameOutcome
 
 __all__ = ["MemoryFileSystem"]
@@ -24,12 +24,14 @@ class MemoryFileSystem:
 
     Attributes:
         now_ms: Modification time that things get from now on, milliseconds since 1970 UTC.
+        can_concat: Whether files can be put one behind the other without copying, as HDFS can.
     """
 
     exactly_once = True
 
-    def __init__(self) -> None:
+    def __init__(self, *, can_concat: bool = True) -> None:
         self.now_ms = 0
+        self.can_concat = can_concat
         self._nodes: dict[str, _Node] = {"/": _Node(0, None)}
         self._modified: dict[int, int] = {0: 0}
         self._made = 0
@@ -77,6 +79,27 @@ class MemoryFileSystem:
         with self._lock:
             node = self._nodes.get(path)
             return None if node is None else node.content
+
+    def read_chunks(self, path: str) -> Iterator[bytes]:
+        """Yield a file in pieces."""
+        content = self.read(path)
+        if content is None:
+            raise StorageMissingError(f"There is no file {path}.")
+        for start in range(0, len(content), 1 << 16):
+            yield content[start : start + (1 << 16)]
+
+    def concat(self, target: str, sources: Sequence[str]) -> bool:
+        """Put files behind another one."""
+        with self._lock:
+            contents = [self.read(path) for path in (target, *sources)]
+            parents = {posixpath.dirname(path) for path in (target, *sources)}
+            if not self.can_concat or None in contents or len(parents) > 1 or target in sources:
+                return False
+            grown = self._nodes[target] = _Node(self._nodes[target].number, b"".join(filter(None, contents)))
+            self._modified[grown.number] = self.now_ms
+            for path in sources:
+                del self._nodes[path]
+            return True
 
     def rename(self, source: str, target: str) -> RenameOutcome:
         """Move a file or a directory to a free name."""

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from flumebeam.errors import StorageConflictError, StorageError
+from flumebeam.errors import StorageConflictError, StorageError, StorageMissingError
 from flumebeam.hdfs.filesystem import FileKind, FileSystem, RenameOutcome
 
 
@@ -199,6 +199,39 @@ class FileSystemContract:
 
         with pytest.raises(StorageError):
             fs.write(f"{root}/f/a", [b"a"])
+
+    def test_a_file_is_read_in_pieces(self, fs: FileSystem, root: str) -> None:
+        content = b"".join(bytes([n]) * 70_001 for n in range(64))
+        fs.write(f"{root}/a", [content])
+        fs.write(f"{root}/empty", [])
+
+        pieces = [*fs.read_chunks(f"{root}/a")]
+
+        assert b"".join(pieces) == content
+        assert all(pieces)
+        assert [*fs.read_chunks(f"{root}/empty")] == []
+
+    def test_reading_pieces_of_nothing_is_told(self, fs: FileSystem, root: str) -> None:
+        with pytest.raises(StorageMissingError, match="/a"):
+            next(fs.read_chunks(f"{root}/a"))
+
+    def test_files_are_joined_whole_or_not_at_all(self, fs: FileSystem, root: str) -> None:
+        files = [fs.write(f"{root}/_{name}", [name.encode() * 70_000]) for name in "abc"]
+
+        if fs.concat(f"{root}/_a", [f"{root}/_b", f"{root}/_c"]):
+            [joined] = fs.list(root)
+            assert (joined.file_id, joined.length) == (files[0].file_id, 210_000)
+            assert fs.read(f"{root}/_a") == b"".join(name.encode() * 70_000 for name in "abc")
+        else:
+            assert fs.list(root) == files
+
+    def test_joining_with_a_file_that_is_missing_changes_nothing(self, fs: FileSystem, root: str) -> None:
+        files = [fs.write(f"{root}/_{name}", [b"x"]) for name in "ab"]
+
+        assert fs.concat(f"{root}/_a", [f"{root}/_b", f"{root}/_c"]) is False
+        assert fs.concat(f"{root}/_c", [f"{root}/_a"]) is False
+
+        assert fs.list(root) == files
 
     def test_what_is_written_when_the_chunks_fail_is_no_success(self, fs: FileSystem, root: str) -> None:
         def chunks():  # noqa: ANN202

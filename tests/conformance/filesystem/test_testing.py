@@ -19,6 +19,12 @@ class TestMemoryFileSystem(FileSystemContract):
         return "/target"
 
 
+class TestMemoryFileSystemThatCannotConcat(TestMemoryFileSystem):
+    @pytest.fixture
+    def fs(self) -> FileSystem:
+        return MemoryFileSystem(can_concat=False)
+
+
 class TestFaultyFileSystemWithoutFaults(TestMemoryFileSystem):
     @pytest.fixture
     def fs(self) -> FileSystem:
