@@ -46,9 +46,11 @@ class BrokerConfig:
     data: str | None = None
     """Directory that keeps messages, queues, positions and outcomes over a crash; None keeps all in memory only."""
     vpn: str = "default"
-    """The only message VPN."""
+    """The first message VPN, which cannot be deleted."""
+    more_vpns: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict, repr=False)
+    """Further message VPNs, each with its client usernames and their passwords."""
     users: Mapping[str, str | None] = field(default_factory=lambda: {"default": None}, repr=False)
-    """Client usernames and their passwords; None accepts any password."""
+    """Client usernames of the first message VPN and their passwords; None accepts any password."""
     trace: bool = False
     """Write every frame, decoded, to the log ``flumebeam.broker.trace``: for looking, not for measuring."""
     reject_on_no_match: bool = False
@@ -56,10 +58,12 @@ class BrokerConfig:
 
     max_connections: int = 1_000
     """Each connection costs a socket and buffers."""
+    max_vpns: int = 100
+    """Message VPNs; each has a topic tree of its own."""
     max_queues: int = 10_000
-    """Queues made by clients; each is kept until it is deleted."""
+    """Queues of a message VPN; each is kept until it is deleted."""
     max_subscriptions: int = 100_000
-    """Topic subscriptions of all clients and queues together; each is a node in the topic tree."""
+    """Topic subscriptions of all clients and queues of a message VPN together; each is a node in the topic tree."""
     max_flows_per_connection: int = 1_000
     """Publisher and consumer flows; each has its own state."""
     max_sessions_per_connection: int = 100
@@ -72,7 +76,8 @@ class BrokerConfig:
     max_login_bytes: int = 65_536
     """Largest frame before login: strangers get little memory."""
     max_spool_bytes: int = 1_500_000_000
-    """Bodies of all spooled messages; a body in several queues counts once. They are held in memory."""
+    """Bodies of all spooled messages, of all message VPNs together; a body in several queues counts once. They are
+    held in memory."""
     max_queue_bytes: int = 1_500_000_000
     """Bodies in one queue, so that a forgotten queue can be kept from filling the spool."""
     max_queue_consumers: int = 1_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
@@ -192,6 +192,38 @@ class DevelopmentBroker:
                 return listener
         raise ConfigurationError(f"The broker has no such port; start it with {option}.")
 
+    # Message VPNs
+
+    def create_vpn(self, name: str, users: Mapping[str, str | None] | None = None) -> None:
+        """Create a message VPN: clients, queues and topics of its own.
+
+        Args:
+            name: 1 to 32 bytes.
+            users: Client usernames and their passwords, where None accepts any; by default ``default`` with any.
+
+        Raises:
+            ConfigurationError: The name is not valid, or in use.
+        """
+        given = {"default": None} if users is None else dict(users)
+        self._call(lambda server: server.engine.create_vpn(name, given))
+
+    def delete_vpn(self, name: str) -> None:
+        """Delete a message VPN with all that is in it, and disconnect its clients.
+
+        Raises:
+            ConfigurationError: There is none of this name, or it is the first one.
+        """
+
+        def delete(server: BrokerServer) -> None:
+            server.engine.delete_vpn(name)
+            server.flush()
+
+        self._call(delete)
+
+    def vpns(self) -> tuple[str, ...]:
+        """Return the names of the message VPNs, in order."""
+        return self._call(lambda server: tuple(sorted(server.engine.host.vpns)))
+
     # Queues
 
     def create_queue(
@@ -202,6 +234,7 @@ class DevelopmentBroker:
         *,
         owner: str | None = None,
         permission: str = "delete",
+        vpn: str | None = None,
     ) -> None:
         """Create a durable queue, or add subscriptions to one that exists.
 
@@ -212,15 +245,17 @@ class DevelopmentBroker:
             owner: Username that may do everything with it.
             permission: What others may do: ``"no-access"``, ``"read-only"``, ``"consume"``, ``"modify-topic"`` or
                 ``"delete"``, each including those before it.
+            vpn: Name of the message VPN, here as in what follows; None is the first one, that of the configuration.
 
         Raises:
-            ConfigurationError: The name, the access type, the permission or a subscription is not valid.
+            ConfigurationError: The name, the access type, the permission, the message VPN or a subscription is not
+                valid.
             QueueError: The queue exists with another access type.
         """
         topics = tuple(subscriptions)
-        self._call(lambda server: server.engine.create_queue(name, access, topics, owner, permission))
+        self._call(lambda server: server.engine.create_queue(name, access, topics, owner, permission, vpn))
 
-    def delete_queue(self, name: str) -> None:
+    def delete_queue(self, name: str, *, vpn: str | None = None) -> None:
         """Delete a queue with all that is in it, and unbind its consumers.
 
         Raises:
@@ -228,26 +263,26 @@ class DevelopmentBroker:
         """
 
         def delete(server: BrokerServer) -> None:
-            server.engine.delete_queue(name)
+            server.engine.delete_queue(name, vpn)
             server.flush()
 
         self._call(delete)
 
-    def queue(self, name: str) -> QueueStatus:
+    def queue(self, name: str, *, vpn: str | None = None) -> QueueStatus:
         """Return what a queue holds now.
 
         Raises:
             QueueError: There is no such queue.
         """
-        return self._call(lambda server: server.engine.queue(name))
+        return self._call(lambda server: server.engine.queue(name, vpn))
 
-    def queues(self) -> tuple[QueueStatus, ...]:
+    def queues(self, *, vpn: str | None = None) -> tuple[QueueStatus, ...]:
         """Return what all queues hold now, by name."""
-        return self._call(lambda server: server.engine.queues())
+        return self._call(lambda server: server.engine.queues(vpn))
 
-    def clients(self) -> tuple[str, ...]:
+    def clients(self, *, vpn: str | None = None) -> tuple[str, ...]:
         """Return the names of the clients that are logged in, in order."""
-        return self._call(lambda server: tuple(sorted(server.engine.clients())))
+        return self._call(lambda server: tuple(sorted(server.engine.clients(vpn))))
 
     # Faults
 

@@ -292,7 +292,7 @@ class BrokerServer:
         if self._store is not None or not keep_state:
             former, self.engine = self.engine, self._new_engine()
             if not keep_state:
-                self.engine.copy_queues(former)
+                self.engine.copy_setup(former)
                 await self.durable()
             self._look_at_disk()
         await asyncio.sleep(down_seconds)

@@ -21,6 +21,7 @@ from typing import Final, Self
 
 from flumebeam.broker.core.journal import (
     Delivered,
+    InVpn,
     Issued,
     PublisherMoved,
     PublisherOpened,
@@ -33,44 +34,28 @@ from flumebeam.broker.core.journal import (
     SessionOpened,
     Stored,
     Subscribed,
+    VpnDeleted,
+    VpnSet,
 )
 from flumebeam.broker.core.queues import QueueSettings
 from flumebeam.broker.core.spool import SpooledMessage
-from flumebeam.broker.store_rows import STATEMENTS, Arrivals, Departures
+from flumebeam.broker.core.vpn import VpnSettings
+from flumebeam.broker.store_rows import DROP_VPN, STATEMENTS, Arrivals, Departures, Scope
+from flumebeam.broker.store_schema import TABLES, VERSION, upgrade
 from flumebeam.errors import ConfigurationError, ProtocolError, StorageError, StorageFullError
 from flumebeam.smf.assuredctrl import AccessType, SessionState
 from flumebeam.smf.pubmsg import MessageTemplate
 
-__all__ = ["FILE_NAME", "VERSION", "Store"]
+__all__ = ["FILE_NAME", "Store"]
 
 FILE_NAME: Final = "broker.sqlite"
-VERSION: Final = 1
 _APPLICATION: Final = 0x666C756D
 """Says that a database is a flumebeam broker's: SQLite's own field for that."""
 _LOCK_SECONDS: Final = 1.0
 """How long a broker that was just killed may take to be gone."""
 _LOADED_AT_ONCE: Final = 1_000
-_SCHEMA: Final = """
-    CREATE TABLE identity (spooler_id INTEGER NOT NULL, vpn TEXT NOT NULL, message_id INTEGER NOT NULL,
-        handle INTEGER NOT NULL) STRICT;
-    CREATE TABLE queues (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, access INTEGER NOT NULL, owner TEXT,
-        permission INTEGER NOT NULL, settings TEXT NOT NULL, delivered_to INTEGER NOT NULL DEFAULT 0) STRICT;
-    CREATE TABLE subscriptions (position INTEGER PRIMARY KEY, queue TEXT NOT NULL, topic TEXT NOT NULL,
-        UNIQUE (queue, topic)) STRICT;
-    CREATE TABLE messages (id INTEGER PRIMARY KEY, head BLOB NOT NULL, summary BLOB NOT NULL,
-        body BLOB NOT NULL) STRICT;
-    CREATE TABLE entries (message INTEGER NOT NULL, queue INTEGER NOT NULL, delivery INTEGER,
-        PRIMARY KEY (message, queue)) STRICT, WITHOUT ROWID;
-    CREATE TABLE publishers (name TEXT PRIMARY KEY, id INTEGER NOT NULL, owner TEXT NOT NULL, session TEXT,
-        eager INTEGER NOT NULL, last_id TEXT) STRICT;
-    CREATE TABLE sessions (name TEXT PRIMARY KEY, id INTEGER NOT NULL, owner TEXT NOT NULL, current INTEGER,
-        next INTEGER, outcome INTEGER) STRICT;
-"""
-_ERASE: Final = """
-    BEGIN IMMEDIATE;
-    DELETE FROM identity; DELETE FROM queues; DELETE FROM subscriptions; DELETE FROM messages; DELETE FROM entries;
-    DELETE FROM publishers; DELETE FROM sessions;
-"""
+_FIRST: Final = 1
+"""Number of the first message VPN."""
 
 
 class Store:
@@ -84,10 +69,14 @@ class Store:
     def __init__(self, directory: Path, connection: sqlite3.Connection) -> None:
         self._directory = directory
         self._connection = connection
-        self._queues: dict[str, int] = dict(connection.execute("SELECT name, id FROM queues"))
-        self._last_queue = max(self._queues.values(), default=0)
-        self.spooler_id: int = connection.execute("SELECT spooler_id FROM identity").fetchone()[0]
-        """Identity of the message spool that it holds."""
+        self._scopes: dict[str, Scope] = {
+            name: Scope(number, dict(connection.execute("SELECT name, id FROM queues WHERE vpn = ?", (number,))))
+            for number, name in connection.execute("SELECT id, name FROM vpns").fetchall()
+        }
+        """What is known of each message VPN."""
+        (self._last_queue,) = connection.execute("SELECT coalesce(max(id), 0) FROM queues").fetchone()
+        self.spooler_id, self._vpn = connection.execute("SELECT spooler_id, vpn FROM identity").fetchone()
+        """Identity of the message spool that it holds, and the first message VPN."""
 
     @classmethod
     def open(cls, directory: Path, vpn: str, spooler_id: int) -> Self:
@@ -95,12 +84,12 @@ class Store:
 
         Args:
             directory: Created if it does not exist.
-            vpn: Name of the message VPN that it belongs to.
+            vpn: Name of the broker's first message VPN.
             spooler_id: Identity of the message spool, if it is new.
 
         Raises:
-            ConfigurationError: It cannot be created or read, is damaged, was written by a newer version, belongs to
-                another message VPN, or is in use by another broker.
+            ConfigurationError: It cannot be created or read, is damaged, was written by a newer version, has another
+                first message VPN, or is in use by another broker.
         """
         file = directory / FILE_NAME
         try:
@@ -145,7 +134,8 @@ class Store:
             StorageError: The database failed otherwise.
         """
         run = self._connection.execute
-        queues, last_queue = dict(self._queues), self._last_queue
+        scopes = {name: Scope(scope.vpn, dict(scope.queues)) for name, scope in self._scopes.items()}
+        last_queue = self._last_queue
         try:
             run("BEGIN IMMEDIATE")
             self._apply(records)
@@ -153,7 +143,7 @@ class Store:
         except sqlite3.Error as error:
             with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
                 run("ROLLBACK")
-            self._queues, self._last_queue = queues, last_queue
+            self._scopes, self._last_queue = scopes, last_queue
             text = f"The broker cannot write its data in {self._directory}: {error}"
             if _code(error) == sqlite3.SQLITE_FULL:
                 raise StorageFullError(f"{text}; make room on that disk.") from error
@@ -166,34 +156,42 @@ class Store:
             StorageError: The database failed.
         """
         try:
-            (vpn,) = self._connection.execute("SELECT vpn FROM identity").fetchone()
-            self._connection.executescript(_ERASE)
-            self._connection.execute("INSERT INTO identity VALUES (?, ?, 0, 0)", (spooler_id, vpn))
+            self._connection.execute("BEGIN IMMEDIATE")
+            for table in TABLES:
+                self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own
+            _begin(self._connection, spooler_id, self._vpn)
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             raise StorageError(f"The broker cannot erase its data in {self._directory}: {error}.") from error
-        self._queues.clear()
+        self._scopes = {self._vpn: Scope(_FIRST, {})}
         self.spooler_id = spooler_id
 
     def _apply(self, records: Iterable[Record]) -> None:
         arrivals, departures = Arrivals(), Departures()
+        scope = self._scopes[self._vpn]
         for record in records:
             if isinstance(record, Stored):
-                arrivals.add(record.messages, [self._queues[name] for name in record.queues])
+                arrivals.add(record.messages, [scope.queues[name] for name in record.queues])
             elif isinstance(record, Removed):
-                departures.add(self._queues[record.queue], record.message_ids)
+                departures.add(scope.queues[record.queue], record.message_ids)
+            elif isinstance(record, InVpn):
+                scope = self._scopes[record.name]
             elif isinstance(record, QueueDeleted):
                 # Records before name it, and its name may come again.
                 self._move(arrivals, departures)
-                self._drop_queue(record.name)
+                self._drop_queue(scope.queues.pop(record.name))
             elif isinstance(record, Renumbered):
                 self._move(arrivals, departures)
-                self._renumber(record)
+                self._renumber(scope.queues[record.queue], record)
             elif isinstance(record, QueueSet):
-                self._set_queue(record)
+                self._set_queue(scope, record)
+            elif isinstance(record, VpnSet):
+                self._set_vpn(record)
+            elif isinstance(record, VpnDeleted):
+                self._drop_vpn(self._scopes.pop(record.name).vpn)
             else:
                 statement, parameters = STATEMENTS[type(record)]
-                self._connection.execute(statement, parameters(record))
+                self._connection.execute(statement, parameters(record, scope))
         self._move(arrivals, departures)
 
     def _move(self, arrivals: Arrivals, departures: Departures) -> None:
@@ -201,16 +199,32 @@ class Store:
         arrivals.write(self._connection)
         departures.write(self._connection)
 
-    def _set_queue(self, record: QueueSet) -> None:
-        if record.name not in self._queues:
-            self._last_queue += 1
-            self._queues[record.name] = self._last_queue
+    def _set_vpn(self, record: VpnSet) -> None:
+        scope = self._scopes.get(record.name)
+        if scope is None:
+            # Numbers come again: nothing of a message VPN outlives it.
+            number = max((other.vpn for other in self._scopes.values()), default=0) + 1
+            scope = self._scopes[record.name] = Scope(number, {})
         self._connection.execute(
-            "INSERT INTO queues (id, name, access, owner, permission, settings) VALUES (?, ?, ?, ?, ?, ?) "
+            "INSERT INTO vpns VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET settings = excluded.settings",
+            (scope.vpn, record.name, json.dumps(asdict(record.settings))),
+        )
+
+    def _drop_vpn(self, number: int) -> None:
+        for statement in DROP_VPN:
+            self._connection.execute(statement, (number,))
+
+    def _set_queue(self, scope: Scope, record: QueueSet) -> None:
+        if record.name not in scope.queues:
+            self._last_queue += 1
+            scope.queues[record.name] = self._last_queue
+        self._connection.execute(
+            "INSERT INTO queues (id, vpn, name, access, owner, permission, settings) VALUES (?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (id) DO UPDATE SET access = excluded.access, owner = excluded.owner, "
             "permission = excluded.permission, settings = excluded.settings",
             (
-                self._queues[record.name],
+                scope.queues[record.name],
+                scope.vpn,
                 record.name,
                 int(record.access),
                 record.owner,
@@ -219,14 +233,14 @@ class Store:
             ),
         )
 
-    def _drop_queue(self, name: str) -> None:
-        self._connection.execute("DELETE FROM subscriptions WHERE queue = ?", (name,))
-        self._connection.execute("DELETE FROM queues WHERE id = ?", (self._queues.pop(name),))
+    def _drop_queue(self, number: int) -> None:
+        self._connection.execute("DELETE FROM subscriptions WHERE queue = ?", (number,))
+        self._connection.execute("DELETE FROM queues WHERE id = ?", (number,))
 
-    def _renumber(self, record: Renumbered) -> None:
+    def _renumber(self, queue: int, record: Renumbered) -> None:
         self._connection.executemany(
             "UPDATE entries SET delivery = ? WHERE message = ? AND queue = ?",
-            ((delivery, message, self._queues[record.queue]) for message, delivery in record.ids),
+            ((delivery, message, queue) for message, delivery in record.ids),
         )
 
     # Out
@@ -239,10 +253,14 @@ class Store:
         """
         try:
             yield from self._identity()
-            yield from self._setup()
+            for name, scope in self._scopes.items():
+                yield InVpn(name)
+                yield from self._setup(scope.vpn)
             yield from self._messages()
-            yield from self._progress()
-            yield from self._resumables()
+            for name, scope in self._scopes.items():
+                yield InVpn(name)
+                yield from self._progress(scope.vpn)
+                yield from self._resumables(scope.vpn)
         except (sqlite3.Error, ProtocolError, LookupError, TypeError, ValueError) as error:
             raise self.damaged(error) from error
 
@@ -251,50 +269,64 @@ class Store:
         return _refusal(self._directory, error)
 
     def _identity(self) -> Iterator[Record]:
-        yield Issued(*self._connection.execute("SELECT message_id, handle FROM identity").fetchone())
+        run = self._connection.execute
+        yield Issued(*run("SELECT message_id, handle FROM identity").fetchone())
+        for name, settings in run("SELECT name, settings FROM vpns WHERE settings IS NOT NULL ORDER BY id"):
+            yield VpnSet(name, VpnSettings(**json.loads(settings)))
 
-    def _setup(self) -> Iterator[Record]:
+    def _setup(self, vpn: int) -> Iterator[Record]:
         run = self._connection.execute
         for name, access, owner, permission, settings in run(
-            "SELECT name, access, owner, permission, settings FROM queues ORDER BY id"
+            "SELECT name, access, owner, permission, settings FROM queues WHERE vpn = ? ORDER BY id", (vpn,)
         ):
             yield QueueSet(name, AccessType(access), owner, permission, QueueSettings(**json.loads(settings)))
-        for queue, topic in run("SELECT queue, topic FROM subscriptions ORDER BY position"):
+        for queue, topic in run(
+            "SELECT name, topic FROM subscriptions JOIN queues ON queues.id = queue WHERE vpn = ? ORDER BY position",
+            (vpn,),
+        ):
             yield Subscribed(queue, topic)
 
     def _messages(self) -> Iterator[Record]:
-        names = {number: name for name, number in self._queues.items()}
+        homes = {
+            number: (name, queue) for name, scope in self._scopes.items() for queue, number in scope.queues.items()
+        }
         templates: dict[bytes, MessageTemplate] = {}
         rows = self._connection.execute(
             "SELECT id, head, summary, body, group_concat(queue) FROM messages JOIN entries ON message = id "
             "GROUP BY id ORDER BY id"
         )
         for queues, group in itertools.groupby(rows, lambda row: row[4]):
-            into = tuple(names[int(number)] for number in queues.split(","))
+            into = [homes[int(number)] for number in queues.split(",")]
+            # No message is in queues of two message VPNs.
+            yield InVpn(into[0][0])
+            names = tuple(queue for _, queue in into)
             while chunk := list(itertools.islice(group, _LOADED_AT_ONCE)):
-                yield Stored([_message(templates, *row[:4]) for row in chunk], into)
+                yield Stored([_message(templates, *row[:4]) for row in chunk], names)
 
-    def _progress(self) -> Iterator[Record]:
+    def _progress(self, vpn: int) -> Iterator[Record]:
         run = self._connection.execute
-        for name, delivered_to in run("SELECT name, delivered_to FROM queues WHERE delivered_to > 0"):
+        for name, delivered_to in run(
+            "SELECT name, delivered_to FROM queues WHERE vpn = ? AND delivered_to > 0", (vpn,)
+        ):
             yield Delivered(name, delivered_to)
         renumbered = run(
             "SELECT name, message, delivery FROM entries JOIN queues ON queues.id = queue "
-            "WHERE delivery IS NOT NULL ORDER BY queue, message"
+            "WHERE vpn = ? AND delivery IS NOT NULL ORDER BY queue, message",
+            (vpn,),
         )
         for name, rows in itertools.groupby(renumbered, lambda row: row[0]):
             yield Renumbered(name, [(message, delivery) for _, message, delivery in rows])
 
-    def _resumables(self) -> Iterator[Record]:
+    def _resumables(self, vpn: int) -> Iterator[Record]:
         run = self._connection.execute
         for name, number, owner, current, following, outcome in run(
-            "SELECT name, id, owner, current, next, outcome FROM sessions ORDER BY rowid"
+            "SELECT name, id, owner, current, next, outcome FROM sessions WHERE vpn = ? ORDER BY rowid", (vpn,)
         ):
             yield SessionOpened(name, number, owner)
             if outcome is not None:
                 yield SessionEnded(name, (current, following), SessionState(outcome))
         for name, number, owner, session, eager, last_id in run(
-            "SELECT name, id, owner, session, eager, last_id FROM publishers ORDER BY rowid"
+            "SELECT name, id, owner, session, eager, last_id FROM publishers WHERE vpn = ? ORDER BY rowid", (vpn,)
         ):
             yield PublisherOpened(name, number, owner, session, bool(eager))
             if last_id is not None:
@@ -317,12 +349,10 @@ def _prepare(connection: sqlite3.Connection, directory: Path, vpn: str, spooler_
     run("PRAGMA journal_mode = WAL")
     run("PRAGMA synchronous = FULL")
     run("BEGIN IMMEDIATE")
+    upgrade(connection, version)
     if not tables:
-        for statement in filter(str.strip, _SCHEMA.split(";")):
-            run(statement)
-        run("INSERT INTO identity VALUES (?, ?, 0, 0)", (spooler_id, vpn))
+        _begin(connection, spooler_id, vpn)
         run(f"PRAGMA application_id = {_APPLICATION}")
-        run(f"PRAGMA user_version = {VERSION}")
     run("COMMIT")
     (found,) = run("PRAGMA quick_check(1)").fetchone()
     if found != "ok":
@@ -332,6 +362,11 @@ def _prepare(connection: sqlite3.Connection, directory: Path, vpn: str, spooler_
         raise ConfigurationError(
             f"The broker's data in {directory} belongs to the message VPN {owner}, not {vpn}; choose another directory."
         )
+
+
+def _begin(connection: sqlite3.Connection, spooler_id: int, vpn: str) -> None:
+    connection.execute("INSERT INTO identity VALUES (?, ?, 0, 0)", (spooler_id, vpn))
+    connection.execute("INSERT INTO vpns VALUES (?, ?, NULL)", (_FIRST, vpn))
 
 
 def _refusal(directory: Path, error: Exception) -> ConfigurationError:

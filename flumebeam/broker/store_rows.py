@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from flumebeam.broker.core.journal import (
     Delivered,
@@ -24,10 +24,17 @@ from flumebeam.broker.core.journal import (
 )
 from flumebeam.broker.core.spool import SpooledMessage
 
-__all__ = ["STATEMENTS", "Arrivals", "Departures"]
+__all__ = ["DROP_VPN", "STATEMENTS", "Arrivals", "Departures", "Scope"]
 
 _MAX_ROWS: Final = 256
 """Rows of one statement; SQLite takes 32,766 parameters, and a statement of each size is kept compiled."""
+
+
+class Scope(NamedTuple):
+    """A message VPN: its number in the store, and the numbers of its queues by name."""
+
+    vpn: int
+    queues: dict[str, int]
 
 
 class Arrivals:
@@ -92,23 +99,45 @@ def _execute(connection: sqlite3.Connection, statement: str, row: str, values: l
         position += rows * width
 
 
-STATEMENTS: Final[dict[type, tuple[str, Callable[[Any], tuple[Any, ...]]]]] = {
-    Issued: ("UPDATE identity SET message_id = ?, handle = ?", tuple),
-    Subscribed: ("INSERT INTO subscriptions (queue, topic) VALUES (?, ?)", tuple),
-    Unsubscribed: ("DELETE FROM subscriptions WHERE queue = ? AND topic = ?", tuple),
-    Delivered: ("UPDATE queues SET delivered_to = ? WHERE name = ?", lambda it: (it.message_id, it.queue)),
+STATEMENTS: Final[dict[type, tuple[str, Callable[[Any, Scope], tuple[Any, ...]]]]] = {
+    Issued: ("UPDATE identity SET message_id = ?, handle = ?", lambda it, scope: tuple(it)),
+    Subscribed: (
+        "INSERT INTO subscriptions (queue, topic) VALUES (?, ?)",
+        lambda it, scope: (scope.queues[it.queue], it.topic),
+    ),
+    Unsubscribed: (
+        "DELETE FROM subscriptions WHERE queue = ? AND topic = ?",
+        lambda it, scope: (scope.queues[it.queue], it.topic),
+    ),
+    Delivered: (
+        "UPDATE queues SET delivered_to = ? WHERE id = ?",
+        lambda it, scope: (it.message_id, scope.queues[it.queue]),
+    ),
     PublisherOpened: (
-        "INSERT INTO publishers (name, id, owner, session, eager) VALUES (?, ?, ?, ?, ?)",
-        lambda it: (it.name, it.id, it.owner, it.session, int(it.eager_acks)),
+        "INSERT INTO publishers (name, id, owner, session, eager, vpn) VALUES (?, ?, ?, ?, ?, ?)",
+        lambda it, scope: (it.name, it.id, it.owner, it.session, int(it.eager_acks), scope.vpn),
     ),
     # Clients choose these ids, 64 bits without sign, which SQLite's numbers do not hold.
-    PublisherMoved: ("UPDATE publishers SET last_id = ? WHERE name = ?", lambda it: (str(it.last_id), it.name)),
-    PublisherClosed: ("DELETE FROM publishers WHERE name = ?", tuple),
-    SessionOpened: ("INSERT INTO sessions (name, id, owner) VALUES (?, ?, ?)", tuple),
+    PublisherMoved: (
+        "UPDATE publishers SET last_id = ? WHERE name = ?",
+        lambda it, scope: (str(it.last_id), it.name),
+    ),
+    PublisherClosed: ("DELETE FROM publishers WHERE name = ?", lambda it, scope: tuple(it)),
+    SessionOpened: (
+        "INSERT INTO sessions (name, id, owner, vpn) VALUES (?, ?, ?, ?)",
+        lambda it, scope: (it.name, it.id, it.owner, scope.vpn),
+    ),
     SessionEnded: (
         "UPDATE sessions SET current = ?, next = ?, outcome = ? WHERE name = ?",
-        lambda it: (*it.transaction, int(it.outcome), it.name),
+        lambda it, scope: (*it.transaction, int(it.outcome), it.name),
     ),
-    SessionClosed: ("DELETE FROM sessions WHERE name = ?", tuple),
+    SessionClosed: ("DELETE FROM sessions WHERE name = ?", lambda it, scope: tuple(it)),
 }
 """What writes a record that comes alone."""
+
+DROP_VPN: Final = (
+    "DELETE FROM publishers WHERE vpn = ?",
+    "DELETE FROM sessions WHERE vpn = ?",
+    "DELETE FROM vpns WHERE id = ?",
+)
+"""What forgets a message VPN whose queues are gone, given by its number."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from flumebeam.broker.core.flows import Browser, ConsumerFlow
     from flumebeam.broker.core.publishers import PublisherFlow
     from flumebeam.broker.core.transactions import TransactedSession
+    from flumebeam.broker.core.vpn import Vpn
 
 __all__ = ["Connection", "ConnectionState"]
 
@@ -33,14 +34,16 @@ class Connection:
 
     Args:
         config: Limits.
-        pending: Connections with output or a wish to be closed; a connection adds itself.
+        vpn: Where it counts before it has logged in.
         now: Time of its beginning, seconds of any clock.
         peer: Address of the client, for people.
     """
 
-    def __init__(self, config: BrokerConfig, pending: set[Connection], now: float, peer: str) -> None:
+    def __init__(self, config: BrokerConfig, vpn: Vpn, now: float, peer: str) -> None:
         self.peer = peer
         self.state = ConnectionState.CONNECTED
+        self.vpn = vpn
+        """The message VPN of its client; which one says nothing before it has logged in."""
         self.client_name = ""
         self.username = ""
         self.certified_name: str | None = None
@@ -66,7 +69,7 @@ class Connection:
         """Publisher flows whose position is to be acknowledged at the end of the event being handled."""
         self.subscriptions: set[str] = set()
         self._delivery_batch_bytes = config.delivery_batch_bytes
-        self._pending = pending
+        self._pending = vpn.host.pending
 
     @property
     def accepts_deliveries(self) -> bool:

@@ -79,7 +79,7 @@ def _refusal(vpn: Vpn, connection: Connection, request: AssuredControl, queue: Q
         return Response(503, "Max Clients Exceeded For Queue")
     if queue is None and (not name.startswith(_TEMPORARY_PREFIX) or invalid_queue_name(name)):
         return Response(400, "Invalid Temporary Queue Name")
-    if queue is None and len(vpn.queues) >= vpn.config.max_queues:
+    if queue is None and len(vpn.queues) >= vpn.settings.max_queues:
         return Response(503, "Max Num Queues Exceeded")
     if request.selector:
         return Response(400, "Selectors Are Not Supported")

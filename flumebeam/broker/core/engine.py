@@ -6,13 +6,14 @@ The shell calls :meth:`Engine.connect`, :meth:`Engine.receive`, :meth:`Engine.wr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.core.connection import Connection, ConnectionState
 from flumebeam.broker.core.consuming import handle_ack, handle_bind, handle_unbind
-from flumebeam.broker.core.journal import Issued, PublisherMoved, Record
+from flumebeam.broker.core.host import Host
+from flumebeam.broker.core.journal import PublisherMoved, Record
 from flumebeam.broker.core.login import handle_client_control
 from flumebeam.broker.core.provisioning import (
     handle_create,
@@ -29,9 +30,10 @@ from flumebeam.broker.core.publishing import (
 )
 from flumebeam.broker.core.queues import Permission, QueueStatus
 from flumebeam.broker.core.replay import replay
-from flumebeam.broker.core.spool import Spool
+from flumebeam.broker.core.spool import MessageIds
 from flumebeam.broker.core.transacting import handle_transaction
-from flumebeam.broker.core.vpn import OK, Vpn
+from flumebeam.broker.core.vpn import OK, Vpn, VpnSettings
+from flumebeam.broker.core.vpns import add_vpn, configure_vpn, create_vpn, delete_vpn, invalid_vpn_name
 from flumebeam.broker.faults import FaultPlan
 from flumebeam.errors import ConfigurationError, ProtocolError, QueueError
 from flumebeam.smf.assuredctrl import AccessType, AssuredControl, AssuredKind
@@ -47,9 +49,6 @@ Handler = Callable[[Vpn, Connection, Any], None]
 _ROOM_FOR_STRANGERS: Final = 2
 """Connections beyond the limit are accepted, to be told at login, up to this multiple of the limit."""
 _MESSAGE: Final = int(Protocol.MESSAGE)
-_RESERVED_IDS: Final = 1 << 20
-_RESERVED_HANDLES: Final = 1 << 10
-"""Reserved ahead in the journal, so that most events need no record of what they gave out."""
 ACCESS: Final = {"exclusive": AccessType.EXCLUSIVE, "non-exclusive": AccessType.NON_EXCLUSIVE}
 PERMISSIONS: Final = {permission.name.lower().replace("_", "-"): permission for permission in Permission}
 
@@ -107,22 +106,24 @@ class Engine:
     ) -> None:
         self._config = config
         self._report = report
-        self._vpn = Vpn(config, Spool(spooler_id, epoch_ms), faults, report)
-        self._issued = Issued(0, 0)
+        self._host = Host(config, MessageIds(spooler_id, epoch_ms), faults, report)
+        self._vpn = add_vpn(self._host, config.vpn, VpnSettings.of(config), config.users, 0.0)
+        for name, users in config.more_vpns.items():
+            add_vpn(self._host, name, VpnSettings.of(config), users, 0.0)
 
     # Events of the shell
 
     def connect(self, now: float, peer: str) -> Connection:
         """Return the state of a new connection."""
-        connection = Connection(self._config, self._vpn.pending, now, peer)
-        self._vpn.connections.add(connection)
-        if len(self._vpn.connections) > self._config.max_connections * _ROOM_FOR_STRANGERS:
+        connection = Connection(self._config, self._vpn, now, peer)
+        self._host.connections.add(connection)
+        if len(self._host.connections) > self._config.max_connections * _ROOM_FOR_STRANGERS:
             connection.close()
         return connection
 
     def receive(self, connection: Connection, data: bytes, now: float) -> None:
         """Take bytes from a client. Bytes that break the protocol close the connection, whatever they are."""
-        vpn = self._vpn
+        vpn = connection.vpn
         vpn.now = connection.heard_at = now
         try:
             for frame in connection.reader.receive(data):
@@ -130,6 +131,8 @@ class Engine:
                     handle_message(vpn, connection, frame)
                 else:
                     self._dispatch(connection, frame)
+                    # A login has led it into its own.
+                    vpn = connection.vpn
         except ProtocolError as error:
             self._report(f"{connection.client_name or connection.peer} broke the protocol: {error}")
             connection.close()
@@ -146,45 +149,47 @@ class Engine:
         kind = type(message)
         if connection.state is ConnectionState.CONNECTED and kind not in _BEFORE_LOGIN:
             raise ProtocolError("The first message must be a login.")
-        _HANDLERS[kind](self._vpn, connection, message)
+        _HANDLERS[kind](connection.vpn, connection, message)
 
     def writable(self, connection: Connection, writable: bool, now: float) -> None:
         """Note whether a client keeps up with reading, and go on delivering if it does again."""
         connection.writable = writable
         if writable and connection.starved:
             connection.starved = False
-            self._vpn.now = now
-            self._vpn.touch(flow.queue for flow in connection.consumers.values())
-            self._vpn.settle()
+            vpn = connection.vpn
+            vpn.now = now
+            vpn.touch(flow.queue for flow in connection.consumers.values())
+            vpn.settle()
 
     def disconnect(self, connection: Connection, now: float) -> None:
         """Note that a connection is gone."""
-        self._vpn.now = now
-        self._vpn.drop(connection)
+        vpn = connection.vpn
+        vpn.now = now
+        vpn.drop(connection)
         connection.state = ConnectionState.CLOSING
-        self._vpn.pending.discard(connection)
-        self._vpn.settle()
+        self._host.pending.discard(connection)
+        vpn.settle()
 
     def tick(self, now: float) -> None:
         """Do what only time asks for: close silent connections, forget what nobody came back for."""
-        vpn = self._vpn
-        vpn.now = now
-        for connection in vpn.connections:
+        for connection in self._host.connections:
             if now - connection.heard_at > connection.silence_limit:
                 self._report(f"{connection.client_name or connection.peer} was silent for too long")
                 connection.close()
-        vpn.expire()
-        vpn.settle()
+        for vpn in self._host.vpns.values():
+            vpn.now = now
+            vpn.expire()
+            vpn.settle()
 
     def excuse_silence(self, now: float) -> None:
         """Start all time-outs of silence again, after a time in which nobody could be heard."""
-        for connection in self._vpn.connections:
+        for connection in self._host.connections:
             connection.heard_at = now
 
     def take_pending(self) -> Iterable[Connection]:
         """Return the connections that have output or are to be closed, and forget them."""
-        pending = list(self._vpn.pending)
-        self._vpn.pending.clear()
+        pending = list(self._host.pending)
+        self._host.pending.clear()
         return pending
 
     # Durability
@@ -195,50 +200,105 @@ class Engine:
         Raises:
             LookupError, TypeError, ValueError: The records make no consistent state.
         """
-        vpn = self._vpn
-        vpn.now = now
-        replay(vpn, records)
-        vpn.spool.journal = []
+        for vpn in self._host.vpns.values():
+            vpn.now = now
+        found = replay(self._host, records, now)
+        self._host.start_journal()
+        for name in self._config.more_vpns:
+            if name not in found:
+                configure_vpn(self._host.vpns[name], self._host.vpns[name].settings)
 
     def take_journal(self) -> list[Record]:
         """Return what has changed since the last call, empty if no journal is kept.
 
         What the core has put out until now may be sent when these records, and those taken before, are durable.
         """
-        vpn, spool = self._vpn, self._vpn.spool
-        if spool.journal is None:
-            return []
-        records, spool.journal = spool.journal, []
-        if spool.last_id > self._issued.message_id or vpn.last_handle > self._issued.handle:
-            self._issued = Issued(spool.last_id + _RESERVED_IDS, vpn.last_handle + _RESERVED_HANDLES)
-            records.append(self._issued)
-        return records
+        return self._host.take_journal()
 
     def refuse_storage(self, refused: bool) -> None:
         """Refuse, or accept again, whatever would add to the spool."""
-        self._vpn.storage_full = refused
+        self._host.storage_full = refused
 
     # Administration
 
     @property
+    def host(self) -> Host:
+        """All message VPNs, for administration: whoever changes them calls :meth:`settle` and has output flushed."""
+        return self._host
+
+    @property
     def vpn(self) -> Vpn:
-        """The message VPN, for administration: whoever changes it calls :meth:`Vpn.settle` and has output flushed."""
+        """The message VPN of the configuration, which is always there."""
         return self._vpn
 
-    def copy_queues(self, former: Engine) -> None:
-        """Create the durable queues that another broker has, without their messages, and its usernames."""
-        self._vpn.users = dict(former._vpn.users)
-        for queue in former._vpn.queues.values():
-            if queue.durable:
-                copy = self._vpn.add_queue(
-                    queue.name, queue.access, queue.owner, queue.permission, settings=queue.settings
-                )
-                for topic in queue.subscriptions:
-                    subscribe_queue(self._vpn, copy, topic)
+    def settle(self) -> None:
+        """Deliver what an administrator's change has made deliverable."""
+        for vpn in self._host.vpns.values():
+            vpn.settle()
 
-    def clients(self) -> dict[str, Connection]:
-        """Return the connections by client name."""
-        return self._vpn.clients
+    def copy_setup(self, former: Engine) -> None:
+        """Take over what is set up in another broker: message VPNs, usernames, durable queues without messages."""
+        for name in self._host.vpns.keys() - former._host.vpns.keys():
+            delete_vpn(self._host.vpns[name])
+        for name, source in former._host.vpns.items():
+            vpn = self._host.vpns.get(name)
+            if vpn is None:
+                vpn = create_vpn(self._host, name, source.settings, {}, source.now)
+            elif vpn.settings != source.settings:
+                configure_vpn(vpn, source.settings)
+            vpn.users = dict(source.users)
+            for queue in source.queues.values():
+                if queue.durable:
+                    copy = vpn.add_queue(
+                        queue.name, queue.access, queue.owner, queue.permission, settings=queue.settings
+                    )
+                    for topic in queue.subscriptions:
+                        subscribe_queue(vpn, copy, topic)
+
+    def create_vpn(self, name: str, users: Mapping[str, str | None]) -> None:
+        """Create a message VPN.
+
+        Args:
+            name: 1 to 32 bytes.
+            users: Client usernames and their passwords; None accepts any password.
+
+        Raises:
+            ConfigurationError: The name is not valid, or in use.
+        """
+        if invalid_vpn_name(name):
+            raise ConfigurationError(
+                f"{name!r} cannot be the name of a message VPN: it needs 1 to 32 bytes, no * or ?."
+            )
+        if name in self._host.vpns:
+            raise ConfigurationError(f"There is a message VPN {name} already; choose another name.")
+        if len(self._host.vpns) >= self._config.max_vpns:
+            raise ConfigurationError(f"The broker has {len(self._host.vpns)} message VPNs already; raise max_vpns.")
+        create_vpn(self._host, name, VpnSettings.of(self._config), users, self._vpn.now)
+
+    def delete_vpn(self, name: str) -> None:
+        """Delete a message VPN with all that is in it, and disconnect its clients.
+
+        Raises:
+            ConfigurationError: There is none of this name, or it is the one of the configuration.
+        """
+        vpn = self._find_vpn(name)
+        if vpn is self._vpn:
+            raise ConfigurationError(f"The message VPN {name} is the broker's first one, which cannot be deleted.")
+        delete_vpn(vpn)
+
+    def _find_vpn(self, name: str | None) -> Vpn:
+        vpn = self._vpn if name is None else self._host.vpns.get(name)
+        if vpn is None:
+            raise ConfigurationError(f"There is no message VPN {name}; create it first.")
+        return vpn
+
+    def clients(self, vpn: str | None = None) -> dict[str, Connection]:
+        """Return the connections by client name.
+
+        Args:
+            vpn: Name of the message VPN, here as in what follows; None is the one of the configuration.
+        """
+        return self._find_vpn(vpn).clients
 
     def create_queue(
         self,
@@ -247,6 +307,7 @@ class Engine:
         subscriptions: Iterable[str],
         owner: str | None = None,
         permission: str = "delete",
+        vpn: str | None = None,
     ) -> None:
         """Create a durable queue, or add subscriptions to one that exists.
 
@@ -257,53 +318,56 @@ class Engine:
             owner: Username that may do everything with it.
             permission: What others may do: ``"no-access"``, ``"read-only"``, ``"consume"``, ``"modify-topic"`` or
                 ``"delete"``, each including those before it.
+            vpn: Name of the message VPN.
 
         Raises:
-            ConfigurationError: The name, the access type, the permission or a subscription is not valid.
+            ConfigurationError: The name, the access type, the permission, the message VPN or a subscription is not
+                valid.
             QueueError: The queue exists with another access type, or there are too many.
         """
-        vpn = self._vpn
+        home = self._find_vpn(vpn)
         if permission not in PERMISSIONS:
             raise ConfigurationError(f"{permission!r} is no permission; choose one of {', '.join(PERMISSIONS)}.")
         if access not in ACCESS:
             raise ConfigurationError(f'The access type of a queue is "exclusive" or "non-exclusive", not {access!r}.')
         if invalid_queue_name(name):
             raise ConfigurationError(f"{name!r} cannot be the name of a queue: it needs 1 to 200 bytes.")
-        queue = vpn.queues.get(name)
+        queue = home.queues.get(name)
         if queue is None:
-            if len(vpn.queues) >= vpn.config.max_queues:
-                raise QueueError(f"The broker has {len(vpn.queues)} queues already; delete some or raise max_queues.")
-            queue = vpn.add_queue(name, ACCESS[access], owner, PERMISSIONS[permission])
+            if len(home.queues) >= home.settings.max_queues:
+                raise QueueError(f"The broker has {len(home.queues)} queues already; delete some or raise max_queues.")
+            queue = home.add_queue(name, ACCESS[access], owner, PERMISSIONS[permission])
         elif queue.access is not ACCESS[access]:
             raise QueueError(f"Queue {name} exists already and is {queue.status().access}.")
         for topic in subscriptions:
-            response = subscribe_queue(vpn, queue, topic)
+            response = subscribe_queue(home, queue, topic)
             if response is not OK and topic not in queue.subscriptions:
                 raise ConfigurationError(f"Queue {name} cannot subscribe to {topic!r}: {response.text}.")
 
-    def delete_queue(self, name: str) -> None:
+    def delete_queue(self, name: str, vpn: str | None = None) -> None:
         """Delete a queue with all that is in it, and unbind its consumers.
 
         Raises:
             QueueError: There is no such queue.
         """
-        queue = self._vpn.queues.get(name)
+        home = self._find_vpn(vpn)
+        queue = home.queues.get(name)
         if queue is None:
             raise QueueError(f"There is no queue {name}.")
-        self._vpn.remove_queue(queue)
-        self._vpn.settle()
+        home.remove_queue(queue)
+        home.settle()
 
-    def queues(self) -> tuple[QueueStatus, ...]:
+    def queues(self, vpn: str | None = None) -> tuple[QueueStatus, ...]:
         """Return the status of all queues, by name."""
-        return tuple(queue.status() for _, queue in sorted(self._vpn.queues.items()))
+        return tuple(queue.status() for _, queue in sorted(self._find_vpn(vpn).queues.items()))
 
-    def queue(self, name: str) -> QueueStatus:
+    def queue(self, name: str, vpn: str | None = None) -> QueueStatus:
         """Return the status of a queue.
 
         Raises:
             QueueError: There is no such queue.
         """
-        queue = self._vpn.queues.get(name)
+        queue = self._find_vpn(vpn).queues.get(name)
         if queue is None:
             raise QueueError(f"There is no queue {name}; create it first.")
         return queue.status()

@@ -2,7 +2,9 @@
 
 The core appends them while it handles an event; the shell takes them after it, makes all of one event durable at once,
 and only then sends what the core has put out up to that event. A journal is a plain list, because a record is appended
-for every message published outside transactions. :mod:`flumebeam.broker.core.replay` builds the state from them again.
+for every message published outside transactions. Each message VPN has one; where they are put together an
+:class:`InVpn` says whose the records behind it are. :mod:`flumebeam.broker.core.replay` builds the state from them
+again.
 
 Not in it: temporary queues, which end with the broker, what is staged in open transactions, which a restart rolls
 back, and everything about connections.
@@ -16,10 +18,12 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 if TYPE_CHECKING:
     from flumebeam.broker.core.queues import QueueSettings
     from flumebeam.broker.core.spool import SpooledMessage
+    from flumebeam.broker.core.vpn import VpnSettings
     from flumebeam.smf.assuredctrl import AccessType, SessionState
 
 __all__ = [
     "Delivered",
+    "InVpn",
     "Issued",
     "PublisherClosed",
     "PublisherMoved",
@@ -35,6 +39,8 @@ __all__ = [
     "Stored",
     "Subscribed",
     "Unsubscribed",
+    "VpnDeleted",
+    "VpnSet",
 ]
 
 
@@ -43,6 +49,25 @@ class Issued(NamedTuple):
 
     message_id: int
     handle: int
+
+
+class VpnSet(NamedTuple):
+    """A message VPN was created, or set up otherwise."""
+
+    name: str
+    settings: VpnSettings
+
+
+class VpnDeleted(NamedTuple):
+    """A message VPN was deleted; what was in it is the subject of records before."""
+
+    name: str
+
+
+class InVpn(NamedTuple):
+    """The records behind this one, up to the next, are about this message VPN."""
+
+    name: str
 
 
 class QueueSet(NamedTuple):
@@ -150,6 +175,9 @@ class SessionClosed(NamedTuple):
 
 Record: TypeAlias = (
     Issued
+    | VpnSet
+    | VpnDeleted
+    | InVpn
     | QueueSet
     | QueueDeleted
     | Subscribed

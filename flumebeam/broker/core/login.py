@@ -15,6 +15,7 @@ from flumebeam.smf.values import Response
 __all__ = ["handle_client_control"]
 
 _ROUTER: Final = "flumebeam"
+_UNKNOWN_VPN: Final = Response(403, "Message VPN Not Allowed")
 _MAX_CLIENT_NAME: Final = 160
 _GRANTED: Final = frozenset(
     (
@@ -50,14 +51,17 @@ def handle_client_control(vpn: Vpn, connection: Connection, request: ClientContr
     client_name = request.client_name or f"{connection.peer}/{vpn.next_handle()}"
     by_certificate = request.authentication == AuthenticationScheme.CLIENT_CERTIFICATE
     username = (connection.certified_name if by_certificate else request.username) or ""
-    refusal = _refusal(vpn, request, client_name, username, by_certificate)
-    if refusal is not None:
+    home = vpn if request.vpn is None else vpn.host.vpns.get(request.vpn)
+    refusal = _UNKNOWN_VPN if home is None else _refusal(home, request, client_name, username, by_certificate)
+    if home is None or refusal is not None:
+        refusal = refusal or _UNKNOWN_VPN
         connection.send(ClientControl(correlation=request.correlation, response=refusal))
         connection.close()
         vpn.report(
             f"login of {client_name} as {username} to VPN {request.vpn or ''} refused: {refusal.code} {refusal.text}"
         )
         return
+    home.now, vpn = vpn.now, home
     former = vpn.clients.get(client_name)
     if former is not None:
         # A client that comes back before the broker has noticed that its old connection is dead.
@@ -66,6 +70,7 @@ def handle_client_control(vpn: Vpn, connection: Connection, request: ClientContr
         former.close()
         vpn.drop(former)
     connection.state = ConnectionState.LOGGED_IN
+    connection.vpn = vpn
     connection.client_name = client_name
     connection.username = username
     connection.inbox = f"#P2P/v:{_ROUTER}/{vpn.spool.spooler_id:x}/{client_name}"
@@ -79,8 +84,8 @@ def handle_client_control(vpn: Vpn, connection: Connection, request: ClientContr
 def _refusal(
     vpn: Vpn, request: ClientControl, client_name: str, username: str, by_certificate: bool
 ) -> Response | None:
-    if request.vpn is not None and request.vpn != vpn.config.vpn:
-        return Response(403, "Message VPN Not Allowed")
+    if not vpn.settings.enabled:
+        return Response(503, "Message VPN Unavailable")
     user = vpn.users.get(username)
     if user is None:
         return Response(401, "Unauthorized")
@@ -92,7 +97,9 @@ def _refusal(
         return Response(403, "Client Username Is Shutdown")
     if len(client_name.encode()) > _MAX_CLIENT_NAME:
         return Response(400, "Client Name Parse Error")
-    if len(vpn.connections) > vpn.config.max_connections:
+    if len(vpn.host.connections) > vpn.config.max_connections or (
+        len(vpn.clients) >= vpn.settings.max_connections and client_name not in vpn.clients
+    ):
         return Response(503, "Too Many Clients")
     return None
 
@@ -105,7 +112,7 @@ def _welcome(vpn: Vpn, connection: Connection, request: ClientControl) -> Client
         software_date="Jan 1 2025 00:00:00",
         platform="flumebeam development broker",
         client_name=connection.client_name,
-        vpn=vpn.config.vpn,
+        vpn=vpn.name,
         p2p_topic=connection.inbox,
         capabilities=Capabilities(
             granted=_GRANTED,

@@ -46,7 +46,7 @@ def handle_create(vpn: Vpn, connection: Connection, request: AssuredControl) -> 
         response = Response(400, "Already Exists" if same else "Endpoint Property Mismatch")
     elif invalid_queue_name(name) or request.durability == Durability.NON_DURABLE:
         response = Response(400, "Invalid Queue Name Or Durability")
-    elif len(vpn.queues) >= vpn.config.max_queues:
+    elif len(vpn.queues) >= vpn.settings.max_queues:
         response = Response(503, "Max Num Queues Exceeded")
     else:
         vpn.add_queue(name, access, connection.username)
@@ -108,7 +108,7 @@ def subscribe_queue(vpn: Vpn, queue: Queue, topic: str) -> Response:
         return _BAD_SUBSCRIPTION
     if topic in queue.subscriptions:
         return _EXISTS
-    if len(vpn.routes) >= vpn.config.max_subscriptions:
+    if len(vpn.routes) >= vpn.settings.max_subscriptions:
         return _TOO_MANY
     queue.subscriptions[topic] = None
     vpn.routes.add(topic, queue)
@@ -136,7 +136,7 @@ def _subscribe_client(vpn: Vpn, connection: Connection, topic: str) -> Response:
     # The client's inbox may be longer than topics of messages are: it holds the client's name.
     if topic != f"{connection.inbox}/>" and (invalid_topic(topic) or topic.startswith(_SHARED_PREFIX)):
         return _BAD_SUBSCRIPTION
-    if len(vpn.routes) >= vpn.config.max_subscriptions:
+    if len(vpn.routes) >= vpn.settings.max_subscriptions:
         return _TOO_MANY
     connection.subscriptions.add(topic)
     vpn.routes.add(topic, connection)

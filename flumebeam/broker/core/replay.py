@@ -1,7 +1,7 @@
 """A broker's state from the records that a store gives back: what is there, never what has gone.
 
-A store hands over its content in an order in which everything comes after what it refers to: what was issued, queues
-with their subscriptions, messages by id, then what happened to them, sessions, publisher flows.
+A store hands over its content in an order in which everything comes after what it refers to: what was issued, message
+VPNs, queues with their subscriptions, messages by id, then what happened to them, sessions, publisher flows.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from flumebeam.broker.core.host import Host
 from flumebeam.broker.core.journal import (
     Delivered,
+    InVpn,
     Issued,
     PublisherMoved,
     PublisherOpened,
@@ -21,35 +23,57 @@ from flumebeam.broker.core.journal import (
     SessionOpened,
     Stored,
     Subscribed,
+    VpnSet,
 )
 from flumebeam.broker.core.publishers import PublisherFlow
 from flumebeam.broker.core.queues import Permission
 from flumebeam.broker.core.transactions import TransactedSession
 from flumebeam.broker.core.vpn import Vpn
+from flumebeam.broker.core.vpns import add_vpn, configure_vpn
 
 __all__ = ["replay"]
 
 
-def replay(vpn: Vpn, records: Iterable[Record]) -> None:
-    """Build up the state of a broker in which nothing has happened yet.
+def replay(host: Host, records: Iterable[Record], now: float) -> set[str]:
+    """Build up the state of a broker in which nothing has happened yet, and return the message VPNs that were found.
 
     The clients of all publisher flows and sessions are away, and have their usual time to come back.
+
+    Args:
+        host: The broker.
+        records: What a store gives back.
+        now: Time, seconds of the shell's clock.
 
     Raises:
         LookupError: A record refers to something that no record before it has made.
         TypeError: A record tells of something that has gone.
         ValueError: A record holds a value that does not exist.
     """
+    vpn = host.vpns[host.config.vpn]
+    found = set()
     for record in records:
-        handler = _HANDLERS.get(type(record))
-        if handler is None:
-            raise TypeError(f"{type(record).__name__} records are not part of a state.")
-        handler(vpn, record)
+        if isinstance(record, InVpn):
+            vpn = host.vpns[record.name]
+        elif isinstance(record, VpnSet):
+            _vpn_set(host, record, now)
+            found.add(record.name)
+        elif isinstance(record, Issued):
+            host.ids.last = max(host.ids.last, record.message_id)
+            host.last_handle = record.handle
+        else:
+            handler = _HANDLERS.get(type(record))
+            if handler is None:
+                raise TypeError(f"{type(record).__name__} records are not part of a state.")
+            handler(vpn, record)
+    return found
 
 
-def _issued(vpn: Vpn, record: Issued) -> None:
-    vpn.spool.last_id = max(vpn.spool.last_id, record.message_id)
-    vpn.last_handle = record.handle
+def _vpn_set(host: Host, record: VpnSet, now: float) -> None:
+    vpn = host.vpns.get(record.name)
+    if vpn is None:
+        add_vpn(host, record.name, record.settings, {}, now)
+    else:
+        configure_vpn(vpn, record.settings)
 
 
 def _queue_set(vpn: Vpn, record: QueueSet) -> None:
@@ -113,7 +137,6 @@ def _publisher_moved(vpn: Vpn, record: PublisherMoved) -> None:
 
 
 _HANDLERS: Final[dict[type, Callable[[Vpn, Any], None]]] = {
-    Issued: _issued,
     QueueSet: _queue_set,
     Subscribed: _subscribed,
     Stored: _stored,

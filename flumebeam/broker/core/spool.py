@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from flumebeam.broker.core.flows import ConsumerFlow
     from flumebeam.broker.core.journal import Record
 
-__all__ = ["Entry", "Spool", "SpooledMessage"]
+__all__ = ["Entry", "MessageIds", "Spool", "SpooledMessage"]
 
 _IDS_PER_MILLISECOND_BITS = 16
 
@@ -55,37 +55,55 @@ class Entry:
         self.gone = False
 
 
-class Spool:
-    """Numbers messages and adds up their bytes.
+class MessageIds:
+    """Where the message ids of a whole broker come from.
 
     Ids never start again below one issued: a client drops what it takes for old, and an old acknowledgement would
-    remove a new message. So they begin at a number made from the time of day, 65,536 a millisecond, and a spool
+    remove a new message. So they begin at a number made from the time of day, 65,536 a millisecond, and a broker
     without memory of its past has an identity of its own.
 
     Args:
-        spooler_id: Identity of this spool, drawn at random.
+        spooler_id: Identity of the broker's message spool, drawn at random.
         epoch_ms: Time of its creation, milliseconds since 1970 UTC.
 
     Attributes:
-        journal: What has changed and is to be made durable; None if nothing is.
+        last: The last id given out.
     """
+
+    __slots__ = ("last", "spooler_id")
 
     def __init__(self, spooler_id: int, epoch_ms: int) -> None:
         self.spooler_id = spooler_id
-        self.stamp = spooler_stamp(spooler_id)
+        self.last = epoch_ms << _IDS_PER_MILLISECOND_BITS
+
+
+class Spool:
+    """The share of one message VPN in the message spool: numbers its messages and adds up their bytes.
+
+    Args:
+        ids: Numbers the messages of all message VPNs.
+
+    Attributes:
+        journal: What has changed in the message VPN and is to be made durable; None if nothing is.
+    """
+
+    def __init__(self, ids: MessageIds) -> None:
+        self.spooler_id = ids.spooler_id
+        self.stamp = spooler_stamp(ids.spooler_id)
         self.bytes = 0
-        self.last_id = epoch_ms << _IDS_PER_MILLISECOND_BITS
         self.journal: list[Record] | None = None
+        self._ids = ids
 
     def next_id(self) -> int:
         """Return an id above all issued before."""
-        self.last_id += 1
-        return self.last_id
+        self._ids.last += 1
+        return self._ids.last
 
     def store(self, template: MessageTemplate, summary: bytes, body: bytes, references: int) -> SpooledMessage:
         """Return a new message that ``references`` queues will hold."""
-        self.last_id += 1
-        message = SpooledMessage(self.last_id, template, summary, body)
+        ids = self._ids
+        ids.last = message_id = ids.last + 1
+        message = SpooledMessage(message_id, template, summary, body)
         message.references = references
         self.bytes += message.size
         return message

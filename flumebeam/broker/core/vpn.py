@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.core.connection import Connection
 from flumebeam.broker.core.flows import Browser, ConsumerFlow
+from flumebeam.broker.core.host import Host
 from flumebeam.broker.core.journal import PublisherClosed, QueueDeleted, QueueSet, Record, SessionClosed, Stored
 from flumebeam.broker.core.lineages import Lineages
 from flumebeam.broker.core.publishers import PublisherFlow
@@ -17,11 +18,19 @@ from flumebeam.broker.core.resumables import Resumables
 from flumebeam.broker.core.routes import Route, Routes
 from flumebeam.broker.core.spool import Spool, SpooledMessage
 from flumebeam.broker.core.transactions import TransactedSession
-from flumebeam.broker.faults import FaultPlan
 from flumebeam.smf.assuredctrl import AccessType, AssuredControl, AssuredKind
 from flumebeam.smf.values import Response
 
-__all__ = ["NOT_PERMITTED", "OK", "OVER_QUOTA", "QUEUE_SHUTDOWN", "UNKNOWN_QUEUE", "ClientUsername", "Vpn"]
+__all__ = [
+    "NOT_PERMITTED",
+    "OK",
+    "OVER_QUOTA",
+    "QUEUE_SHUTDOWN",
+    "UNKNOWN_QUEUE",
+    "ClientUsername",
+    "Vpn",
+    "VpnSettings",
+]
 
 NOT_PERMITTED: Final = Response(403, "Permission Not Allowed")
 OK: Final = Response(200, "OK")
@@ -45,28 +54,57 @@ class ClientUsername:
     enabled: bool = True
 
 
-class Vpn:
-    """State that all connections share.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VpnSettings:
+    """Whether a message VPN is open, and its limits.
 
-    Args:
-        config: Limits and defaults.
-        spool: Numbers messages.
-        faults: What is to go wrong.
-        report: Told of logins, binds and the like, one readable line each.
+    Attributes:
+        enabled: Whether clients may log in.
+        max_spool_bytes: Bodies that it may hold.
+        max_connections: Clients that may be logged in.
+        max_subscriptions: Topic subscriptions of its clients and queues together.
+        max_queues: Queues that it may have.
     """
 
-    def __init__(self, config: BrokerConfig, spool: Spool, faults: FaultPlan, report: Callable[[str], None]) -> None:
+    enabled: bool = True
+    max_spool_bytes: int
+    max_connections: int
+    max_subscriptions: int
+    max_queues: int
+
+    @classmethod
+    def of(cls, config: BrokerConfig) -> VpnSettings:
+        """Return the settings of a message VPN that nobody has set up otherwise: the limits of the whole broker."""
+        return cls(
+            max_spool_bytes=config.max_spool_bytes,
+            max_connections=config.max_connections,
+            max_subscriptions=config.max_subscriptions,
+            max_queues=config.max_queues,
+        )
+
+
+class Vpn:
+    """State that the clients of one message VPN share. Others see nothing of it.
+
+    Args:
+        name: Its name.
+        host: The broker around it.
+        settings: Whether it is open, and its limits.
+    """
+
+    def __init__(self, name: str, host: Host, settings: VpnSettings) -> None:
+        config = host.config
+        self.name = name
+        self.host = host
+        self.settings = settings
         self.config = config
-        self.spool = spool
-        self.faults = faults
-        self.report = report
+        self.spool = Spool(host.ids)
+        self.faults = host.faults
+        self.report = host.report
         self.now = 0.0
         """Time of the event being handled, seconds of the shell's clock."""
-        self.pending: set[Connection] = set()
-        """Connections with output to write or a wish to be closed."""
-        self.connections: set[Connection] = set()
         self.clients: dict[str, Connection] = {}
-        self.users = {name: ClientUsername(name, password) for name, password in config.users.items()}
+        self.users: dict[str, ClientUsername] = {}
         self.queues: dict[str, Queue] = {}
         self.routes = Routes(self.queues, config.reject_on_no_match)
         self.publishers: Resumables[PublisherFlow] = Resumables(
@@ -78,15 +116,11 @@ class Vpn:
         self.lineages = Lineages(config.session_retention_seconds, config.max_resumable)
         self.orphans: Resumables[Queue] = Resumables(config.temporary_queue_grace_seconds, config.max_queues)
         """Temporary queues."""
-        self.storage_full = False
-        """Whether nothing more can be made durable for now."""
-        self.last_handle = 0
         self._touched: dict[Queue, None] = {}
 
     def next_handle(self) -> int:
         """Return a flow or session id that this broker has not used before (32 bits)."""
-        self.last_handle = self.last_handle % 0xFFFF_FFFF + 1
-        return self.last_handle
+        return self.host.next_handle()
 
     # Journal
 
@@ -181,9 +215,9 @@ class Vpn:
         Args:
             totals: Per route the number of messages and the sum of their bytes. Several routes may share a queue.
         """
-        config = self.config
-        spooled = self.spool.bytes
-        if self.storage_full:
+        config, host = self.config, self.host
+        spooled = former = self.spool.bytes
+        if host.storage_full:
             return not any(route.queues for route, _, _ in totals)
         per_queue: dict[Queue, tuple[int, int]] = {}
         for route, messages, size in totals:
@@ -192,7 +226,10 @@ class Vpn:
             for queue in route.queues:
                 before = per_queue.get(queue) or (queue.messages, queue.bytes)
                 per_queue[queue] = (before[0] + messages, before[1] + size)
-        return spooled <= config.max_spool_bytes and all(
+        elsewhere = host.spooled_bytes() - former if len(host.vpns) > 1 else 0
+        if spooled > self.settings.max_spool_bytes or spooled + elsewhere > config.max_spool_bytes:
+            return False
+        return all(
             messages <= config.max_queue_messages and size <= queue.settings.max_bytes
             for queue, (messages, size) in per_queue.items()
         )
@@ -237,9 +274,9 @@ class Vpn:
 
     def drop(self, connection: Connection) -> None:
         """Take a connection out of everything that knows it; what can be resumed is kept for its client."""
-        if connection not in self.connections:
+        if connection not in self.host.connections:
             return
-        self.connections.discard(connection)
+        self.host.connections.discard(connection)
         if self.clients.get(connection.client_name) is connection:
             del self.clients[connection.client_name]
         for subscription in connection.subscriptions:

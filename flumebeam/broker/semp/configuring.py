@@ -15,7 +15,8 @@ from flumebeam.broker.core.administration import (
 from flumebeam.broker.core.engine import ACCESS, PERMISSIONS
 from flumebeam.broker.core.provisioning import invalid_queue_name, subscribe_queue, unsubscribe_queue
 from flumebeam.broker.core.queues import Queue
-from flumebeam.broker.core.vpn import OK, ClientUsername, Vpn
+from flumebeam.broker.core.vpn import OK, ClientUsername, Vpn, VpnSettings
+from flumebeam.broker.core.vpns import configure_vpn, create_vpn, delete_vpn, invalid_vpn_name
 from flumebeam.broker.semp.attributes import Attribute
 from flumebeam.broker.semp.replies import Problem, Status
 from flumebeam.broker.semp.resources import Resource, World
@@ -29,6 +30,17 @@ _ACCESS_NAMES: Final = {access: name for name, access in ACCESS.items()}
 _PERMISSION_NAMES: Final = {permission: name for name, permission in PERMISSIONS.items()}
 
 _NAME: Final = Attribute(default="", required=True, identifying=True)
+_VPN: Final = {
+    "msgVpnName": _NAME,
+    "enabled": Attribute(default=False),
+    "maxConnectionCount": Attribute(default=1_000),
+    "maxEndpointCount": Attribute(default=10_000),
+    "maxMsgSpoolUsage": Attribute(default=0, high=6_000_000),
+    "maxSubscriptionCount": Attribute(default=100_000),
+    # What follows is known, and done like this.
+    "authenticationBasicEnabled": Attribute(default=True, fixed=True),
+    "authenticationBasicType": Attribute(default="internal", fixed=True),
+}
 _QUEUE: Final = {
     "queueName": _NAME,
     "accessType": Attribute(default="exclusive", choices=tuple(ACCESS)),
@@ -121,8 +133,8 @@ def _put_queue(world: World, vpn: Vpn, name: str, queue: Queue | None, values: d
         raise Problem(Status.INVALID_PARAMETER, "queueName must have 1 to 200 bytes.")
     if name in vpn.queues:
         raise Problem(Status.ALREADY_EXISTS, f"There is a temporary queue {name}.")
-    if len(vpn.queues) >= vpn.config.max_queues:
-        raise Problem(Status.FAIL, f"The broker has {len(vpn.queues)} queues, and no more are allowed.")
+    if len(vpn.queues) >= vpn.settings.max_queues:
+        raise Problem(Status.FAIL, f"The message VPN has {len(vpn.queues)} queues, and no more are allowed.")
     return vpn.add_queue(name, setup.access, setup.owner, setup.permission, settings=setup.settings)
 
 
@@ -161,21 +173,63 @@ def _put_username(
     return changed
 
 
-# The rest is read only
+# Message VPNs
 
 
 def show_vpn(world: World, vpn: Vpn) -> dict[str, Any]:
-    """Return the message VPN."""
-    config = vpn.config
+    """Return how a message VPN is set up."""
+    settings = vpn.settings
+    known = {name: attribute.default for name, attribute in _VPN.items() if attribute.fixed}
+    return known | {
+        "authenticationClientCertEnabled": vpn.config.tls_client_ca is not None,
+        "enabled": settings.enabled,
+        "maxConnectionCount": settings.max_connections,
+        "maxEndpointCount": settings.max_queues,
+        "maxMsgSpoolUsage": settings.max_spool_bytes // MEGABYTE,
+        "maxSubscriptionCount": settings.max_subscriptions,
+    }
+
+
+def _vpn_defaults(world: World) -> dict[str, Any]:
+    config = world.vpn.config
     return {
-        "authenticationBasicEnabled": True,
-        "authenticationBasicType": "internal",
-        "authenticationClientCertEnabled": config.tls_client_ca is not None,
-        "enabled": True,
         "maxConnectionCount": config.max_connections,
-        "maxMsgSpoolUsage": config.max_spool_bytes // MEGABYTE,
+        "maxEndpointCount": config.max_queues,
         "maxSubscriptionCount": config.max_subscriptions,
     }
+
+
+def _put_vpn(world: World, _: Any, name: str, vpn: Vpn | None, values: dict[str, Any]) -> Vpn:
+    host = world.host
+    former = VpnSettings.of(host.config) if vpn is None else vpn.settings
+    if vpn is not None:
+        values = show_vpn(world, vpn) | values
+    quota = values["maxMsgSpoolUsage"]
+    settings = replace(
+        former,
+        enabled=values["enabled"],
+        max_connections=values["maxConnectionCount"],
+        max_queues=values["maxEndpointCount"],
+        max_spool_bytes=former.max_spool_bytes if quota == former.max_spool_bytes // MEGABYTE else quota * MEGABYTE,
+        max_subscriptions=values["maxSubscriptionCount"],
+    )
+    if vpn is not None:
+        configure_vpn(vpn, settings)
+        return vpn
+    if invalid_vpn_name(name):
+        raise Problem(Status.INVALID_PARAMETER, "msgVpnName must have 1 to 32 bytes, and no * or ?.")
+    if len(host.vpns) >= host.config.max_vpns:
+        raise Problem(Status.FAIL, f"The broker has {len(host.vpns)} message VPNs, and no more are allowed.")
+    return create_vpn(host, name, settings, {}, world.vpn.now)
+
+
+def _delete_vpn(world: World, _: Any, vpn: Vpn) -> None:
+    if vpn.name == world.host.config.vpn:
+        raise Problem(Status.NOT_ALLOWED, f"The message VPN {vpn.name} is the first one and cannot be deleted.")
+    delete_vpn(vpn)
+
+
+# The rest is read only
 
 
 def _show_acl_profile(world: World, name: str) -> dict[str, Any]:
@@ -212,8 +266,12 @@ CONFIG: Final = Resource(
     name="msgVpns",
     key="msgVpnName",
     noun="message VPN",
-    members=lambda world, _: {world.vpn.config.vpn: world.vpn},
+    members=lambda world, _: world.host.vpns,
     show=show_vpn,
+    attributes=_VPN,
+    defaults=_vpn_defaults,
+    put=_put_vpn,
+    delete=_delete_vpn,
     children=(
         Resource(
             name="queues",

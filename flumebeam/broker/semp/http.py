@@ -82,7 +82,8 @@ class SempServer:
         await self._runner.cleanup()
 
     def _sample(self) -> None:
-        self._service.rates.sample(self._server.now(), self._server.engine.vpn.queues)
+        vpns = self._server.engine.host.vpns.values()
+        self._service.rates.sample(self._server.now(), [queue for vpn in vpns for queue in vpn.queues.values()])
         self._sampler = asyncio.get_running_loop().call_later(_SAMPLE_SECONDS, self._sample)
 
     async def _respond(self, http: web.BaseRequest) -> web.StreamResponse:
@@ -95,10 +96,10 @@ class SempServer:
             authorization=http.headers.get("Authorization"),
             body=await http.read(),
         )
-        vpn = self._server.engine.vpn
-        reply = self._service.answer(request, vpn)
+        engine = self._server.engine
+        reply = self._service.answer(request, engine.host)
         if http.method != "GET":
-            vpn.settle()
+            engine.settle()
             await self._server.durable()
         headers = {"WWW-Authenticate": 'Basic realm="SEMP"'} if reply.status == web.HTTPUnauthorized.status_code else {}
         return web.json_response(reply.body, status=reply.status, headers=headers)

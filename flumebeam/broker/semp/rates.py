@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
 from flumebeam.broker.core.queues import Queue
@@ -20,14 +20,14 @@ class Rates:
     def __init__(self) -> None:
         self._samples: dict[Queue, deque[tuple[float, int, int, int, int]]] = {}
 
-    def sample(self, now: float, queues: Mapping[str, Queue]) -> None:
+    def sample(self, now: float, queues: Iterable[Queue]) -> None:
         """Note the counters of all queues, and forget queues that are gone.
 
         Args:
             now: Time, seconds of any clock.
-            queues: Queues by name.
+            queues: All queues.
         """
-        present = set(queues.values())
+        present = set(queues)
         for gone in self._samples.keys() - present:
             del self._samples[gone]
         for queue in present:

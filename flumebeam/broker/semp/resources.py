@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from flumebeam.broker.core.host import Host
 from flumebeam.broker.core.vpn import Vpn
 from flumebeam.broker.semp.attributes import Attribute
 from flumebeam.broker.semp.rates import Rates
@@ -15,13 +16,15 @@ __all__ = ["Resource", "World"]
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What requests are about.
+    """What a request is about.
 
     Attributes:
-        vpn: The message VPN.
-        rates: Rates of its queues.
+        host: The broker.
+        vpn: The message VPN that the path names, or the first one where it names none.
+        rates: Rates of queues.
     """
 
+    host: Host
     vpn: Vpn
     rates: Rates
 

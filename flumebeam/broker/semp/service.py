@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
+from flumebeam.broker.core.host import Host
 from flumebeam.broker.core.vpn import Vpn
 from flumebeam.broker.semp.acting import ACTION
 from flumebeam.broker.semp.attributes import parse_body
@@ -33,6 +34,7 @@ class _Target:
     """Where a path leads.
 
     Attributes:
+        world: The broker, and the message VPN on the way.
         resource: The collection.
         parent: Object that has it.
         names: Names of the objects on the way, by their attributes.
@@ -41,6 +43,7 @@ class _Target:
         action: What to do with that object, or None.
     """
 
+    world: World
     resource: Resource
     parent: Any
     names: dict[str, str]
@@ -62,12 +65,12 @@ class SempService:
         self.rates = Rates()
         """Whoever has a clock samples them."""
 
-    def answer(self, request: Request, vpn: Vpn) -> Reply:
-        """Answer a request about a message VPN."""
+    def answer(self, request: Request, host: Host) -> Reply:
+        """Answer a request about a broker."""
         meta: dict[str, Any] = {"request": {"method": request.method, "uri": request.base + request.target}}
         try:
             self._authorize(request)
-            body = _handle(request, World(vpn, self.rates))
+            body = _handle(request, World(host, host.vpns[host.config.vpn], self.rates))
         except Problem as problem:
             error = {
                 "code": problem.status.value,
@@ -99,17 +102,17 @@ def _handle(request: Request, world: World) -> dict[str, Any]:
         return {"data": dict(_ABOUT), "links": {"uri": f"{request.base}{path}"}}
     target = _resolve(root, rest.rstrip("/").split("/"), f"{request.base}{_PREFIX}{api}", world, path)
     if target.action is not None:
-        return _act(request, target, world)
+        return _act(request, target)
     if api != "action":
         if request.method == "GET":
             wanted = parse_query(query)
-            return _list(target, wanted, world) if target.name is None else _get(target, target.name, wanted, world)
+            return _list(target, wanted) if target.name is None else _get(target, target.name, wanted)
         if target.name is None and request.method == "POST":
-            return _create(request, target, world)
+            return _create(request, target)
         if target.name is not None and request.method in ("PUT", "PATCH"):
-            return _change(request, target, target.name, world)
+            return _change(request, target, target.name)
         if target.name is not None and request.method == "DELETE":
-            return _delete(target, target.name, world)
+            return _delete(target, target.name)
     raise _not_supported(request.method, target)
 
 
@@ -124,16 +127,18 @@ def _resolve(root: Resource, segments: list[str], uri: str, world: World, path: 
     while resource is not None:
         uri += f"/{rest.pop(0)}"
         if not rest:
-            return _Target(resource, parent, names, uri, None, None)
+            return _Target(world, resource, parent, names, uri, None, None)
         name = unquote(rest.pop(0))
         if not rest:
-            return _Target(resource, parent, names, uri, name, None)
+            return _Target(world, resource, parent, names, uri, name, None)
         if len(rest) == 1 and rest[0] in resource.actions:
-            return _Target(resource, parent, names, uri, name, rest[0])
+            return _Target(world, resource, parent, names, uri, name, rest[0])
         child = resource.child(rest[0])
         if child is None:
             break
         member = _find(resource, parent, name, world)
+        if isinstance(member, Vpn):
+            world = replace(world, vpn=member)
         names = names | {resource.key: name}
         uri += f"/{_quoted(name)}"
         resource, parent = child, member
@@ -163,33 +168,33 @@ def _not_supported(method: str, target: _Target) -> Problem:
 # Reading
 
 
-def _item(target: _Target, name: str, member: Any, world: World) -> Item:
+def _item(target: _Target, name: str, member: Any) -> Item:
     resource = target.resource
-    data = target.names | {resource.key: name} | resource.show(world, member)
+    data = target.names | {resource.key: name} | resource.show(target.world, member)
     uri = f"{target.uri}/{_quoted(name)}"
     links = {f"{child.name}Uri": f"{uri}/{child.name}" for child in resource.children} | {"uri": uri}
-    counts = resource.counts(world, member) if resource.counts else {}
+    counts = resource.counts(target.world, member) if resource.counts else {}
     return Item(dict(sorted(data.items())), links, {key: {"count": count} for key, count in counts.items()})
 
 
-def _shown(target: _Target, name: str, member: Any, query: Query, world: World) -> dict[str, Any]:
-    item = _item(target, name, member, world)
+def _shown(target: _Target, name: str, member: Any, query: Query) -> dict[str, Any]:
+    item = _item(target, name, member)
     collections = {"collections": item.collections} if target.resource.counts else {}
     known = item.collections.keys() | {child.name for child in target.resource.children}
     return collections | {"data": query.choose(item.data, dict.fromkeys(known)), "links": item.links}
 
 
-def _get(target: _Target, name: str, query: Query, world: World) -> dict[str, Any]:
-    return _shown(target, name, _find(target.resource, target.parent, name, world), query, world)
+def _get(target: _Target, name: str, query: Query) -> dict[str, Any]:
+    return _shown(target, name, _find(target.resource, target.parent, name, target.world), query)
 
 
-def _list(target: _Target, query: Query, world: World) -> dict[str, Any]:
-    members = target.resource.members(world, target.parent)
+def _list(target: _Target, query: Query) -> dict[str, Any]:
+    members = target.resource.members(target.world, target.parent)
     matching = sorted(members)
     if query.conditions:
-        matching = [name for name in matching if query.matches(_item(target, name, members[name], world).data)]
+        matching = [name for name in matching if query.matches(_item(target, name, members[name]).data)]
     following = [name for name in matching if query.after is None or name > query.after]
-    page = [_shown(target, name, members[name], query, world) for name in islice(following, query.count)]
+    page = [_shown(target, name, members[name], query) for name in islice(following, query.count)]
     meta: dict[str, Any] = {"count": len(matching)}
     if len(following) > len(page):
         cursor = query.cursor(following[len(page) - 1])
@@ -207,52 +212,53 @@ def _list(target: _Target, query: Query, world: World) -> dict[str, Any]:
 # Writing
 
 
-def _create(request: Request, target: _Target, world: World) -> dict[str, Any]:
+def _create(request: Request, target: _Target) -> dict[str, Any]:
     resource = target.resource
     if resource.put is None:
         raise _not_supported(request.method, target)
     given = parse_body(request.body, resource.attributes, target.names, creating=True)
     name = given[resource.key]
-    if resource.members(world, target.parent).get(name) is not None:
+    if resource.members(target.world, target.parent).get(name) is not None:
         raise Problem(Status.ALREADY_EXISTS, f"There is a {resource.noun} {name} already.")
-    return _put(target, name, None, _complete(resource, given, world), world)
+    return _put(target, name, None, _complete(target, given))
 
 
-def _change(request: Request, target: _Target, name: str, world: World) -> dict[str, Any]:
+def _change(request: Request, target: _Target, name: str) -> dict[str, Any]:
     resource = target.resource
     if resource.put is None or len(resource.attributes) == 1:
         # An object that is nothing but its name can only be there or not.
         raise _not_supported(request.method, target)
     given = parse_body(request.body, resource.attributes, target.names | {resource.key: name}, creating=False)
     if request.method == "PATCH":
-        return _put(target, name, _find(resource, target.parent, name, world), given, world)
-    existing = resource.members(world, target.parent).get(name)
-    return _put(target, name, existing, _complete(resource, given, world), world)
+        return _put(target, name, _find(resource, target.parent, name, target.world), given)
+    existing = resource.members(target.world, target.parent).get(name)
+    return _put(target, name, existing, _complete(target, given))
 
 
-def _complete(resource: Resource, given: dict[str, Any], world: World) -> dict[str, Any]:
+def _complete(target: _Target, given: dict[str, Any]) -> dict[str, Any]:
+    resource = target.resource
     defaults = {name: one.default for name, one in resource.attributes.items() if not one.identifying}
-    return defaults | resource.defaults(world) | given
+    return defaults | resource.defaults(target.world) | given
 
 
-def _put(target: _Target, name: str, existing: Any | None, values: dict[str, Any], world: World) -> dict[str, Any]:
+def _put(target: _Target, name: str, existing: Any | None, values: dict[str, Any]) -> dict[str, Any]:
     assert target.resource.put is not None  # noqa: S101 - both callers have looked
-    member = target.resource.put(world, target.parent, name, existing, values)
-    item = _item(target, name, member, world)
+    member = target.resource.put(target.world, target.parent, name, existing, values)
+    item = _item(target, name, member)
     return {"data": item.data, "links": item.links}
 
 
-def _delete(target: _Target, name: str, world: World) -> dict[str, Any]:
+def _delete(target: _Target, name: str) -> dict[str, Any]:
     if target.resource.delete is None:
         raise _not_supported("DELETE", target)
-    target.resource.delete(world, target.parent, _find(target.resource, target.parent, name, world))
+    target.resource.delete(target.world, target.parent, _find(target.resource, target.parent, name, target.world))
     return {}
 
 
-def _act(request: Request, target: _Target, world: World) -> dict[str, Any]:
+def _act(request: Request, target: _Target) -> dict[str, Any]:
     if request.method != "PUT":
         raise _not_supported(request.method, target)
-    member = _find(target.resource, target.parent, target.name or "", world)
+    member = _find(target.resource, target.parent, target.name or "", target.world)
     parse_body(request.body, {}, {}, creating=False)
-    target.resource.actions[target.action or ""](world, member)
+    target.resource.actions[target.action or ""](target.world, member)
     return {}

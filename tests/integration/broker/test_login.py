@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from solace.messaging.errors.pubsubplus_client_error import AuthenticationError, PubSubPlusCoreClientError
 from solace.messaging.resources.queue import Queue
+from solace.messaging.resources.topic import Topic
 
 from flumebeam.broker import BrokerConfig, DevelopmentBroker, running_broker
 from flumebeam.errors import ConfigurationError
@@ -34,6 +36,37 @@ def test_wrong_password_is_an_authentication_error(connect: Callable[..., Any]) 
 def test_wrong_vpn_is_named(broker: DevelopmentBroker, connect: Callable[..., Any]) -> None:
     with pytest.raises(PubSubPlusCoreClientError, match="Message VPN Not Allowed"):
         connect(broker, service__vpn_name="other")
+
+
+def test_two_vpns_hold_clients_queues_and_topics_of_one_name(
+    connect: Callable[..., Any], eventually: Callable[..., None], tmp_path: Path
+) -> None:
+    with running_broker(data=str(tmp_path), more_vpns={"early": {"default": None}}) as broker:
+        broker.create_vpn("late", {"ann": "pw"})
+        for name in broker.vpns():
+            broker.create_queue("q", subscriptions=["t/>"], vpn=name)
+        services = {name: connect(broker, "app", service__vpn_name=name) for name in ("default", "early")}
+        for name, service in services.items():
+            publisher = service.create_persistent_message_publisher_builder().build().start()
+            message = service.message_builder().build(bytearray(name.encode()))
+            publisher.publish_await_acknowledgement(message, Topic.of("t/1"), 10_000)
+        with pytest.raises(AuthenticationError):
+            connect(broker, "other", service__vpn_name="late")
+        broker.restart(keep_state=True)
+        eventually(lambda: all(broker.clients(vpn=name) for name in services))
+        eventually(lambda: all(service.is_connected for service in services.values()))
+
+        assert broker.vpns() == ("default", "early", "late")
+        assert [broker.queue("q", vpn=name).messages for name in broker.vpns()] == [1, 1, 0]
+        receiver = (
+            services["early"].create_persistent_message_receiver_builder().build(Queue.durable_exclusive_queue("q"))
+        )
+        receiver.start()
+        assert bytes(receiver.receive_message(10_000).get_payload_as_bytes()) == b"early"
+        broker.delete_vpn("early")
+        assert broker.clients() == ("app",)
+        with pytest.raises(ConfigurationError, match="no message VPN early"):
+            broker.clients(vpn="early")
 
 
 def test_client_name_in_use_displaces_the_former_connection(

@@ -6,12 +6,17 @@ from typing import Any
 
 from flumebeam.broker.core.engine import Engine
 
-__all__ = ["durable_state"]
+__all__ = ["durable_state", "whole_state"]
 
 
-def durable_state(engine: Engine) -> dict[str, Any]:
-    """Return the durable part of a broker's state, and check that its parts agree with each other."""
-    vpn = engine.vpn
+def whole_state(engine: Engine) -> dict[str, Any]:
+    """Return the durable part of a broker's state, of all its message VPNs."""
+    return {name: (vpn.settings, durable_state(engine, name)) for name, vpn in engine.host.vpns.items()}
+
+
+def durable_state(engine: Engine, name: str = "default") -> dict[str, Any]:
+    """Return the durable part of a message VPN's state, and check that its parts agree with each other."""
+    vpn = engine.host.vpns[name]
     held: dict[int, int] = {}
     bodies: dict[int, int] = {}
     queues = {}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flumebeam.broker.core.administration import QueueSetup, configure_queue
-from flumebeam.broker.core.journal import PublisherMoved, QueueDeleted, Record, Removed, Stored
-from flumebeam.broker.store import FILE_NAME, VERSION, Store
+from flumebeam.broker.core.journal import InVpn, Issued, PublisherMoved, QueueDeleted, Record, Removed, Stored, VpnSet
+from flumebeam.broker.core.vpn import VpnSettings
+from flumebeam.broker.core.vpns import configure_vpn
+from flumebeam.broker.store import FILE_NAME, Store
+from flumebeam.broker.store_schema import _STEPS, VERSION
 from flumebeam.errors import ConfigurationError, StorageError, StorageFullError
 from flumebeam.smf.assuredctrl import AckRange, AssuredControl, AssuredKind, ConsumerAck, Outcome, SessionState
+from flumebeam.smf.pubmsg import MessageTemplate
 from flumebeam.smf.subctrl import SubscriptionControl, SubscriptionKind
-from tests.unit.broker.durable import durable_state
+from tests.unit.broker.conftest import Peer
+from tests.unit.broker.durable import durable_state, whole_state
 
 SPOOLER = 1 << 60
 
@@ -49,9 +56,9 @@ def reborn(make_world: Callable[..., Any], world: Any, store: Store) -> Any:
     return keeping(make_world, list(store.records()))
 
 
-def transacted(world: Any, **resumed: Any) -> tuple[Any, int]:
-    peer = world.client("app")
-    session = peer.session(**resumed).session_id
+def transacted(world: Any, **login: Any) -> tuple[Any, int]:
+    peer = world.client("app", **login)
+    session = peer.session().session_id
     return peer, peer.publisher(session_id=session).flow_id
 
 
@@ -241,8 +248,8 @@ def test_ids_and_handles_start_above_all_that_were_given_out(
 
     again = reborn(make_world, keeper, store).engine.vpn
 
-    assert again.spool.last_id > vpn.spool.last_id
-    assert again.last_handle > vpn.last_handle
+    assert again.host.ids.last > vpn.host.ids.last
+    assert again.host.last_handle > vpn.host.last_handle
 
 
 def test_temporary_queue_ends_with_the_broker_and_its_messages_elsewhere_do_not(
@@ -269,6 +276,78 @@ def test_largest_message_id_of_a_client_survives(make_world: Callable[..., Any],
     assert reborn(make_world, keeper, store).engine.vpn.publishers[opened.flow_name].last_id == (1 << 64) - 1
 
 
+def test_message_vpns_survive_each_with_its_own(make_world: Callable[..., Any], keeper: Any, store: Store) -> None:
+    engine = keeper.engine
+    engine.create_vpn("more", {"default": None})
+    engine.create_vpn("gone", {"default": None})
+    for name in ("more", "gone"):
+        engine.create_queue("q", "exclusive", ["t/>"], vpn=name)
+        peer, flow = transacted(keeper, vpn=name)
+        peer.publish(flow, name.encode())
+        peer.commit(flow)
+        peer.consume("q")
+    store.commit(engine.take_journal())
+    engine.delete_vpn("gone")
+    configure_vpn(engine.host.vpns["more"], replace(engine.vpn.settings, max_queues=1))
+    before = whole_state(engine)
+
+    after = reborn(make_world, keeper, store)
+
+    assert whole_state(after.engine) == before
+    assert list(after.engine.host.vpns) == ["default", "more"]
+    assert after.engine.host.vpns["more"].settings.max_queues == 1
+    assert store._connection.execute("SELECT count(*) FROM sessions").fetchone() == (1,)
+
+
+def test_message_vpns_of_the_configuration_are_kept_once(make_world: Callable[..., Any], store: Store) -> None:
+    for settings_kept in (VpnSettings.of(make_world().config), None):
+        world = make_world(more_vpns={"more": {"ann": "pw"}})
+        world.engine.restore(list(store.records()), world.now)
+        vpn = world.engine.host.vpns["more"]
+        if settings_kept is None:
+            assert vpn.settings.max_queues == 7
+            assert not any(isinstance(record, VpnSet) for record in world.engine.take_journal())
+        else:
+            configure_vpn(vpn, replace(settings_kept, max_queues=7))
+            store.commit(world.engine.take_journal())
+
+
+def test_database_of_the_first_version_is_read_and_goes_on(make_world: Callable[..., Any], tmp_path: Path) -> None:
+    older = make_world()
+    older.engine.create_queue("q", "exclusive", ["t/>", "u"])
+    settings = json.dumps(asdict(older.engine.vpn.queues["q"].settings))
+    head = MessageTemplate(Peer.message(1, 1, 0, b"old").encode()[:-3]).head()
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        connection.executescript(_STEPS[0])
+        connection.execute("INSERT INTO identity VALUES (?, 'default', 1000, 50)", (SPOOLER,))
+        connection.execute("INSERT INTO queues VALUES (3, 'q', 1, NULL, 4, ?, 7)", (settings,))
+        connection.execute("INSERT INTO subscriptions VALUES (1, 'q', 't/>'), (2, 'q', 'u')")
+        connection.execute("INSERT INTO messages VALUES (7, ?, x'', x'6f6c64')", (head,))
+        connection.execute("INSERT INTO entries VALUES (7, 3, 9)")
+        connection.execute("INSERT INTO publishers VALUES ('f', 4, 'app', NULL, 1, '5')")
+        connection.execute("INSERT INTO sessions VALUES ('s', 5, 'app', 1, 2, 1)")
+        connection.execute("PRAGMA user_version = 1")
+        connection.execute(f"PRAGMA application_id = {0x666C756D}")
+    connection.close()
+    store = Store.open(tmp_path, "default", 5)
+    world = keeping(make_world, list(store.records()))
+    before = whole_state(world.engine)
+    peer = world.client("app")
+    peer.publish(peer.publisher().flow_id, b"new")
+
+    assert store.spooler_id == SPOOLER
+    assert world.engine.queue("q").subscriptions == ("t/>", "u")
+    assert before["default"][1]["positions"] == {"f": 5}
+    assert before["default"][1]["sessions"] == {"s": (5, "app", (1, 2), SessionState.COMMITTED)}
+    again = reborn(make_world, world, store)
+    consumer = again.client("next")
+    consumer.consume("q")
+    assert bodies(consumer) == [b"old", b"new"]
+    store.close()
+    again_open = Store.open(tmp_path, "default", 5)
+    again_open.close()
+
+
 def test_nothing_is_noted_without_a_store(world: Any) -> None:
     peer = world.client()
     peer.publish(peer.publisher().flow_id, b"a")
@@ -285,7 +364,7 @@ def test_records_of_what_has_gone_are_no_state(make_world: Callable[..., Any]) -
 # Any prefix
 
 
-OPERATIONS = ("publish", "stage", "commit", "rollback", "take", "settle", "refuse", "queue", "cut", "expire")
+OPERATIONS = ("publish", "stage", "commit", "rollback", "take", "settle", "refuse", "queue", "vpn", "cut", "expire")
 
 
 class Script:
@@ -296,6 +375,7 @@ class Script:
         self.batches: list[list[Record]] = []
         self.states: list[dict[str, Any]] = []
         self.queues = 0
+        self.vpns = 0
         self._connect()
 
     def _connect(self) -> None:
@@ -314,7 +394,7 @@ class Script:
 
     def _note(self) -> None:
         self.batches.append(self.world.engine.take_journal())
-        self.states.append(durable_state(self.world.engine))
+        self.states.append(whole_state(self.world.engine))
 
     def _publish(self) -> None:
         self.plain.publish(self.plain_flow, b"plain", topic="t/1")
@@ -352,6 +432,19 @@ class Script:
             self.world.engine.create_queue(name, "exclusive", ["t/>"])
         self.queues += 1
 
+    def _vpn(self) -> None:
+        engine = self.world.engine
+        if self.vpns % 3 == 0:
+            engine.create_vpn("more", {"default": None})
+            engine.create_queue("q", "exclusive", ["t/>"], vpn="more")
+        elif self.vpns % 3 == 1:
+            peer = self.world.client("plain", vpn="more")
+            peer.publish(peer.publisher().flow_id, b"there")
+            transacted(self.world, vpn="more")
+        else:
+            engine.delete_vpn("more")
+        self.vpns += 1
+
     def _cut(self) -> None:
         for peer in (self.plain, self.app, self.consumer):
             peer.leave()
@@ -383,7 +476,7 @@ def test_every_prefix_of_the_journal_is_the_state_that_the_broker_had_then(
     finally:
         store.close()
 
-    assert durable_state(restored.engine) == script.states[end - 1]
+    assert whole_state(restored.engine) == script.states[end - 1]
 
 
 # The database
@@ -430,7 +523,7 @@ def test_erased_store_is_empty_and_has_another_identity(
     again = Store.open(tmp_path, "default", SPOOLER)
 
     assert again.spooler_id == SPOOLER + 1
-    assert len(list(again.records())) == 1
+    assert {type(record) for record in again.records()} == {Issued, InVpn}
     again.close()
 
 

@@ -129,7 +129,7 @@ def test_broker_without_its_state_has_the_queues_and_usernames_that_were_set_up(
     put_username(world.engine.vpn, ClientUsername("ann", "pw"))
     drop_username(world.engine.vpn, "default")
     fresh = make_world()
-    fresh.engine.copy_queues(world.engine)
+    fresh.engine.copy_setup(world.engine)
 
     assert fresh.engine.vpn.queues["q"].settings == world.engine.vpn.queues["q"].settings
     assert list(fresh.engine.vpn.users) == ["ann"]

@@ -135,6 +135,19 @@ def test_number_of_queues_is_limited(make_world: Callable[..., Any]) -> None:
         world.engine.create_queue("b", "exclusive", [])
 
 
+def test_without_room_to_store_only_what_no_queue_wants_is_taken(world: Any) -> None:
+    peer = world.client()
+    flow = peer.publisher().flow_id
+    world.engine.refuse_storage(True)
+    peer.publish(flow, b"x", topic="nobody")
+    peer.publish(flow, b"x")
+
+    assert [answer.response.text for answer in peer.received()] == ["OK", "Spool Over Quota", "OK"]
+    world.engine.refuse_storage(False)
+    peer.publish(flow, b"x")
+    assert world.engine.queue("q").messages == 1
+
+
 def test_unknown_queues_are_errors_that_say_what_to_do(world: Any) -> None:
     with pytest.raises(QueueError, match="create it first"):
         world.engine.queue("x")
@@ -187,7 +200,7 @@ def test_copied_queues_have_their_definition_and_no_messages(world: Any, make_wo
     peer.publish(peer.publisher().flow_id, b"x")
     peer.bind("#P2P/QTMP/v:x/1", durability=2)
     other = make_world()
-    other.engine.copy_queues(world.engine)
+    other.engine.copy_setup(world.engine)
 
     assert [(s.name, s.access, s.subscriptions, s.messages) for s in other.engine.queues()] == [
         ("p", "non-exclusive", ("u",), 0),

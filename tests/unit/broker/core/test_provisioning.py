@@ -76,6 +76,16 @@ def test_queue_subscriptions_are_added_and_removed_once(world: Any) -> None:
     assert world.engine.queue("q").messages == 0
 
 
+def test_subscription_of_a_temporary_queue_is_removed(world: Any) -> None:
+    peer = world.client()
+    name = "#P2P/QTMP/v:x/1"
+    peer.bind(name, durability=2)
+
+    assert peer.subscribe("u", name).response == OK
+    assert peer.subscribe("u", name, kind=SubscriptionKind.REMOVE_FROM_QUEUE).response == OK
+    assert world.engine.queue(name).subscriptions == ()
+
+
 @pytest.mark.parametrize("topic", ["", "t" * 251, "#share/group/t"])
 @pytest.mark.parametrize("queue", [None, "q"])
 def test_invalid_subscriptions_are_refused(world: Any, topic: str, queue: str | None) -> None:

@@ -27,8 +27,8 @@ class Manager:
         encoded = None if credentials is None else "Basic " + base64.b64encode(credentials.encode()).decode()
         raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         request = Request(method=method, target=target, base="http://b:1", authorization=encoded, body=raw)
-        reply = self.service.answer(request, self.world.engine.vpn)
-        self.world.engine.vpn.settle()
+        reply = self.service.answer(request, self.world.engine.host)
+        self.world.engine.settle()
         return reply
 
     def __call__(self, method: str, target: str, body: Any = None) -> dict[str, Any]:

@@ -102,7 +102,7 @@ def test_vpn_adds_up_its_queues(manage: Any) -> None:
 
 
 def test_rates_are_of_the_last_second_and_of_the_last_minute(manage: Any) -> None:
-    queues, rates = manage.world.engine.vpn.queues, manage.service.rates
+    queues, rates = manage.world.engine.vpn.queues.values(), manage.service.rates
     rates.sample(0.0, queues)
     assert manage("GET", QUEUE)["data"]["rxMsgRate"] == 0
     client = publish(manage, *[b"x" * 10] * 30)
@@ -124,12 +124,12 @@ def test_rates_are_of_the_last_second_and_of_the_last_minute(manage: Any) -> Non
 
 def test_queue_that_is_gone_is_not_remembered(manage: Any) -> None:
     vpn, rates = manage.world.engine.vpn, manage.service.rates
-    rates.sample(0.0, vpn.queues)
+    rates.sample(0.0, vpn.queues.values())
     publish(manage, b"x")
-    rates.sample(1.0, vpn.queues)
+    rates.sample(1.0, vpn.queues.values())
     former = vpn.queues["q"]
     manage.world.engine.delete_queue("q")
-    rates.sample(2.0, vpn.queues)
+    rates.sample(2.0, vpn.queues.values())
 
     assert set(rates.of((former,)).values()) == {0}
 

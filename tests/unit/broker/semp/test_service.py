@@ -33,7 +33,7 @@ def test_nobody_but_the_administrator_is_answered(manage: Any, credentials: str 
 def test_other_credentials_than_basic_are_none(manage: Any, header: str) -> None:
     request = Request(method="GET", target=QUEUES, authorization=header)
 
-    assert manage.service.answer(request, manage.world.engine.vpn).status == 401
+    assert manage.service.answer(request, manage.world.engine.host).status == 401
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,74 @@
+"""Message VPNs come, change and go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from flumebeam.broker.core.host import Host
+from flumebeam.broker.core.journal import InVpn, VpnDeleted, VpnSet
+from flumebeam.broker.core.vpn import ClientUsername, Vpn, VpnSettings
+
+__all__ = ["add_vpn", "configure_vpn", "create_vpn", "delete_vpn", "invalid_vpn_name"]
+
+_MAX_NAME: Final = 32
+
+
+def invalid_vpn_name(name: str) -> bool:
+    """Return whether ``name`` is empty, longer than 32 bytes, or holds a character that the vendor forbids."""
+    return not name or len(name.encode()) > _MAX_NAME or any(character in name for character in "*?")
+
+
+def add_vpn(host: Host, name: str, settings: VpnSettings, users: Mapping[str, str | None], now: float) -> Vpn:
+    """Add a message VPN that the configuration or a store has, under a name that is free.
+
+    Args:
+        host: The broker.
+        name: Its name.
+        settings: Whether it is open, and its limits.
+        users: Client usernames and their passwords; None accepts any password.
+        now: Time, seconds of the shell's clock.
+    """
+    vpn = host.vpns[name] = Vpn(name, host, settings)
+    vpn.now = now
+    vpn.users = {user: ClientUsername(user, password) for user, password in users.items()}
+    return vpn
+
+
+def create_vpn(host: Host, name: str, settings: VpnSettings, users: Mapping[str, str | None], now: float) -> Vpn:
+    """Create a message VPN; the arguments are those of :func:`add_vpn`."""
+    vpn = add_vpn(host, name, settings, users, now)
+    if host.journal is not None:
+        vpn.spool.journal = []
+        host.journal.append(VpnSet(name, settings))
+    host.report(f"message VPN {name} created")
+    return vpn
+
+
+def configure_vpn(vpn: Vpn, settings: VpnSettings) -> None:
+    """Change a message VPN. The clients of one that is disabled now are disconnected."""
+    vpn.settings = settings
+    if vpn.host.journal is not None:
+        vpn.host.journal.append(VpnSet(vpn.name, settings))
+    vpn.report(f"message VPN {vpn.name} changed")
+    if not settings.enabled:
+        _close_all(vpn)
+
+
+def delete_vpn(vpn: Vpn) -> None:
+    """Delete a message VPN with all that is in it, and disconnect its clients."""
+    _close_all(vpn)
+    for queue in list(vpn.queues.values()):
+        vpn.remove_queue(queue)
+    host, changes = vpn.host, vpn.spool.journal
+    if host.journal is not None and changes is not None:
+        host.journal += (InVpn(vpn.name), *changes, VpnDeleted(vpn.name))
+        vpn.spool.journal = None
+    del host.vpns[vpn.name]
+    host.report(f"message VPN {vpn.name} deleted")
+
+
+def _close_all(vpn: Vpn) -> None:
+    for connection in list(vpn.clients.values()):
+        vpn.drop(connection)
+        connection.close()

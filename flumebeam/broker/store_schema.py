@@ -1,0 +1,58 @@
+"""The tables of the broker's database, and how one of an older version becomes one of this."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+__all__ = ["TABLES", "VERSION", "upgrade"]
+
+_STEPS: Final = (
+    """
+    CREATE TABLE identity (spooler_id INTEGER NOT NULL, vpn TEXT NOT NULL, message_id INTEGER NOT NULL,
+        handle INTEGER NOT NULL) STRICT;
+    CREATE TABLE queues (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, access INTEGER NOT NULL, owner TEXT,
+        permission INTEGER NOT NULL, settings TEXT NOT NULL, delivered_to INTEGER NOT NULL DEFAULT 0) STRICT;
+    CREATE TABLE subscriptions (position INTEGER PRIMARY KEY, queue TEXT NOT NULL, topic TEXT NOT NULL,
+        UNIQUE (queue, topic)) STRICT;
+    CREATE TABLE messages (id INTEGER PRIMARY KEY, head BLOB NOT NULL, summary BLOB NOT NULL,
+        body BLOB NOT NULL) STRICT;
+    CREATE TABLE entries (message INTEGER NOT NULL, queue INTEGER NOT NULL, delivery INTEGER,
+        PRIMARY KEY (message, queue)) STRICT, WITHOUT ROWID;
+    CREATE TABLE publishers (name TEXT PRIMARY KEY, id INTEGER NOT NULL, owner TEXT NOT NULL, session TEXT,
+        eager INTEGER NOT NULL, last_id TEXT) STRICT;
+    CREATE TABLE sessions (name TEXT PRIMARY KEY, id INTEGER NOT NULL, owner TEXT NOT NULL, current INTEGER,
+        next INTEGER, outcome INTEGER) STRICT;
+    """,
+    # Several message VPNs. The first one has number 1 and the name in identity, and settings once they are changed.
+    """
+    CREATE TABLE vpns (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, settings TEXT) STRICT;
+    ALTER TABLE queues RENAME TO former_queues;
+    CREATE TABLE queues (id INTEGER PRIMARY KEY, vpn INTEGER NOT NULL, name TEXT NOT NULL, access INTEGER NOT NULL,
+        owner TEXT, permission INTEGER NOT NULL, settings TEXT NOT NULL, delivered_to INTEGER NOT NULL DEFAULT 0,
+        UNIQUE (vpn, name)) STRICT;
+    INSERT INTO queues SELECT id, 1, name, access, owner, permission, settings, delivered_to FROM former_queues;
+    ALTER TABLE subscriptions RENAME TO former_subscriptions;
+    CREATE TABLE subscriptions (position INTEGER PRIMARY KEY, queue INTEGER NOT NULL, topic TEXT NOT NULL,
+        UNIQUE (queue, topic)) STRICT;
+    INSERT INTO subscriptions SELECT position, id, topic FROM former_subscriptions JOIN former_queues ON queue = name;
+    DROP TABLE former_subscriptions;
+    DROP TABLE former_queues;
+    ALTER TABLE publishers ADD COLUMN vpn INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE sessions ADD COLUMN vpn INTEGER NOT NULL DEFAULT 1;
+    INSERT INTO vpns SELECT 1, vpn, NULL FROM identity;
+    """,
+)
+"""What makes each version out of the one before, the first out of nothing. A step is never changed, only followed."""
+
+VERSION: Final = len(_STEPS)
+"""Version of the format that this code reads and writes."""
+TABLES: Final = ("identity", "vpns", "queues", "subscriptions", "messages", "entries", "publishers", "sessions")
+
+
+def upgrade(connection: sqlite3.Connection, version: int) -> None:
+    """Make a database of this version out of one of an older version, 0 for an empty one, in the open transaction."""
+    for step in _STEPS[version:]:
+        for statement in filter(str.strip, step.split(";")):
+            connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {VERSION}")
