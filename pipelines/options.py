@@ -5,9 +5,11 @@ The password is no option: it comes from ``SOLACE_PASSWORD`` or from a file, nev
 
 from __future__ import annotations
 
+import math
 from argparse import ArgumentParser
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -21,7 +23,9 @@ from flumebeam.interceptors import (
     StaticInterceptor,
     TimestampInterceptor,
 )
-from flumebeam.solace.config import LANES, ReconnectPolicy, Secret, SolaceOptions
+from flumebeam.solace.config import LANES, SolaceOptions
+from flumebeam.solace.reconnect import PRESETS
+from flumebeam.solace.settings import settings_of_file
 from flumebeam.sources.options import FileSourceOptions, WhenDone
 
 __all__ = [
@@ -40,8 +44,31 @@ _INTERCEPTORS: Final[Mapping[str, Interceptor]] = {
     "timestamp": TimestampInterceptor(),
 }
 
-_RECONNECT: Final = ReconnectPolicy()
-"""One attempt a second, so attempts are seconds."""
+_CONNECTION: Final = (
+    ("url", "URL", "tcps://user@host:55443/vpn, instead of the next three"),
+    ("host", "URL", "tcp://host:55555, or tcps://host:55443 for TLS, several with commas between"),
+    ("vpn", "NAME", "message VPN, default"),
+    ("username", "NAME", "client username, default"),
+    ("password_file", "FILE", "file with the password, instead of SOLACE_PASSWORD"),
+    ("trust_store", "PATH", "authorities for TLS: a directory or a file; the system's by default"),
+    ("verify_host_name", "BOOL", "whether the broker's certificate must be for its host, true"),
+    ("client_certificate", "FILE", "certificate to log in with, in PEM form"),
+    ("client_key", "FILE", "its private key, if it is not in the same file"),
+    ("client_key_password_file", "FILE", "file with the key's passphrase"),
+    ("token_file", "FILE", "OAuth access token to log in with; it is read again when it is rotated"),
+    ("oauth_token_url", "URL", "OAuth token server that gives tokens for client credentials"),
+    ("oauth_client_id", "ID", "identity at the token server"),
+    ("oauth_client_secret_file", "FILE", "file with its secret, instead of SOLACE_OAUTH_CLIENT_SECRET"),
+    ("oauth_scope", "TEXT", "scope to ask the token server for"),
+    ("oauth_issuer", "ID", "identity of the token server, if the broker trusts several"),
+    ("kerberos_service", "NAME", "log in by Kerberos; the broker's service name, mostly solace"),
+    ("compression_level", "N", "0 for none, 1 (fastest) to 9 (smallest)"),
+    ("client_name", "TEMPLATE", "name on the broker, with {host}, {pid} and {unique}"),
+    ("reconnect", "NAME", f"reconnect policy, {', '.join(PRESETS)}"),
+    ("lane", "NAME", f"way through the vendor's client, {', '.join(LANES)}"),
+    ("config", "FILE", "settings by name, or of the vendor's client, as .toml, .json or .properties"),
+)
+"""Settings that are options, each with what to give and what it means. No secret is among them."""
 
 
 def required(value: str | None, option: str, meaning: str) -> str:
@@ -65,25 +92,13 @@ class ConnectionOptions(PipelineOptions):
 
     @classmethod
     def _add_argparse_args(cls, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--solace_host", metavar="URL", help="tcp://host:55555, several with commas between [SOLACE_HOST]"
-        )
-        parser.add_argument("--solace_vpn", metavar="NAME", help="message VPN [SOLACE_VPN, default]")
-        parser.add_argument("--solace_username", metavar="NAME", help="client username [SOLACE_USERNAME, default]")
-        parser.add_argument(
-            "--solace_password_file", metavar="FILE", help="file with the password, instead of [SOLACE_PASSWORD]"
-        )
-        parser.add_argument(
-            "--solace_lane",
-            metavar="NAME",
-            help=f"way through the vendor's client, {', '.join(LANES[:-1])} or {LANES[-1]} [SOLACE_LANE, auto]",
-        )
+        for name, metavar, meaning in _CONNECTION:
+            parser.add_argument(f"--solace_{name}", metavar=metavar, help=f"{meaning} [SOLACE_{name.upper()}]")
         parser.add_argument(
             "--reconnect_seconds",
             type=int,
-            default=_RECONNECT.attempts,
             metavar="S",
-            help=f"how long a broker that went away is waited for, 0 to 1000 [{_RECONNECT.attempts}]",
+            help="how long a broker that went away is waited for, 0 to 1000 [40, or as --solace_reconnect has it]",
         )
 
     def connection(self) -> SolaceOptions:
@@ -92,17 +107,15 @@ class ConnectionOptions(PipelineOptions):
         Raises:
             ConfigurationError: A value cannot work.
         """
-        given = {
-            "host": self.solace_host,
-            "vpn": self.solace_vpn,
-            "username": self.solace_username,
-            "lane": self.solace_lane,
-        }
-        changes: dict[str, Any] = {name: value for name, value in given.items() if value}
-        if self.solace_password_file:
-            changes["password"] = Secret.from_file(self.solace_password_file)
-        changes["reconnect"] = replace(_RECONNECT, attempts=self.reconnect_seconds)
-        return replace(SolaceOptions.from_environment(), **changes)
+        given: dict[str, Any] = {name: getattr(self, f"solace_{name}") for name, _, _ in _CONNECTION}
+        file = given.pop("config")
+        named = {name: value for name, value in given.items() if value}
+        options = SolaceOptions.from_environment_and(*([settings_of_file(Path(file))] if file else []), named)
+        if self.reconnect_seconds is None:
+            return options
+        policy = options.reconnect
+        attempts = math.ceil(self.reconnect_seconds / policy.wait_seconds) if policy.wait_seconds else policy.attempts
+        return replace(options, reconnect=replace(policy, attempts=attempts))
 
 
 class FileOptions(PipelineOptions):

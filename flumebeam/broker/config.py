@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Final
 
@@ -51,6 +51,9 @@ class BrokerConfig:
     """Further message VPNs, each with its client usernames and their passwords."""
     users: Mapping[str, str | None] = field(default_factory=lambda: {"default": None}, repr=False)
     """Client usernames of the first message VPN and their passwords; None accepts any password."""
+    oauth_username: Callable[[str], str | None] | None = field(default=None, repr=False)
+    """Returns the username that an OAuth access token stands for, None for a token that is not valid; asked at every
+    login by token, in the broker's thread. Without it there are no such logins."""
     trace: bool = False
     """Write every frame, decoded, to the log ``flumebeam.broker.trace``: for looking, not for measuring."""
     reject_on_no_match: bool = False

@@ -104,17 +104,20 @@ class AuthenticationScheme(IntEnum):
 
     CLIENT_CERTIFICATE = 1
     """The common name of its TLS certificate is its username."""
+    OAUTH = 10
+    """Its access token stands for a username."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientControl:
-    """A login request or its response. Username and password travel in the frame's header parameters."""
+    """A login request or its response. Username, password and token travel in the header parameters."""
 
     kind: ClientControlKind = ClientControlKind.LOGIN
     correlation: int | None = None
     response: Response | None = None
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    access_token: str | None = field(default=None, repr=False)
     software_version: str | None = None
     software_date: str | None = None
     platform: str | None = None
@@ -137,7 +140,11 @@ class ClientControl:
         """Return the message as a frame."""
         body = _FIELDS.encode(self, _write)
         parameters = HeaderParameters(
-            correlation=self.correlation, response=self.response, username=self.username, password=self.password
+            correlation=self.correlation,
+            response=self.response,
+            username=self.username,
+            password=self.password,
+            access_token=self.access_token,
         )
         payload = _PREFIX.pack(_VERSION, self.kind, _PREFIX.size + len(body)) + body
         return encode_frame(Header(Protocol.CLIENT_CONTROL), encode_parameters(parameters), payload)
@@ -181,6 +188,7 @@ def decode_client_control(parameters: HeaderParameters, payload: bytes) -> Clien
         response=parameters.response,
         username=parameters.username,
         password=parameters.password,
+        access_token=parameters.access_token,
         **_FIELDS.decode(_walk(payload, _PREFIX.size)),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Final
 
@@ -66,6 +66,8 @@ class HeaderParameters:
     stable_id: int | None = None
     """The message's permanent id where it differs from ``message_id``."""
     redelivery_count: int | None = None
+    access_token: str | None = field(default=None, repr=False)
+    """OAuth access token of a login."""
 
 
 _STANDARD: Final = FieldTable(
@@ -85,8 +87,15 @@ _STANDARD: Final = FieldTable(
         Field(ParameterCode.TIME_TO_LIVE, "ttl_ms", U64),
     )
 )
+_ACCESS_TOKEN: Final = 0x31
+_COUNTED_BY_TWO: Final = 6
 _EXTENDED: Final = FieldTable(
-    (Field(0x2C, "spooler_id", U64), Field(0x29, "stable_id", U64), Field(0x2E, "redelivery_count", U32))
+    (
+        Field(0x2C, "spooler_id", U64),
+        Field(0x29, "stable_id", U64),
+        Field(0x2E, "redelivery_count", U32),
+        Field(_ACCESS_TOKEN, "access_token", TEXT),
+    )
 )
 _EXTENDED_FORMATS: Final = {0: 0, 1: 1, 2: 2, 3: 4, 4: 8}
 _FORMAT_OF_SIZE: Final = {size: code for code, size in _EXTENDED_FORMATS.items()}
@@ -151,6 +160,8 @@ def encode_parameters(parameters: HeaderParameters) -> bytes:
 
 
 def _encode_extended(code: int, value: bytes) -> bytes:
+    if code == _ACCESS_TOKEN:
+        return struct.pack(">HH", _COUNTED_BY_TWO << 12 | code, len(value) + 4) + value
     return struct.pack(">H", _FORMAT_OF_SIZE[len(value)] << 12 | code) + value
 
 

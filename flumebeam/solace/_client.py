@@ -18,17 +18,13 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from solace import SOLACE_LOGGING_CONFIG
-from solace.messaging.config.solace_properties import (
-    authentication_properties,
-    client_properties,
-    service_properties,
-    transport_layer_properties,
-)
 from solace.messaging.config.sub_code import SolClientSubCode
 from solace.messaging.errors.pubsubplus_client_error import AuthenticationError, PubSubPlusClientError
 from solace.messaging.messaging_service import MessagingService
 
 from flumebeam.errors import ConnectionFailedError, FlumebeamError, LoginRefusedError, QueueError
+from flumebeam.solace._properties import service_properties_of
+from flumebeam.solace._tokens import Tokens
 from flumebeam.solace.config import ReconnectPolicy, SolaceOptions
 
 __all__ = [
@@ -39,16 +35,13 @@ __all__ = [
     "operation_deadline",
     "queue_error",
     "subcode",
-    "transaction_properties",
 ]
 
 _VENDOR_LOGGERS: Final = tuple(SOLACE_LOGGING_CONFIG["loggers"])
 """Each has a handler of its own to standard output, and a level: the package sets them up when it is imported."""
-_REQUEST_TIMEOUT_PROPERTY: Final = "TRANSACTEDSESSION_REQUESTREPLY_TIMEOUT_MS"
-_REQUEST_TRIES_PROPERTY: Final = "TRANSACTEDSESSION_MAX_REQUEST_TRIES"
 
 _LOGIN_REFUSALS: Final = {
-    "LOGIN_FAILURE": "refused the password of client username {username!r}: set --solace_username and SOLACE_PASSWORD",
+    "LOGIN_FAILURE": "refused {shown}",
     "MSG_VPN_NOT_ALLOWED": "does not let client username {username!r} into message VPN {vpn!r}, or has no such VPN: "
     "set --solace_vpn or SOLACE_VPN",
     "MSG_VPN_UNAVAILABLE": "has message VPN {vpn!r} switched off: enable it on the broker",
@@ -58,6 +51,20 @@ _LOGIN_REFUSALS: Final = {
     "BASIC_AUTHENTICATION_IS_SHUTDOWN": "does not allow logins by password in message VPN {vpn!r}",
     "DYNAMIC_CLIENTS_NOT_ALLOWED": "does not allow clients in message VPN {vpn!r}",
     "CLIENT_ACL_DENIED": "refused client username {username!r} from this machine by its ACL profile",
+    "CLIENT_CERTIFICATE_AUTHENTICATION_IS_SHUTDOWN": "does not allow client certificates in message VPN {vpn!r}",
+    "KERBEROS_AUTHENTICATION_IS_SHUTDOWN": "does not allow Kerberos in message VPN {vpn!r}",
+    "UNTRUSTED_CLIENT_CERTIFICATE": "does not trust {shown}",
+    "CLIENT_CERTIFICATE_DATE_INVALID": "refused {shown}: it has expired, or is not valid yet",
+}
+_TLS_REFUSALS: Final = {
+    "FAILED_LOADING_TRUSTSTORE": "The trust store for TLS cannot be used: set --solace_trust_store or "
+    "SOLACE_TRUST_STORE to a file or directory with authorities in PEM form",
+    "FAILED_LOADING_CERTIFICATE_AND_KEY": "The client certificate or its key cannot be used: check both files and the "
+    "key's passphrase",
+    "UNTRUSTED_CERTIFICATE": "The certificate of the broker at {host} is not believed: it must be for that host name, "
+    "and from an authority in --solace_trust_store or SOLACE_TRUST_STORE",
+    "UNTRUSTED_COMMONNAME": "The certificate of the broker at {host} is for another host",
+    "CERTIFICATE_DATE_INVALID": "The certificate of the broker at {host} has expired, or is not valid yet",
 }
 _QUEUE_REFUSALS: Final = {
     "UNKNOWN_QUEUE_NAME": "does not exist: create it, or check its name",
@@ -88,38 +95,19 @@ def _quiet() -> None:
                 MessagingService.set_core_messaging_log_level("CRITICAL")
 
 
-def build_service(options: SolaceOptions) -> MessagingService:
+def build_service(options: SolaceOptions, tokens: Tokens | None = None) -> MessagingService:
     """Return a service of the vendor's client, not yet connected.
 
+    Args:
+        options: The connection.
+        tokens: OAuth tokens to log in with, if it does so.
+
     Raises:
-        ConfigurationError: The password cannot be found.
+        ConfigurationError: A secret, a certificate or the trust store cannot be found.
     """
     _quiet()
-    policy = options.reconnect
     name = options.name_client(host=socket.gethostname(), pid=os.getpid(), unique=uuid.uuid4().hex[:12])
-    properties = {
-        transport_layer_properties.HOST: options.host,
-        service_properties.VPN_NAME: options.vpn,
-        authentication_properties.SCHEME_BASIC_USER_NAME: options.username,
-        authentication_properties.SCHEME_BASIC_PASSWORD: options.secret.reveal(),
-        client_properties.NAME: name,
-        transport_layer_properties.CONNECTION_ATTEMPTS_TIMEOUT: _milliseconds(policy.connect_timeout_seconds),
-        transport_layer_properties.CONNECTION_RETRIES: policy.connect_retries,
-        transport_layer_properties.RECONNECTION_ATTEMPTS: policy.attempts,
-        transport_layer_properties.RECONNECTION_ATTEMPTS_WAIT_INTERVAL: _milliseconds(policy.wait_seconds),
-        transport_layer_properties.KEEP_ALIVE_INTERVAL: _milliseconds(policy.keepalive_seconds),
-        transport_layer_properties.KEEP_ALIVE_WITHOUT_RESPONSE_LIMIT: policy.keepalive_limit,
-        service_properties.GENERATE_SEND_TIMESTAMPS: True,
-    }
-    return MessagingService.builder().from_properties(properties).build()
-
-
-def transaction_properties(policy: ReconnectPolicy) -> dict[str, str]:
-    """Return the properties of a transacted session, under the native names that the builder passes through."""
-    return {
-        _REQUEST_TIMEOUT_PROPERTY: str(_milliseconds(policy.request_timeout_seconds)),
-        _REQUEST_TRIES_PROPERTY: str(policy.request_tries),
-    }
+    return MessagingService.builder().from_properties(service_properties_of(options, name, tokens)).build()
 
 
 def operation_deadline(policy: ReconnectPolicy) -> float:
@@ -148,17 +136,25 @@ def subcode(error: BaseException) -> str:
 def connect_error(options: SolaceOptions, error: PubSubPlusClientError) -> ConnectionFailedError:
     """Return our error for a first connection that failed."""
     cause = subcode(error)
-    if isinstance(error, AuthenticationError):
-        cause = "LOGIN_FAILURE"
+    if isinstance(error, AuthenticationError) and cause not in _TLS_REFUSALS:
+        cause = cause if cause in _LOGIN_REFUSALS else "LOGIN_FAILURE"
     if told := _LOGIN_REFUSALS.get(cause):
-        said = told.format(username=options.username, vpn=options.vpn)
+        said = told.format(username=options.username, vpn=options.vpn, shown=_shown_login(options))
         return LoginRefusedError(f"The broker at {options.host} {said}.")
+    if told := _TLS_REFUSALS.get(cause):
+        return LoginRefusedError(f"{told.format(host=options.host)}.")
     if cause == "TOO_MANY_CLIENTS":
         return ConnectionFailedError(f"The broker at {options.host} has too many clients: try again later.")
     detail = f" ({cause.lower().replace('_', ' ')})" if cause not in ("", "OK") else ""
     return ConnectionFailedError(
         f"No broker answers at {options.host}{detail}: start it, or set --solace_host or SOLACE_HOST."
     )
+
+
+def _shown_login(options: SolaceOptions) -> str:
+    if options.authentication is not None:
+        return options.authentication.shown
+    return f"the password of client username {options.username!r}: set --solace_username and SOLACE_PASSWORD"
 
 
 def lost_error(options: SolaceOptions, what: str, error: BaseException | None = None) -> ConnectionFailedError:
@@ -207,7 +203,3 @@ def bounded(job: Callable[[], Any], seconds: float) -> bool:
     worker.start()
     worker.join(seconds)
     return not worker.is_alive()
-
-
-def _milliseconds(seconds: float) -> int:
-    return round(seconds * 1000)

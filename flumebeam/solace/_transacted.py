@@ -29,9 +29,9 @@ from flumebeam.solace._client import (
     operation_deadline,
     queue_error,
     subcode,
-    transaction_properties,
 )
 from flumebeam.solace._lanes import Lane, choose_lane, open_lane
+from flumebeam.solace._properties import transaction_properties
 from flumebeam.solace._reader import MessageReader
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.mapping import ReceivedMessage, events_of_messages, messages_of_events

@@ -23,7 +23,9 @@ from solace.messaging.utils._solace_utilities import get_last_error_info
 from flumebeam.errors import ConfigurationError, ConnectionFailedError
 from flumebeam.solace._client import bounded, build_service, connect_error, lost_error, queue_error
 from flumebeam.solace._receiver import FlowReceiver
+from flumebeam.solace._tokens import TokenKeeper, tokens_of
 from flumebeam.solace._transacted import VendorSession
+from flumebeam.solace.auth import OAuthAuthentication
 from flumebeam.solace.config import SolaceOptions
 
 __all__ = ["VendorConnection", "connect", "ensure_queue"]
@@ -38,14 +40,24 @@ def connect(options: SolaceOptions) -> VendorConnection:
     Raises:
         LoginRefusedError: The broker said no: password, VPN, client name.
         ConnectionFailedError: No broker answers within the policy's connect timeout.
-        ConfigurationError: The password cannot be found.
+        ConfigurationError: A secret, a certificate or the trust store cannot be found.
     """
+    own = options.authentication
+    tokens = tokens_of(own) if isinstance(own, OAuthAuthentication) else None
     try:
-        service = build_service(options)
+        service = build_service(options, tokens)
         service.connect()
     except PubSubPlusClientError as error:
         raise connect_error(options, error) from error
-    return VendorConnection(service, options)
+    keeper = None
+    if tokens is not None and isinstance(own, OAuthAuthentication):
+
+        def update(name: str, token: str) -> None:
+            with contextlib.suppress(PubSubPlusClientError):  # a service that is gone needs no token
+                service.update_property(name, token)
+
+        keeper = TokenKeeper(own, tokens, update)
+    return VendorConnection(service, options, keeper)
 
 
 class VendorConnection:
@@ -54,9 +66,10 @@ class VendorConnection:
     Safe for threads; each session and receiver is used by one thread at a time.
     """
 
-    def __init__(self, service: MessagingService, options: SolaceOptions) -> None:
+    def __init__(self, service: MessagingService, options: SolaceOptions, keeper: TokenKeeper | None = None) -> None:
         self._service = service
         self._options = options
+        self._keeper = keeper
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._losses = 0
@@ -155,6 +168,8 @@ class VendorConnection:
         _open_connections.discard(self)
         if self._pid != os.getpid():
             return False  # a fork's child: the handles belong to the parent
+        if self._keeper is not None:
+            self._keeper.close()
         for part in parts:
             part.close()
         # Also frees whatever is still blocked in the library.

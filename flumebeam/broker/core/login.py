@@ -49,10 +49,9 @@ def handle_client_control(vpn: Vpn, connection: Connection, request: ClientContr
     if connection.state is not ConnectionState.CONNECTED:
         raise ProtocolError("A client that is logged in logged in again.")
     client_name = request.client_name or f"{connection.peer}/{vpn.next_handle()}"
-    by_certificate = request.authentication == AuthenticationScheme.CLIENT_CERTIFICATE
-    username = (connection.certified_name if by_certificate else request.username) or ""
+    username, proven = _identity(vpn, connection, request)
     home = vpn if request.vpn is None else vpn.host.vpns.get(request.vpn)
-    refusal = _UNKNOWN_VPN if home is None else _refusal(home, request, client_name, username, by_certificate)
+    refusal = _UNKNOWN_VPN if home is None else _refusal(home, request, client_name, username, proven)
     if home is None or refusal is not None:
         refusal = refusal or _UNKNOWN_VPN
         connection.send(ClientControl(correlation=request.correlation, response=refusal))
@@ -81,16 +80,23 @@ def handle_client_control(vpn: Vpn, connection: Connection, request: ClientContr
     vpn.report(f"{client_name} logged in as {connection.username} from {connection.peer}")
 
 
-def _refusal(
-    vpn: Vpn, request: ClientControl, client_name: str, username: str, by_certificate: bool
-) -> Response | None:
+def _identity(vpn: Vpn, connection: Connection, request: ClientControl) -> tuple[str, bool]:
+    """Return who a client is, and whether a certificate or token has proven it already."""
+    if request.authentication == AuthenticationScheme.CLIENT_CERTIFICATE:
+        return connection.certified_name or "", True
+    if request.authentication == AuthenticationScheme.OAUTH:
+        lookup = vpn.config.oauth_username
+        return (lookup and lookup(request.access_token or "")) or "", True
+    return request.username or "", False
+
+
+def _refusal(vpn: Vpn, request: ClientControl, client_name: str, username: str, proven: bool) -> Response | None:
     if not vpn.settings.enabled:
         return Response(503, "Message VPN Unavailable")
     user = vpn.users.get(username)
     if user is None:
         return Response(401, "Unauthorized")
-    # A verified certificate stands for the password.
-    password = None if by_certificate else user.password
+    password = None if proven else user.password
     if password is not None and not hmac.compare_digest(password.encode(), (request.password or "").encode()):
         return Response(401, "Unauthorized")
     if not user.enabled:

@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 class Authority:
     """Makes certificates, as files."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, name: str = "Test Authority") -> None:
         self._directory = directory
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Test Authority")])
+        self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         certificate = self._sign(self._name, self._key, authority=True)
         self.certificate = self._write("authority.pem", certificate.public_bytes(serialization.Encoding.PEM))
 

@@ -8,7 +8,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from flumebeam.errors import ConfigurationError
 from flumebeam.interceptors import HostInterceptor, SeverityInterceptor, StaticInterceptor, TimestampInterceptor
 from flumebeam.pipelines.options import ConnectionOptions, FileOptions, required
-from flumebeam.solace.config import ReconnectPolicy
+from flumebeam.solace.auth import CertificateAuthentication, OAuthAuthentication
+from flumebeam.solace.config import ReconnectPolicy, Secret, SolaceOptions, TlsOptions
 from flumebeam.sources.options import FileSourceOptions
 
 
@@ -51,6 +52,8 @@ def test_the_password_comes_from_environment_or_file_and_shows_nowhere(
 
 
 def test_a_broker_that_went_away_is_waited_for_as_long_as_was_asked() -> None:
+    pair = connection("--reconnect_seconds=10", "--solace_reconnect=ha-pair").connection().reconnect
+    assert (pair.attempts, pair.wait_seconds) == (4, 3)
     assert connection("--reconnect_seconds=7").connection().reconnect == ReconnectPolicy(attempts=7, wait_seconds=1)
     assert connection().connection().reconnect == ReconnectPolicy()
     with pytest.raises(ConfigurationError, match="between 0 and 1000, got 1001"):
@@ -110,3 +113,30 @@ def test_what_is_missing_is_named() -> None:
     assert required("x", "queue", "a name") == "x"
     with pytest.raises(ConfigurationError, match=r"--queue is missing: give a name\."):
         required(None, "queue", "a name")
+
+
+def test_every_way_of_connecting_has_its_options(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text('vpn = "of-the-file"\nusername = "of-the-file"\n')
+
+    made = connection(
+        f"--solace_config={tmp_path / 'c.toml'}",
+        "--solace_url=tcps://me@broker/",
+        "--solace_trust_store=/ca",
+        "--solace_verify_host_name=false",
+        "--solace_client_certificate=/me.pem",
+        "--solace_client_key=/me.key",
+        "--solace_compression_level=3",
+        "--solace_client_name=me",
+    ).connection()
+
+    assert made == SolaceOptions(
+        host="tcps://broker",
+        vpn="of-the-file",
+        username="me",
+        tls=TlsOptions(trust_store="/ca", verify_host_name=False),
+        authentication=CertificateAuthentication(certificate="/me.pem", key="/me.key"),
+        compression_level=3,
+        client_name="me",
+    )
+    tokens = connection("--solace_host=tcps://b", "--solace_token_file=/t").connection()
+    assert tokens.authentication == OAuthAuthentication(access_token=Secret.from_file("/t"))

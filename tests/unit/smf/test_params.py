@@ -46,6 +46,15 @@ def test_damaged_parameters_are_a_protocol_error(raw: bytes) -> None:
         decode_parameters(FIXED + raw)
 
 
+def test_access_token_is_counted_by_two_bytes_as_the_client_writes_it() -> None:
+    raw = encode_parameters(HeaderParameters(access_token="toktok"))
+
+    # As solace-pubsubplus 1.11.0 sends it, but for the wider length of the parameter around it.
+    assert raw.hex() == "1f0d" + "6031000b746f6b746f6b00"
+    assert decode_parameters(FIXED + raw) == HeaderParameters(access_token="toktok")
+    assert "toktok" not in repr(HeaderParameters(access_token="toktok"))
+
+
 def test_extended_items_are_written_with_the_size_of_their_value() -> None:
     raw = encode_parameters(HeaderParameters(spooler_id=1, stable_id=2, redelivery_count=3))
 

@@ -23,8 +23,8 @@ from flumebeam.solace._client import (
     operation_deadline,
     queue_error,
     subcode,
-    transaction_properties,
 )
+from flumebeam.solace._properties import transaction_properties
 from flumebeam.solace.config import ReconnectPolicy, SolaceOptions
 
 OPTIONS = SolaceOptions(host="broker", vpn="v1", username="me", password="geheim")

@@ -2,12 +2,18 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from flumebeam.errors import ConfigurationError
+from flumebeam.solace.auth import (
+    Authentication,
+    CertificateAuthentication,
+    KerberosAuthentication,
+    OAuthAuthentication,
+)
 from flumebeam.solace.config import ReconnectPolicy, Secret, SolaceOptions
+from flumebeam.solace.reconnect import PRESETS
 
 
 @pytest.mark.parametrize(
@@ -18,6 +24,7 @@ from flumebeam.solace.config import ReconnectPolicy, Secret, SolaceOptions
         ("broker:55000/", "tcp://broker:55000"),
         ("tcp://a, b:1 ,tcp://10.0.0.7:2", "tcp://a:55555,tcp://b:1,tcp://10.0.0.7:2"),
         ("tcp://[::1]:55555", "tcp://[::1]:55555"),
+        ("tcps://broker,tcp://b", "tcps://broker:55443,tcp://b:55555"),
     ],
 )
 def test_an_address_gets_the_scheme_and_the_port_it_lacks(given: str, meant: str) -> None:
@@ -25,7 +32,7 @@ def test_an_address_gets_the_scheme_and_the_port_it_lacks(given: str, meant: str
 
 
 @pytest.mark.parametrize(
-    "host", ["", "a,,b", "http://broker", "tcps://broker", "tcp://", "tcp://h:0", "tcp://h:70000", "tcp://h:x", "h/vpn"]
+    "host", ["", "a,,b", "http://broker", "tcp://[::1", "tcp://", "tcp://h:0", "tcp://h:70000", "tcp://h:x", "h/vpn"]
 )
 def test_an_address_that_cannot_work_is_refused(host: str) -> None:
     with pytest.raises(ConfigurationError):
@@ -95,6 +102,14 @@ def test_the_default_policy_rides_over_twenty_seconds_and_fails_at_once_at_the_s
 def test_the_presets_are_policies_that_pass_their_own_checks() -> None:
     assert ReconnectPolicy.ha_pair().attempts * ReconnectPolicy.ha_pair().wait_seconds > 60
     assert ReconnectPolicy.fail_fast().attempts == 1
+    assert [ReconnectPolicy.preset(name) for name in PRESETS] == [
+        ReconnectPolicy(),
+        ReconnectPolicy.ha_pair(),
+        ReconnectPolicy.dr_pair(),
+        ReconnectPolicy.fail_fast(),
+    ]
+    with pytest.raises(ConfigurationError, match="no reconnect preset 'never'; use one of: single, ha-pair"):
+        ReconnectPolicy.preset("never")
 
 
 def test_a_password_never_shows() -> None:
@@ -103,6 +118,23 @@ def test_a_password_never_shows() -> None:
     assert "geheim" not in repr(options)
     assert "geheim" not in repr(options.secret)
     assert options.secret.reveal() == "geheim"
+
+
+def test_compression_has_a_port_of_its_own_without_tls() -> None:
+    assert SolaceOptions(host="a,tcps://b", compression_level=6).host == "tcp://a:55003,tcps://b:55443"
+    with pytest.raises(ConfigurationError, match=r"from 0 \(none\) to 9, not 10"):
+        SolaceOptions(compression_level=10)
+
+
+@pytest.mark.parametrize(
+    "login", [CertificateAuthentication(certificate="c.pem"), OAuthAuthentication(access_token=Secret("t"))]
+)
+def test_a_login_that_needs_tls_is_refused_without_it(login: Authentication) -> None:
+    with pytest.raises(ConfigurationError, match="needs TLS"):
+        SolaceOptions(authentication=login)
+
+    assert SolaceOptions(host="tcps://b", authentication=login).authentication == login
+    assert SolaceOptions(authentication=KerberosAuthentication()).authentication == KerberosAuthentication()
 
 
 def test_a_password_of_the_environment_travels_as_a_reference(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,26 +146,6 @@ def test_a_password_of_the_environment_travels_as_a_reference(monkeypatch: pytes
     assert b"geheim" not in pickled
     assert pickle.loads(pickled) == options  # noqa: S301
     assert pickle.loads(pickled).secret.reveal() == "geheim"  # noqa: S301
-
-
-def test_a_missing_password_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("NOT_SET_ANYWHERE", raising=False)
-
-    with pytest.raises(ConfigurationError, match="NOT_SET_ANYWHERE"):
-        Secret.from_environment("NOT_SET_ANYWHERE").reveal()
-
-
-def test_a_password_file_is_read_without_its_line_end(tmp_path: Path) -> None:
-    (tmp_path / "password").write_text("ge heim \n")
-    secret = Secret.from_file(tmp_path / "password")
-
-    assert secret.reveal() == "ge heim "
-    assert "ge heim" not in repr(secret)
-
-
-def test_a_password_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="missing"):
-        Secret.from_file(tmp_path / "missing").reveal()
 
 
 def test_options_come_from_the_environment_and_keep_their_defaults() -> None:

@@ -70,6 +70,26 @@ def test_right_password_is_accepted_and_never_reported(make_world: Callable[...,
     assert "geheim" not in "".join(world.lines) + repr(world.config)
 
 
+def test_token_stands_for_a_username_and_its_password(make_world: Callable[..., Any]) -> None:
+    world = make_world(users={"ann": "pw"}, oauth_username={"good": "ann", "stray": "bob"}.get)
+
+    def login(token: str | None) -> Response:
+        response: Response = (
+            world.stranger().login("app", username=None, authentication=10, access_token=token).response
+        )
+        return response
+
+    assert login("good") == Response(200, "OK")
+    assert [login(token) for token in ("bad", "stray", None)] == [Response(401, "Unauthorized")] * 3
+    assert "good" not in "".join(world.lines)
+
+
+def test_broker_that_knows_no_tokens_refuses_them(world: Any) -> None:
+    reply = world.stranger().login("app", authentication=10, access_token="any")
+
+    assert reply.response == Response(401, "Unauthorized")
+
+
 def test_client_without_name_or_vpn_gets_a_name(world: Any) -> None:
     world.stranger().login(None, vpn=None)
     world.stranger().login(None, vpn=None)
