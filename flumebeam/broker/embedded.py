@@ -235,6 +235,7 @@ class DevelopmentBroker:
         owner: str | None = None,
         permission: str = "delete",
         vpn: str | None = None,
+        **settings: Any,
     ) -> None:
         """Create a durable queue, or add subscriptions to one that exists.
 
@@ -246,14 +247,16 @@ class DevelopmentBroker:
             permission: What others may do: ``"no-access"``, ``"read-only"``, ``"consume"``, ``"modify-topic"`` or
                 ``"delete"``, each including those before it.
             vpn: Name of the message VPN, here as in what follows; None is the first one, that of the configuration.
+            **settings: Limits and what becomes of messages that nobody consumes, such as ``max_redeliveries=3`` or
+                ``dead_message_queue="dead"``: the fields of ``QueueSettings``. A queue that exists keeps its own.
 
         Raises:
-            ConfigurationError: The name, the access type, the permission, the message VPN or a subscription is not
-                valid.
+            ConfigurationError: The name, the access type, the permission, the message VPN, a setting or a subscription
+                is not valid.
             QueueError: The queue exists with another access type.
         """
         topics = tuple(subscriptions)
-        self._call(lambda server: server.engine.create_queue(name, access, topics, owner, permission, vpn))
+        self._call(lambda server: server.engine.create_queue(name, access, topics, owner, permission, vpn, **settings))
 
     def delete_queue(self, name: str, *, vpn: str | None = None) -> None:
         """Delete a queue with all that is in it, and unbind its consumers.

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import math
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,7 @@ from typing import Final, Self
 
 from flumebeam.broker.core.journal import (
     Delivered,
+    DeliveredAgain,
     InVpn,
     Issued,
     PublisherMoved,
@@ -180,9 +182,9 @@ class Store:
                 # Records before name it, and its name may come again.
                 self._move(arrivals, departures)
                 self._drop_queue(scope.queues.pop(record.name))
-            elif isinstance(record, Renumbered):
+            elif isinstance(record, (Renumbered, DeliveredAgain)):
                 self._move(arrivals, departures)
-                self._renumber(scope.queues[record.queue], record)
+                self._mark(scope.queues[record.queue], record)
             elif isinstance(record, QueueSet):
                 self._set_queue(scope, record)
             elif isinstance(record, VpnSet):
@@ -237,11 +239,12 @@ class Store:
         self._connection.execute("DELETE FROM subscriptions WHERE queue = ?", (number,))
         self._connection.execute("DELETE FROM queues WHERE id = ?", (number,))
 
-    def _renumber(self, queue: int, record: Renumbered) -> None:
-        self._connection.executemany(
-            "UPDATE entries SET delivery = ? WHERE message = ? AND queue = ?",
-            ((delivery, message, queue) for message, delivery in record.ids),
-        )
+    def _mark(self, queue: int, record: Renumbered | DeliveredAgain) -> None:
+        if isinstance(record, Renumbered):
+            statement, values = "UPDATE entries SET delivery = ? WHERE message = ? AND queue = ?", record.ids
+        else:
+            statement, values = "UPDATE entries SET deliveries = ? WHERE message = ? AND queue = ?", record.counts
+        self._connection.executemany(statement, ((value, message, queue) for message, value in values))
 
     # Out
 
@@ -292,16 +295,16 @@ class Store:
         }
         templates: dict[bytes, MessageTemplate] = {}
         rows = self._connection.execute(
-            "SELECT id, head, summary, body, group_concat(queue) FROM messages JOIN entries ON message = id "
+            "SELECT id, head, summary, body, arrived, group_concat(queue) FROM messages JOIN entries ON message = id "
             "GROUP BY id ORDER BY id"
         )
-        for queues, group in itertools.groupby(rows, lambda row: row[4]):
+        for queues, group in itertools.groupby(rows, lambda row: row[5]):
             into = [homes[int(number)] for number in queues.split(",")]
             # No message is in queues of two message VPNs.
             yield InVpn(into[0][0])
             names = tuple(queue for _, queue in into)
             while chunk := list(itertools.islice(group, _LOADED_AT_ONCE)):
-                yield Stored([_message(templates, *row[:4]) for row in chunk], names)
+                yield Stored([_message(templates, *row[:5]) for row in chunk], names)
 
     def _progress(self, vpn: int) -> Iterator[Record]:
         run = self._connection.execute
@@ -309,13 +312,20 @@ class Store:
             "SELECT name, delivered_to FROM queues WHERE vpn = ? AND delivered_to > 0", (vpn,)
         ):
             yield Delivered(name, delivered_to)
-        renumbered = run(
-            "SELECT name, message, delivery FROM entries JOIN queues ON queues.id = queue "
-            "WHERE vpn = ? AND delivery IS NOT NULL ORDER BY queue, message",
-            (vpn,),
-        )
-        for name, rows in itertools.groupby(renumbered, lambda row: row[0]):
-            yield Renumbered(name, [(message, delivery) for _, message, delivery in rows])
+        for record, statement in (
+            (
+                Renumbered,
+                "SELECT name, message, delivery FROM entries JOIN queues ON queues.id = queue "
+                "WHERE vpn = ? AND delivery IS NOT NULL ORDER BY queue, message",
+            ),
+            (
+                DeliveredAgain,
+                "SELECT name, message, deliveries FROM entries JOIN queues ON queues.id = queue "
+                "WHERE vpn = ? AND deliveries IS NOT NULL ORDER BY queue, message",
+            ),
+        ):
+            for name, rows in itertools.groupby(run(statement, (vpn,)), lambda row: row[0]):
+                yield record(name, [(message, value) for _, message, value in rows])
 
     def _resumables(self, vpn: int) -> Iterator[Record]:
         run = self._connection.execute
@@ -386,9 +396,14 @@ def _code(error: Exception) -> int:
 
 
 def _message(
-    templates: dict[bytes, MessageTemplate], message_id: int, head: bytes, summary: bytes, body: bytes
+    templates: dict[bytes, MessageTemplate],
+    message_id: int,
+    head: bytes,
+    summary: bytes,
+    body: bytes,
+    arrived: float | None,
 ) -> SpooledMessage:
     template = templates.get(head)
     if template is None:
         template = templates[head] = MessageTemplate(head)
-    return SpooledMessage(message_id, template, summary, body)
+    return SpooledMessage(message_id, template, summary, body, math.inf if arrived is None else arrived)

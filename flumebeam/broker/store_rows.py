@@ -47,13 +47,13 @@ class Arrivals:
     def add(self, messages: Sequence[SpooledMessage], queues: Sequence[int]) -> None:
         """Gather messages that went into these queues, given by their numbers in the store."""
         for message in messages:
-            self._messages += (message.id, message.template.head(), message.summary, message.body)
+            self._messages += (message.id, message.template.head(), message.summary, message.body, message.arrived)
             for queue in queues:
                 self._entries += (message.id, queue)
 
     def write(self, connection: sqlite3.Connection) -> None:
         """Write what was gathered, and begin anew."""
-        _execute(connection, "INSERT INTO messages VALUES {}", "(?,?,?,?)", self._messages)
+        _execute(connection, "INSERT INTO messages VALUES {}", "(?,?,?,?,?)", self._messages)
         _execute(connection, "INSERT INTO entries (message, queue) VALUES {}", "(?,?)", self._entries)
         self._messages.clear()
         self._entries.clear()

@@ -42,6 +42,11 @@ _STEPS: Final = (
     ALTER TABLE sessions ADD COLUMN vpn INTEGER NOT NULL DEFAULT 1;
     INSERT INTO vpns SELECT 1, vpn, NULL FROM identity;
     """,
+    # How often a message was delivered, and when it came.
+    """
+    ALTER TABLE entries ADD COLUMN deliveries INTEGER;
+    ALTER TABLE messages ADD COLUMN arrived REAL;
+    """,
 )
 """What makes each version out of the one before, the first out of nothing. A step is never changed, only followed."""
 

@@ -31,7 +31,9 @@ _PREVIOUS_TAG: Final = 0x120A
 _ASSURED: Final = int(Flag.ASSURED)
 _TOPIC: Final = int(ParameterCode.TOPIC)
 _SUMMARY: Final = int(ParameterCode.CONTENTS_SUMMARY)
+_DMQ_ELIGIBLE: Final = int(Flag.DMQ_ELIGIBLE)
 _KEPT_FLAGS: Final = int(Flag.ELIDING | Flag.DMQ_ELIGIBLE)
+_NORMAL_PRIORITY: Final = 4
 _MAX_CACHED_HEAD: Final = 1024
 """Longer headers are decoded each time, so that the cache stays below ``max_templates`` times this size."""
 
@@ -58,6 +60,7 @@ class MessageTemplate:
         assured: Whether they are guaranteed messages.
         flow_id: Publisher flow of guaranteed messages, else 0.
         ttl_ms: Time to live in milliseconds, or None.
+        priority: 0 to 255; 4 is normal.
         lead: First four header bytes of the delivered form (flags, protocol, service, hops).
         parameters: Forwarded parameters of the guaranteed delivered form, without contents summary and ids.
         direct_lead: As ``lead``, for delivery to direct subscribers.
@@ -65,18 +68,20 @@ class MessageTemplate:
     """
 
     __slots__ = (
+        "_ineligible",
         "assured",
         "direct_lead",
         "direct_parameters",
         "flow_id",
         "lead",
         "parameters",
+        "priority",
         "topic",
         "ttl_ms",
     )
 
     def __init__(self, head: bytes) -> None:
-        topic, flow_id, ttl_ms = None, 0, None
+        topic, flow_id, ttl_ms, priority = None, 0, None, _NORMAL_PRIORITY
         guaranteed: list[bytes] = []
         direct: list[bytes] = []
         has_mode = False
@@ -89,6 +94,8 @@ class MessageTemplate:
                 flow_id = U32.decode(head[value:end])
             elif code == ParameterCode.TIME_TO_LIVE:
                 ttl_ms = U64.decode(head[value:end])
+            elif code == ParameterCode.PRIORITY:
+                priority = U8.decode(head[value:end])
             elif code == ParameterCode.DELIVERY_MODE:
                 has_mode = True
             if code not in _NOT_FORWARDED_GUARANTEED:
@@ -103,11 +110,25 @@ class MessageTemplate:
         self.assured = bool(head[0] & _ASSURED)
         self.flow_id: int = flow_id
         self.ttl_ms: int | None = ttl_ms
+        self.priority = priority
+        self._ineligible: MessageTemplate | None = None
         kept = head[0] & (_KEPT_FLAGS | 0x07)
         self.lead = bytes((kept | _ASSURED,)) + head[1:4]
         self.direct_lead = bytes((kept,)) + head[1:4]
         self.parameters = b"".join(guaranteed)
         self.direct_parameters = b"".join(direct)
+
+    @property
+    def dmq_eligible(self) -> bool:
+        """Whether a queue that gives such a message up may move it to its dead message queue."""
+        return bool(self.lead[0] & _DMQ_ELIGIBLE)
+
+    def ineligible(self) -> MessageTemplate:
+        """Return the same for messages that are not eligible for a dead message queue."""
+        if self._ineligible is None:
+            head = self.head()
+            self._ineligible = MessageTemplate(bytes((head[0] & ~_DMQ_ELIGIBLE,)) + head[1:])
+        return self._ineligible
 
     def head(self) -> bytes:
         """Return a header from which an equal template can be made, for any flow and without sizes."""

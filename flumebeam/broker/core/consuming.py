@@ -142,6 +142,8 @@ def _settle(queue: Queue, flow: ConsumerFlow, item: AckRange) -> None:
     entries = flow.settled(item.low, item.high)
     if item.outcome in (Outcome.FAILED, Outcome.RELEASED):
         queue.put_back(entries)
+    elif item.outcome is Outcome.REJECTED:
+        queue.reject(entries)
     else:
         queue.remove(entries)
 

@@ -105,6 +105,7 @@ class Engine:
         report: Callable[[str], None],
     ) -> None:
         self._config = config
+        self._epoch_ms = epoch_ms
         self._report = report
         self._host = Host(config, MessageIds(spooler_id, epoch_ms), faults, report)
         self._vpn = add_vpn(self._host, config.vpn, VpnSettings.of(config), config.users, 0.0)
@@ -202,11 +203,16 @@ class Engine:
         """
         for vpn in self._host.vpns.values():
             vpn.now = now
+        self._host.clock_offset = self._epoch_ms / 1000 - now
         found = replay(self._host, records, now)
         self._host.start_journal()
         for name in self._config.more_vpns:
             if name not in found:
                 configure_vpn(self._host.vpns[name], self._host.vpns[name].settings)
+        for vpn in self._host.vpns.values():
+            for queue in list(vpn.queues.values()):
+                queue.give_up_exhausted()
+            vpn.settle()
 
     def take_journal(self) -> list[Record]:
         """Return what has changed since the last call, empty if no journal is kept.
@@ -308,6 +314,7 @@ class Engine:
         owner: str | None = None,
         permission: str = "delete",
         vpn: str | None = None,
+        **settings: Any,
     ) -> None:
         """Create a durable queue, or add subscriptions to one that exists.
 
@@ -319,10 +326,11 @@ class Engine:
             permission: What others may do: ``"no-access"``, ``"read-only"``, ``"consume"``, ``"modify-topic"`` or
                 ``"delete"``, each including those before it.
             vpn: Name of the message VPN.
+            **settings: Fields of :class:`QueueSettings`, by default as the broker's options have them.
 
         Raises:
-            ConfigurationError: The name, the access type, the permission, the message VPN or a subscription is not
-                valid.
+            ConfigurationError: The name, the access type, the permission, the message VPN, a setting or a subscription
+                is not valid.
             QueueError: The queue exists with another access type, or there are too many.
         """
         home = self._find_vpn(vpn)
@@ -336,7 +344,8 @@ class Engine:
         if queue is None:
             if len(home.queues) >= home.settings.max_queues:
                 raise QueueError(f"The broker has {len(home.queues)} queues already; delete some or raise max_queues.")
-            queue = home.add_queue(name, ACCESS[access], owner, PERMISSIONS[permission])
+            chosen = home.default_settings().changed(settings)
+            queue = home.add_queue(name, ACCESS[access], owner, PERMISSIONS[permission], settings=chosen)
         elif queue.access is not ACCESS[access]:
             raise QueueError(f"Queue {name} exists already and is {queue.status().access}.")
         for topic in subscriptions:

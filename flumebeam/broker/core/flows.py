@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from flumebeam.broker.core.journal import Renumbered
+from flumebeam.broker.core.journal import DeliveredAgain, Renumbered
 from flumebeam.broker.core.spool import Entry, Spool
 from flumebeam.smf.pubmsg import encode_delivery, encode_redelivery
 
@@ -103,6 +103,7 @@ class ConsumerFlow:
         room = allowed = connection.delivery_room
         queue, wanted = self.queue, limit
         renumbered: list[tuple[int, int]] = []
+        repeated: list[tuple[int, int]] = []
         while limit > 0 and ready and room > 0:
             entry = ready.popleft()
             if entry.gone:
@@ -114,7 +115,8 @@ class ConsumerFlow:
                 renumbered.append((message.id, delivery_id))
             if entry.deliveries or delivery_id != message.id:
                 tail = encode_redelivery(spool.spooler_id, message.id, entry.deliveries)
-                queue.redelivered += entry.deliveries > 0
+                if entry.deliveries:
+                    repeated.append((message.id, entry.deliveries + 1))
             else:
                 tail = stamp
             output += encode_delivery(
@@ -134,6 +136,10 @@ class ConsumerFlow:
         if renumbered and spool.journal is not None and queue.durable:
             # The client acknowledges by the delivery id, also after a restart.
             spool.journal.append(Renumbered(queue.name, renumbered))
+        if repeated:
+            queue.redelivered += len(repeated)
+            if spool.journal is not None and queue.durable:
+                spool.journal.append(DeliveredAgain(queue.name, repeated))
         sent = wanted - limit
         queue.delivered += sent
         queue.delivered_bytes += allowed - room - sent * _DELIVERY_OVERHEAD

@@ -36,6 +36,7 @@ class Host:
         pending: Connections with output to write or a wish to be closed.
         storage_full: Whether nothing more can be made durable for now.
         last_handle: The last flow or session id given out.
+        clock_offset: What makes the shell's time one that another life of the broker understands, seconds.
         journal: What has happened to message VPNs as a whole; None if nothing is kept.
     """
 
@@ -49,6 +50,7 @@ class Host:
         self.pending: set[Connection] = set()
         self.storage_full = False
         self.last_handle = 0
+        self.clock_offset = 0.0
         self.journal: list[Record] | None = None
         self._issued = Issued(0, 0)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Delivered",
+    "DeliveredAgain",
     "InVpn",
     "Issued",
     "PublisherClosed",
@@ -121,6 +122,13 @@ class Delivered(NamedTuple):
     message_id: int
 
 
+class DeliveredAgain(NamedTuple):
+    """Messages of a queue were delivered more than once: pairs of permanent id and how often."""
+
+    queue: str
+    counts: Sequence[tuple[int, int]]
+
+
 class Renumbered(NamedTuple):
     """Messages of a queue got other delivery ids: pairs of permanent id and delivery id."""
 
@@ -185,6 +193,7 @@ Record: TypeAlias = (
     | Stored
     | Removed
     | Delivered
+    | DeliveredAgain
     | Renumbered
     | PublisherOpened
     | PublisherMoved

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from flumebeam.broker.core.admission import Admission, all_fit
 from flumebeam.broker.core.connection import Connection
+from flumebeam.broker.core.counts import Count
 from flumebeam.broker.core.journal import PublisherOpened
 from flumebeam.broker.core.publishers import PublisherFlow
 from flumebeam.broker.core.routes import Route
-from flumebeam.broker.core.vpn import OK, OVER_QUOTA, Vpn
+from flumebeam.broker.core.vpn import OK, Vpn
 from flumebeam.broker.faults import LosePublishAck, NackPublishes
 from flumebeam.errors import ProtocolError
 from flumebeam.smf.assuredctrl import AssuredControl, AssuredKind
@@ -132,7 +134,12 @@ def _pass_on(vpn: Vpn, template: MessageTemplate, summary: bytes, body: bytes) -
     route = vpn.routes.of(template.topic)
     for client in route.clients:
         client.send_direct(template, summary, body)
-    if route.queues and vpn.fits(((route, 1, len(body)),)):
+    if route.queues or route.shut:
+        if not all_fit(vpn, ((route, 1, len(body)),)):
+            placed = _place(vpn, route, template, body, can_refuse=False)
+            if isinstance(placed, Response):
+                return
+            route = placed
         spool_message(vpn, route._replace(clients=()), template, summary, body)
 
 
@@ -142,18 +149,32 @@ def _spool(vpn: Vpn, template: MessageTemplate, summary: bytes, body: bytes) -> 
         return Response(fault.code, fault.reason)
     route = vpn.routes.of(template.topic)
     if route.refusal is not None:
+        for queue in route.shut:
+            queue.counts[Count.DISABLED] += 1
         return route.refusal
-    if not vpn.fits(((route, 1, len(body)),)):
-        return OVER_QUOTA
+    if not all_fit(vpn, ((route, 1, len(body)),)):
+        placed = _place(vpn, route, template, body)
+        if isinstance(placed, Response):
+            return placed
+        route = placed
     spool_message(vpn, route, template, summary, body)
     return None
+
+
+def _place(vpn: Vpn, route: Route, template: MessageTemplate, body: bytes, can_refuse: bool = True) -> Route | Response:
+    admission = Admission(vpn, can_refuse)
+    placed = admission.place(route, template, len(body))
+    if isinstance(placed, Response):
+        return placed
+    admission.count()
+    return route._replace(queues=placed)
 
 
 def spool_message(vpn: Vpn, route: Route, template: MessageTemplate, summary: bytes, body: bytes) -> None:
     """Put a message into the queues of its route and pass it to the clients of its route."""
     queues = route.queues
     if queues:
-        message = vpn.spool.store(template, summary, body, len(queues))
+        message = vpn.spool.store(template, summary, body, vpn.time, len(queues))
         vpn.note_stored((message,), queues)
         for queue in queues:
             queue.extend((message,), message.size)

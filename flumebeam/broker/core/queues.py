@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from operator import attrgetter
 from typing import Final
 
+from flumebeam.broker.core.counts import Cause, Count
 from flumebeam.broker.core.flows import Browser, ConsumerFlow
 from flumebeam.broker.core.journal import Delivered, Removed
 from flumebeam.broker.core.spool import Entry, Spool, SpooledMessage
+from flumebeam.errors import ConfigurationError
 from flumebeam.smf.assuredctrl import AccessType
 
-__all__ = ["Permission", "Queue", "QueueSettings", "QueueStatus"]
+__all__ = ["DISCARD_BEHAVIORS", "Permission", "Queue", "QueueSettings", "QueueStatus"]
 
 _by_age: Final = attrgetter("message.id")
 _by_delivery: Final = attrgetter("delivery_id")
 _MIN_DEAD: Final = 64
+DISCARD_BEHAVIORS: Final = ("always", "when-queue-enabled", "never")
+"""When a publisher is told that a queue does not take its message."""
 
 
 class Permission(IntEnum):
@@ -43,6 +47,14 @@ class QueueSettings:
         max_bytes: Bodies it may hold.
         max_unacked: Deliveries of one flow that may wait for settlement.
         max_consumers: Flows that may be bound to it.
+        max_message_bytes: Largest body that it takes.
+        reject_on_discard: When the publisher of a message that the queue does not take is told: ``"always"``, unless
+            the queue is shut (``"when-queue-enabled"``), or ``"never"``. If told, no queue gets the message.
+        reject_low_priority: Whether messages of a priority below 4 are not taken while the queue holds more than...
+        low_priority_limit: ... this many messages.
+        redelivery_enabled: Whether a message may be delivered more than once.
+        max_redeliveries: How often a message is delivered again before the queue gives it up; 0 does not limit it.
+        dead_message_queue: Queue that gets what this one gives up, if it exists and the message is eligible.
     """
 
     ingress_enabled: bool = True
@@ -50,6 +62,32 @@ class QueueSettings:
     max_bytes: int
     max_unacked: int
     max_consumers: int
+    max_message_bytes: int = 10_000_000
+    reject_on_discard: str = "when-queue-enabled"
+    reject_low_priority: bool = False
+    low_priority_limit: int = 0
+    redelivery_enabled: bool = True
+    max_redeliveries: int = 0
+    dead_message_queue: str = "#DEAD_MSG_QUEUE"
+
+    def changed(self, given: Mapping[str, object]) -> QueueSettings:
+        """Return these settings with some of them replaced.
+
+        Args:
+            given: New values by field.
+
+        Raises:
+            ConfigurationError: There is no such setting, or the value is of the wrong type, negative, or no choice.
+        """
+        for name, value in given.items():
+            there = getattr(self, name, None)
+            if name not in self.__slots__:
+                raise ConfigurationError(f"A queue has no setting {name}; choose from {', '.join(self.__slots__)}.")
+            if type(value) is not type(there) or (isinstance(value, int) and value < 0):
+                raise ConfigurationError(f"{name} of a queue cannot be {value!r}; its default is {there!r}.")
+        if given.get("reject_on_discard", "never") not in DISCARD_BEHAVIORS:
+            raise ConfigurationError(f"reject_on_discard of a queue is one of {', '.join(DISCARD_BEHAVIORS)}.")
+        return replace(self, **given)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +104,7 @@ class QueueStatus:
         bytes: Bodies of all its messages.
         consumers: Flows bound to it, browsers left out.
         subscriptions: Topics that feed it.
+        counts: Messages that it did not take or gave up, by the vendor's name of the counter; only what is not 0.
     """
 
     name: str
@@ -77,6 +116,7 @@ class QueueStatus:
     bytes: int
     consumers: int
     subscriptions: tuple[str, ...]
+    counts: dict[str, int]
 
 
 class Queue:
@@ -89,6 +129,7 @@ class Queue:
         owner: Username that may do everything with it, or None.
         permission: What other usernames may do.
         settings: Whether it is open, and its limits.
+        bury: Takes messages out of the queue that it gives up.
         durable: False for temporary queues.
     """
 
@@ -100,6 +141,7 @@ class Queue:
         owner: str | None,
         permission: Permission,
         settings: QueueSettings,
+        bury: Callable[[Queue, Collection[Entry], Cause], None],
         durable: bool = True,
     ) -> None:
         self.name = name
@@ -124,7 +166,9 @@ class Queue:
         """Messages deleted by an administrator."""
         self.delivered_to = 0
         """Highest permanent id delivered. As messages wait in the order of their ids, all up to it have been."""
+        self.counts: Counter[Count] = Counter()
         self._spool = spool
+        self._bury = bury
         self._dead = 0
         self._turn = 0
 
@@ -185,7 +229,8 @@ class Queue:
             self._dead = 0
 
     def put_back(self, entries: list[Entry]) -> None:
-        """Return unsettled messages to the place of their age; :meth:`pump` delivers them again."""
+        """Return unsettled messages to the place of their age; :meth:`pump` delivers them again, as often as it may."""
+        entries = self._keep(entries)
         if not entries:
             return
         for entry in entries:
@@ -207,6 +252,29 @@ class Queue:
             (found if entry in wanted else passed).append(entry)
         self.ready.extendleft(reversed(passed))
         flow.adopt(sorted(found, key=_by_delivery))
+
+    def _keep(self, entries: list[Entry]) -> list[Entry]:
+        # Give up the messages that were delivered for the last time.
+        settings = self.settings
+        if settings.redelivery_enabled and not settings.max_redeliveries:
+            return entries
+        most = settings.max_redeliveries if settings.redelivery_enabled else 0
+        kept = [entry for entry in entries if entry.deliveries <= most]
+        if len(kept) < len(entries):
+            self._bury(self, [entry for entry in entries if entry.deliveries > most], Cause.REDELIVERY)
+        return kept
+
+    def reject(self, entries: Collection[Entry]) -> None:
+        """Give up messages that a consumer does not want to see again."""
+        if entries:
+            self._bury(self, entries, Cause.REJECTED)
+
+    def give_up_exhausted(self) -> None:
+        """Give up the waiting messages that may not be delivered again, after an earlier life delivered them."""
+        waiting = [entry for entry in self.ready if not entry.gone]
+        kept = self._keep(waiting)
+        if kept is not waiting:
+            self.ready = deque(kept)
 
     def unbind(self, flow: ConsumerFlow) -> ConsumerFlow | None:
         """Remove a flow, put back what it held, and return the flow that has become active, if one has."""
@@ -249,4 +317,5 @@ class Queue:
             bytes=self.bytes,
             consumers=len(self.flows),
             subscriptions=tuple(self.subscriptions),
+            counts={count.value: number for count, number in self.counts.items() if number},
         )

@@ -12,6 +12,7 @@ from typing import Any, Final
 from flumebeam.broker.core.host import Host
 from flumebeam.broker.core.journal import (
     Delivered,
+    DeliveredAgain,
     InVpn,
     Issued,
     PublisherMoved,
@@ -101,6 +102,12 @@ def _delivered(vpn: Vpn, record: Delivered) -> None:
         entry.deliveries = 1
 
 
+def _delivered_again(vpn: Vpn, record: DeliveredAgain) -> None:
+    counts = dict(record.counts)
+    for entry in vpn.queues[record.queue].ready:
+        entry.deliveries = counts.get(entry.message.id, entry.deliveries)
+
+
 def _renumbered(vpn: Vpn, record: Renumbered) -> None:
     delivery_ids = dict(record.ids)
     for entry in vpn.queues[record.queue].ready:
@@ -141,6 +148,7 @@ _HANDLERS: Final[dict[type, Callable[[Vpn, Any], None]]] = {
     Subscribed: _subscribed,
     Stored: _stored,
     Delivered: _delivered,
+    DeliveredAgain: _delivered_again,
     Renumbered: _renumbered,
     SessionOpened: _session_opened,
     SessionEnded: _session_ended,

@@ -29,6 +29,8 @@ class Route(NamedTuple):
     """Connections with a matching direct subscription."""
     refusal: Response | None = None
     """Why guaranteed messages on this topic are refused, if they are."""
+    shut: tuple[Queue, ...] = ()
+    """Queues that would get them if they were open."""
 
 
 class Routes:
@@ -79,16 +81,16 @@ class Routes:
         if invalid_topic(topic):
             return Route(refusal=_BAD_TOPIC)
         found = self._tree.match(topic)
-        # A queue that is shut loses what its subscriptions match, in silence: so the vendor's default, which tells the
-        # publisher of a discarded message only while the queue is enabled.
-        queues = tuple(
-            subscriber for subscriber in found if isinstance(subscriber, Queue) and subscriber.settings.ingress_enabled
+        queues = [subscriber for subscriber in found if isinstance(subscriber, Queue)]
+        return Route(
+            queues=tuple(queue for queue in queues if queue.settings.ingress_enabled),
+            clients=tuple(subscriber for subscriber in found if isinstance(subscriber, Connection)),
+            refusal=None if found else self._unmatched,
+            shut=tuple(queue for queue in queues if not queue.settings.ingress_enabled),
         )
-        clients = tuple(subscriber for subscriber in found if isinstance(subscriber, Connection))
-        return Route(queues, clients, None if found else self._unmatched)
 
     def _to_queue(self, name: str) -> Route:
         queue = self._queues.get(name)
         if queue is None:
             return Route(refusal=_NO_QUEUE)
-        return Route(queues=(queue,)) if queue.settings.ingress_enabled else Route(refusal=_SHUT)
+        return Route(queues=(queue,)) if queue.settings.ingress_enabled else Route(refusal=_SHUT, shut=(queue,))

@@ -20,17 +20,19 @@ class SpooledMessage:
 
     Attributes:
         id: Its permanent id, which the client shows as part of the replication group message id.
+        arrived: When it came, seconds since 1970 UTC where messages are kept, else of the shell's clock.
         references: Number of queues that hold it.
     """
 
-    __slots__ = ("body", "id", "references", "size", "summary", "template")
+    __slots__ = ("arrived", "body", "id", "references", "size", "summary", "template")
 
-    def __init__(self, message_id: int, template: MessageTemplate, summary: bytes, body: bytes) -> None:
+    def __init__(self, message_id: int, template: MessageTemplate, summary: bytes, body: bytes, arrived: float) -> None:
         self.id = message_id
         self.template = template
         self.summary = summary
         self.body = body
         self.size = len(body)
+        self.arrived = arrived
         self.references = 0
 
 
@@ -99,11 +101,13 @@ class Spool:
         self._ids.last += 1
         return self._ids.last
 
-    def store(self, template: MessageTemplate, summary: bytes, body: bytes, references: int) -> SpooledMessage:
+    def store(
+        self, template: MessageTemplate, summary: bytes, body: bytes, arrived: float, references: int
+    ) -> SpooledMessage:
         """Return a new message that ``references`` queues will hold."""
         ids = self._ids
         ids.last = message_id = ids.last + 1
-        message = SpooledMessage(message_id, template, summary, body)
+        message = SpooledMessage(message_id, template, summary, body, arrived)
         message.references = references
         self.bytes += message.size
         return message

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from flumebeam.broker.core.admission import OVER_QUOTA, Admission, all_fit
 from flumebeam.broker.core.connection import Connection
 from flumebeam.broker.core.flows import ConsumerFlow
 from flumebeam.broker.core.journal import PublisherMoved, SessionEnded, SessionOpened
@@ -18,7 +19,7 @@ from flumebeam.broker.core.queues import Queue
 from flumebeam.broker.core.routes import NO_MATCH, Route
 from flumebeam.broker.core.spool import SpooledMessage
 from flumebeam.broker.core.transactions import Staged, TransactedSession
-from flumebeam.broker.core.vpn import OK, OVER_QUOTA, Vpn
+from flumebeam.broker.core.vpn import OK, Vpn
 from flumebeam.broker.faults import FailCommit, LoseCommitResponse
 from flumebeam.errors import ProtocolError
 from flumebeam.smf.assuredctrl import (
@@ -189,9 +190,8 @@ def _apply(vpn: Vpn, connection: Connection, session: TransactedSession, request
     if flows is None:
         return "Message Consume Failure"
     shares = _shares(vpn, published)
-    refusal = _refusal(vpn, shares)
-    if refusal is not None:
-        return refusal
+    if isinstance(shares, str):
+        return shares
     _spool(vpn, published, shares)
     for flow, item in flows:
         flow.queue.remove(flow.settled(item.low, item.high))
@@ -216,7 +216,7 @@ def _consumed_flows(
 
 
 class _Share:
-    """What a transaction publishes by one template: all of it takes the same route, which is looked up once."""
+    """What a transaction publishes that takes the same route: all with one template, for which it is looked up once."""
 
     __slots__ = ("messages", "route", "size", "stored")
 
@@ -227,44 +227,62 @@ class _Share:
         self.size = 0
 
 
-def _shares(vpn: Vpn, published: list[Staged]) -> dict[MessageTemplate, _Share]:
+def _shares(vpn: Vpn, published: list[Staged]) -> list[_Share] | str:
+    """Return the share of each message, or why the transaction fails."""
     shares: dict[MessageTemplate, _Share] = {}
+    placed = []
     for _, template, _, body in published:
         share = shares.get(template)
         if share is None:
             share = shares[template] = _Share(vpn.routes.of(template.topic))
         share.messages += 1
         share.size += len(body)
-    return shares
-
-
-def _refusal(vpn: Vpn, shares: dict[MessageTemplate, _Share]) -> str | None:
+        placed.append(share)
     for share in shares.values():
         if share.route.refusal is not None:
             return NO_MATCH.text if share.route.refusal is NO_MATCH else "Message Publish Failure"
-    fits = vpn.fits((share.route, share.messages, share.size) for share in shares.values())
-    return None if fits else OVER_QUOTA.text
+    if all_fit(vpn, ((share.route, share.messages, share.size) for share in shares.values())):
+        return placed
+    return _place(vpn, published, placed)
 
 
-def _spool(vpn: Vpn, published: list[Staged], shares: dict[MessageTemplate, _Share]) -> None:
+def _place(vpn: Vpn, published: list[Staged], placed: list[_Share]) -> list[_Share] | str:
+    # Some queue does not take everything: look at each message, and part those that go to different queues.
+    admission = Admission(vpn)
+    parted: dict[tuple[_Share, tuple[Queue, ...]], _Share] = {}
+    result = []
+    for (_, template, _, body), whole in zip(published, placed, strict=True):
+        queues = admission.place(whole.route, template, len(body))
+        if isinstance(queues, Response):
+            return queues.text if queues is OVER_QUOTA else "Message Publish Failure"
+        share = parted.get((whole, queues))
+        if share is None:
+            share = parted[whole, queues] = _Share(whole.route._replace(queues=queues))
+        share.size += len(body)
+        result.append(share)
+    admission.count()
+    return result
+
+
+def _spool(vpn: Vpn, published: list[Staged], shares: list[_Share]) -> None:
     arrivals: dict[Queue, list[SpooledMessage]] = {}
     sizes: dict[Queue, int] = {}
-    for share in shares.values():
+    distinct = dict.fromkeys(shares)
+    for share in distinct:
         for queue in share.route.queues:
             arrivals[queue] = []
             sizes[queue] = sizes.get(queue, 0) + share.size
-    store = vpn.spool.store
-    for _, template, summary, body in published:
-        share = shares[template]
+    store, time = vpn.spool.store, vpn.time
+    for (_, template, summary, body), share in zip(published, shares, strict=True):
         route = share.route
         if route.queues:
-            message = store(template, summary, body, len(route.queues))
+            message = store(template, summary, body, time, len(route.queues))
             share.stored.append(message)
             for queue in route.queues:
                 arrivals[queue].append(message)
         for client in route.clients:
             client.send_direct(template, summary, body)
-    for share in shares.values():
+    for share in distinct:
         vpn.note_stored(share.stored, share.route.queues)
     for queue, messages in arrivals.items():
         queue.extend(messages, sizes[queue])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.core.connection import Connection
+from flumebeam.broker.core.dead_messages import bury
 from flumebeam.broker.core.flows import Browser, ConsumerFlow
 from flumebeam.broker.core.host import Host
 from flumebeam.broker.core.journal import PublisherClosed, QueueDeleted, QueueSet, Record, SessionClosed, Stored
@@ -15,7 +17,7 @@ from flumebeam.broker.core.lineages import Lineages
 from flumebeam.broker.core.publishers import PublisherFlow
 from flumebeam.broker.core.queues import Permission, Queue, QueueSettings
 from flumebeam.broker.core.resumables import Resumables
-from flumebeam.broker.core.routes import Route, Routes
+from flumebeam.broker.core.routes import Routes
 from flumebeam.broker.core.spool import Spool, SpooledMessage
 from flumebeam.broker.core.transactions import TransactedSession
 from flumebeam.smf.assuredctrl import AccessType, AssuredControl, AssuredKind
@@ -24,7 +26,6 @@ from flumebeam.smf.values import Response
 __all__ = [
     "NOT_PERMITTED",
     "OK",
-    "OVER_QUOTA",
     "QUEUE_SHUTDOWN",
     "UNKNOWN_QUEUE",
     "ClientUsername",
@@ -34,7 +35,6 @@ __all__ = [
 
 NOT_PERMITTED: Final = Response(403, "Permission Not Allowed")
 OK: Final = Response(200, "OK")
-OVER_QUOTA: Final = Response(503, "Spool Over Quota")
 QUEUE_SHUTDOWN: Final = Response(503, "Queue Shutdown")
 UNKNOWN_QUEUE: Final = Response(503, "Unknown Queue")
 
@@ -122,6 +122,11 @@ class Vpn:
         """Return a flow or session id that this broker has not used before (32 bits)."""
         return self.host.next_handle()
 
+    @property
+    def time(self) -> float:
+        """Time of the event being handled as messages are dated by."""
+        return self.now + self.host.clock_offset
+
     # Journal
 
     def note(self, record: Record) -> None:
@@ -156,7 +161,9 @@ class Vpn:
     ) -> Queue:
         """Create a queue under a name that is free, by default open and with the broker's limits."""
         settings = settings or self.default_settings()
-        queue = self.queues[name] = Queue(name, access, self.spool, owner, permission, settings, durable)
+        queue = self.queues[name] = Queue(
+            name, access, self.spool, owner, permission, settings, partial(bury, self), durable
+        )
         if not durable:
             self.orphans.keep(name, queue)
         self.note_setup(queue)
@@ -171,6 +178,7 @@ class Vpn:
             max_bytes=config.max_queue_bytes,
             max_unacked=config.max_delivered_unacked,
             max_consumers=config.max_queue_consumers,
+            max_message_bytes=config.max_message_bytes,
         )
 
     def unbind_all(self, queue: Queue, reason: Response) -> None:
@@ -208,31 +216,6 @@ class Vpn:
         """Pump the touched queues."""
         while self._touched:
             self._touched.popitem()[0].pump()
-
-    def fits(self, totals: Iterable[tuple[Route, int, int]]) -> bool:
-        """Return whether messages fit into the spool and the queues they are for.
-
-        Args:
-            totals: Per route the number of messages and the sum of their bytes. Several routes may share a queue.
-        """
-        config, host = self.config, self.host
-        spooled = former = self.spool.bytes
-        if host.storage_full:
-            return not any(route.queues for route, _, _ in totals)
-        per_queue: dict[Queue, tuple[int, int]] = {}
-        for route, messages, size in totals:
-            if route.queues:
-                spooled += size
-            for queue in route.queues:
-                before = per_queue.get(queue) or (queue.messages, queue.bytes)
-                per_queue[queue] = (before[0] + messages, before[1] + size)
-        elsewhere = host.spooled_bytes() - former if len(host.vpns) > 1 else 0
-        if spooled > self.settings.max_spool_bytes or spooled + elsewhere > config.max_spool_bytes:
-            return False
-        return all(
-            messages <= config.max_queue_messages and size <= queue.settings.max_bytes
-            for queue, (messages, size) in per_queue.items()
-        )
 
     # Flows
 

@@ -18,12 +18,18 @@ from flumebeam.broker.core.queues import Queue
 from flumebeam.broker.core.vpn import OK, ClientUsername, Vpn, VpnSettings
 from flumebeam.broker.core.vpns import configure_vpn, create_vpn, delete_vpn, invalid_vpn_name
 from flumebeam.broker.semp.attributes import Attribute
+from flumebeam.broker.semp.endpoint_settings import (
+    ATTRIBUTES,
+    MEGABYTE,
+    change_settings,
+    default_values,
+    show_settings,
+)
 from flumebeam.broker.semp.replies import Problem, Status
 from flumebeam.broker.semp.resources import Resource, World
 
-__all__ = ["CONFIG", "MEGABYTE", "show_queue", "show_username", "show_vpn"]
+__all__ = ["CONFIG", "show_queue", "show_username", "show_vpn"]
 
-MEGABYTE: Final = 1_000_000
 _DEFAULT_PROFILE: Final = "default"
 _MAX_USERNAME: Final = 189
 _ACCESS_NAMES: Final = {access: name for name, access in ACCESS.items()}
@@ -41,29 +47,18 @@ _VPN: Final = {
     "authenticationBasicEnabled": Attribute(default=True, fixed=True),
     "authenticationBasicType": Attribute(default="internal", fixed=True),
 }
-_QUEUE: Final = {
+_QUEUE: Final = ATTRIBUTES | {
     "queueName": _NAME,
     "accessType": Attribute(default="exclusive", choices=tuple(ACCESS)),
-    "egressEnabled": Attribute(default=False),
-    "ingressEnabled": Attribute(default=False),
-    "maxBindCount": Attribute(default=1_000, low=1, high=10_000),
-    "maxDeliveredUnackedMsgsPerFlow": Attribute(default=10_000, low=1, high=1_000_000),
-    "maxMsgSpoolUsage": Attribute(default=1_500, low=1, high=6_000_000),
     "owner": Attribute(default=""),
     "permission": Attribute(default="no-access", choices=tuple(PERMISSIONS)),
     # What follows is known, and done as the vendor does it by default.
     "consumerAckPropagationEnabled": Attribute(default=True, fixed=True),
-    "deadMsgQueue": Attribute(default="#DEAD_MSG_QUEUE", fixed=True),
     "deliveryCountEnabled": Attribute(default=False, fixed=True),
     "deliveryDelay": Attribute(default=0, fixed=True),
-    "maxMsgSize": Attribute(default=10_000_000, fixed=True),
-    "maxRedeliveryCount": Attribute(default=0, fixed=True),
     "maxTtl": Attribute(default=0, fixed=True),
     "partitionCount": Attribute(default=0, fixed=True),
     "redeliveryDelayEnabled": Attribute(default=False, fixed=True),
-    "redeliveryEnabled": Attribute(default=True, fixed=True),
-    "rejectLowPriorityMsgEnabled": Attribute(default=False, fixed=True),
-    "rejectMsgToSenderOnDiscardBehavior": Attribute(default="when-queue-enabled", fixed=True),
     "respectMsgPriorityEnabled": Attribute(default=False, fixed=True),
     "respectTtlEnabled": Attribute(default=False, fixed=True),
 }
@@ -84,47 +79,26 @@ _USERNAME: Final = {
 
 def show_queue(world: World, queue: Queue) -> dict[str, Any]:
     """Return how a queue is set up."""
-    settings = queue.settings
-    return _FIXED | {
+    own = show_settings(queue.settings) | {
         "accessType": _ACCESS_NAMES[queue.access],
-        "egressEnabled": settings.egress_enabled,
-        "ingressEnabled": settings.ingress_enabled,
-        "maxBindCount": settings.max_consumers,
-        "maxDeliveredUnackedMsgsPerFlow": settings.max_unacked,
-        "maxMsgSize": world.vpn.config.max_message_bytes,
-        "maxMsgSpoolUsage": settings.max_bytes // MEGABYTE,
         "owner": queue.owner or "",
         "permission": _PERMISSION_NAMES[queue.permission],
     }
+    return _FIXED | own
 
 
 def _queue_defaults(world: World) -> dict[str, Any]:
-    settings = world.vpn.default_settings()
-    return {
-        "maxBindCount": settings.max_consumers,
-        "maxDeliveredUnackedMsgsPerFlow": settings.max_unacked,
-        "maxMsgSpoolUsage": max(settings.max_bytes // MEGABYTE, 1),
-    }
+    return default_values(world.vpn.default_settings())
 
 
 def _put_queue(world: World, vpn: Vpn, name: str, queue: Queue | None, values: dict[str, Any]) -> Queue:
     if queue is not None:
         values = show_queue(world, queue) | values
-    settings = vpn.default_settings() if queue is None else queue.settings
-    quota = values["maxMsgSpoolUsage"]
     setup = QueueSetup(
         access=ACCESS[values["accessType"]],
         owner=values["owner"] or None,
         permission=PERMISSIONS[values["permission"]],
-        settings=replace(
-            settings,
-            ingress_enabled=values["ingressEnabled"],
-            egress_enabled=values["egressEnabled"],
-            # A limit that is not changed stays as it is to the byte.
-            max_bytes=settings.max_bytes if quota == settings.max_bytes // MEGABYTE else quota * MEGABYTE,
-            max_unacked=values["maxDeliveredUnackedMsgsPerFlow"],
-            max_consumers=values["maxBindCount"],
-        ),
+        settings=change_settings(vpn.default_settings() if queue is None else queue.settings, values),
     )
     if queue is not None:
         configure_queue(vpn, queue, setup)

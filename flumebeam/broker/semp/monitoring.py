@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from flumebeam.broker.core.connection import Connection
+from flumebeam.broker.core.counts import Cause, Count
 from flumebeam.broker.core.flows import Browser, ConsumerFlow
 from flumebeam.broker.core.queues import Queue
 from flumebeam.broker.core.vpn import Vpn
@@ -13,6 +14,9 @@ from flumebeam.broker.semp.configuring import CONFIG, show_queue, show_vpn
 from flumebeam.broker.semp.resources import Resource, World
 
 __all__ = ["MONITOR"]
+
+_COUNTS: Final = [count for count in Count if count not in Cause.REJECTED.value]
+"""The vendor has no names for what was rejected."""
 
 
 def _show_vpn(world: World, vpn: Vpn) -> dict[str, Any]:
@@ -33,6 +37,7 @@ def _show_queue(world: World, queue: Queue) -> dict[str, Any]:
     return (
         show_queue(world, queue)
         | world.rates.of((queue,))
+        | {count.value: queue.counts[count] for count in _COUNTS}
         | {
             "deletedMsgCount": queue.deleted,
             "durable": queue.durable,

@@ -41,7 +41,8 @@ def durable_state(engine: Engine, name: str = "default") -> dict[str, Any]:
                     (
                         entry.message.id,
                         entry.delivery_id,
-                        entry.deliveries > 0,
+                        entry.deliveries,
+                        entry.message.arrived,
                         entry.message.template.parameters,
                         entry.message.summary,
                         entry.message.body,

@@ -136,6 +136,31 @@ def test_renumbered_delivery_keeps_its_number_because_the_client_acknowledges_by
     assert after.world.engine.queue("q").messages == 1
 
 
+def test_deliveries_are_counted_over_lives_and_what_exceeds_them_moves(
+    make_world: Callable[..., Any], keeper: Any, store: Store
+) -> None:
+    keeper.engine.create_queue("dead", "exclusive", [])
+    keeper.engine.create_queue("few", "exclusive", ["t/>"], max_redeliveries=2, dead_message_queue="dead")
+    peer = keeper.client()
+    peer.publish(peer.publisher().flow_id, b"a", b"b")
+    flow = peer.consume("few")
+    first, second = (message.parameters.message_id for message in peer.deliveries())
+    peer.ack(flow, second, AckRange(first, first, Outcome.FAILED))
+    peer.received()
+    world = reborn(make_world, keeper, store)
+    assert world.engine.queue("few").messages == 2
+    world.client().consume("few")
+    before = durable_state(world.engine)
+
+    store.commit(world.engine.take_journal())
+    after = keeping(make_world, list(store.records()))
+    assert [entry[2] for entry in before["queues"]["few"][-1]] == [3, 2]
+    assert [entry[2] for entry in durable_state(after.engine)["queues"]["few"][-1]] == [2]
+    assert after.engine.queue("dead").messages == 1
+    store.commit(after.engine.take_journal())
+    assert durable_state(keeping(make_world, list(store.records())).engine) == durable_state(after.engine)
+
+
 def test_settled_and_deleted_things_do_not_come_back(make_world: Callable[..., Any], keeper: Any, store: Store) -> None:
     keeper.engine.create_queue("r", "exclusive", ["t/>", "u"])
     peer = keeper.client()

@@ -32,6 +32,13 @@ def test_everything_that_is_set_is_kept(manage: Any) -> None:
         "maxMsgSpoolUsage": 7,
         "maxDeliveredUnackedMsgsPerFlow": 3,
         "maxBindCount": 2,
+        "maxMsgSize": 1_000,
+        "maxRedeliveryCount": 4,
+        "redeliveryEnabled": True,
+        "deadMsgQueue": "dead",
+        "rejectMsgToSenderOnDiscardBehavior": "always",
+        "rejectLowPriorityMsgEnabled": True,
+        "rejectLowPriorityMsgLimit": 9,
     }
     assert given.items() <= manage("POST", QUEUES, given)["data"].items()
 

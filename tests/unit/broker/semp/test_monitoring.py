@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from flumebeam.smf.assuredctrl import FlowType
-from tests.unit.broker.semp.paths import ACTION, MONITOR
+from tests.unit.broker.semp.paths import ACTION, CONFIG, MONITOR
 
 QUEUE = f"{MONITOR}/queues/q"
 
@@ -42,6 +42,19 @@ def test_redeliveries_and_unacknowledged_messages_are_counted(manage: Any) -> No
     manage.world.client("reader").consume()
 
     assert manage("GET", QUEUE)["data"]["redeliveredMsgCount"] == 2
+
+
+def test_discarded_messages_are_counted_by_their_cause(manage: Any) -> None:
+    manage("PATCH", f"{CONFIG}/queues/q", {"maxMsgSize": 2, "redeliveryEnabled": False})
+    publish(manage, b"1", b"22", b"333")
+    reader = manage.world.client("reader")
+    reader.consume()
+    reader.leave()
+    data = manage("GET", QUEUE)["data"]
+
+    assert data["maxMsgSizeExceededDiscardedMsgCount"] == 1
+    assert data["maxRedeliveryExceededDiscardedMsgCount"] == 2
+    assert data["maxTtlExpiredDiscardedMsgCount"] == data["disabledDiscardedMsgCount"] == 0
 
 
 def test_collection_shows_counts_beside_the_objects(manage: Any) -> None:

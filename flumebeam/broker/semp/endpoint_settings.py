@@ -1,0 +1,58 @@
+"""The settings of queues and topic endpoints, by the vendor's names of their attributes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+from flumebeam.broker.core.queues import DISCARD_BEHAVIORS, QueueSettings
+from flumebeam.broker.semp.attributes import Attribute
+
+__all__ = ["ATTRIBUTES", "MEGABYTE", "change_settings", "default_values", "show_settings"]
+
+MEGABYTE: Final = 1_000_000
+_FIELDS: Final = {
+    "deadMsgQueue": ("dead_message_queue", Attribute(default="#DEAD_MSG_QUEUE")),
+    "egressEnabled": ("egress_enabled", Attribute(default=False)),
+    "ingressEnabled": ("ingress_enabled", Attribute(default=False)),
+    "maxBindCount": ("max_consumers", Attribute(default=1_000, low=1, high=10_000)),
+    "maxDeliveredUnackedMsgsPerFlow": ("max_unacked", Attribute(default=10_000, low=1, high=1_000_000)),
+    "maxMsgSize": ("max_message_bytes", Attribute(default=10_000_000, high=30_000_000)),
+    "maxRedeliveryCount": ("max_redeliveries", Attribute(default=0, high=255)),
+    "redeliveryEnabled": ("redelivery_enabled", Attribute(default=True)),
+    "rejectLowPriorityMsgEnabled": ("reject_low_priority", Attribute(default=False)),
+    "rejectLowPriorityMsgLimit": ("low_priority_limit", Attribute(default=0, high=2**32 - 1)),
+    "rejectMsgToSenderOnDiscardBehavior": (
+        "reject_on_discard",
+        Attribute(default="when-queue-enabled", choices=DISCARD_BEHAVIORS),
+    ),
+}
+_QUOTA: Final = "maxMsgSpoolUsage"
+ATTRIBUTES: Final = {name: attribute for name, (_, attribute) in _FIELDS.items()} | {
+    _QUOTA: Attribute(default=1_500, low=1, high=6_000_000)
+}
+_OF_THE_BROKER: Final = ("maxBindCount", "maxDeliveredUnackedMsgsPerFlow", "maxMsgSize", _QUOTA)
+"""Attributes whose default is one of the broker's options."""
+
+
+def show_settings(settings: QueueSettings) -> dict[str, Any]:
+    """Return the attributes that settings are shown as."""
+    shown = {name: getattr(settings, field) for name, (field, _) in _FIELDS.items()}
+    return shown | {_QUOTA: settings.max_bytes // MEGABYTE}
+
+
+def change_settings(settings: QueueSettings, values: dict[str, Any]) -> QueueSettings:
+    """Return settings with all attributes as ``values`` has them."""
+    quota = values[_QUOTA]
+    return replace(
+        settings,
+        # A limit that is not changed stays as it is to the byte.
+        max_bytes=settings.max_bytes if quota == settings.max_bytes // MEGABYTE else quota * MEGABYTE,
+        **{field: values[name] for name, (field, _) in _FIELDS.items()},
+    )
+
+
+def default_values(settings: QueueSettings) -> dict[str, Any]:
+    """Return the attributes whose default depends on the broker, given its default settings."""
+    shown = show_settings(settings)
+    return {name: max(shown[name], 1) for name in _OF_THE_BROKER}
