@@ -47,6 +47,7 @@ def configure_queue(vpn: Vpn, queue: Queue, setup: QueueSetup) -> None:
     former = QueueSetup.of(queue)
     queue.access, queue.owner, queue.permission = setup.access, setup.owner, setup.permission
     queue.settings = setup.settings
+    queue.watch_all()
     if not setup.settings.egress_enabled:
         vpn.unbind_all(queue, QUEUE_SHUTDOWN)
     elif (former.access, former.owner, former.permission) != (setup.access, setup.owner, setup.permission):

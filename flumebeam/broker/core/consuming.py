@@ -91,7 +91,7 @@ def _refusal(vpn: Vpn, connection: Connection, request: AssuredControl, queue: Q
 
 
 def _bound(vpn: Vpn, request: AssuredControl, flow: ConsumerFlow | Browser, active: bool) -> AssuredControl:
-    queue, config = flow.queue, vpn.config
+    queue = flow.queue
     return AssuredControl(
         kind=request.kind,
         correlation=request.correlation,
@@ -104,8 +104,8 @@ def _bound(vpn: Vpn, request: AssuredControl, flow: ConsumerFlow | Browser, acti
         granted_permissions=_PERMISSIONS,
         other_permissions=_PERMISSIONS,
         quota_mb=queue.settings.max_bytes // 1_000_000,
-        max_message_bytes=config.max_message_bytes,
-        respect_ttl=0,
+        max_message_bytes=queue.settings.max_message_bytes,
+        respect_ttl=int(queue.settings.respect_ttl),
         last_sent=0,
         last_acked=0,
         window=request.window or 0,

@@ -24,6 +24,7 @@ _GRANTED: Final = frozenset(
         Capability.PUBLISHER_FLOWS,
         Capability.BROWSER,
         Capability.ENDPOINT_MANAGEMENT,
+        Capability.ENDPOINT_MESSAGE_TTL,
         Capability.QUEUE_SUBSCRIPTIONS,
         Capability.TRANSACTED_SESSIONS,
         Capability.ACTIVE_FLOW_INDICATION,

@@ -10,6 +10,7 @@ from operator import attrgetter
 from typing import Final
 
 from flumebeam.broker.core.counts import Cause, Count
+from flumebeam.broker.core.expiry import Lifetimes, end_of_life
 from flumebeam.broker.core.flows import Browser, ConsumerFlow
 from flumebeam.broker.core.journal import Delivered, Removed
 from flumebeam.broker.core.spool import Entry, Spool, SpooledMessage
@@ -55,6 +56,8 @@ class QueueSettings:
         redelivery_enabled: Whether a message may be delivered more than once.
         max_redeliveries: How often a message is delivered again before the queue gives it up; 0 does not limit it.
         dead_message_queue: Queue that gets what this one gives up, if it exists and the message is eligible.
+        respect_ttl: Whether messages expire.
+        max_ttl_seconds: How long a message may wait, if its publisher does not say less; 0 does not limit it.
     """
 
     ingress_enabled: bool = True
@@ -69,6 +72,8 @@ class QueueSettings:
     redelivery_enabled: bool = True
     max_redeliveries: int = 0
     dead_message_queue: str = "#DEAD_MSG_QUEUE"
+    respect_ttl: bool = False
+    max_ttl_seconds: int = 0
 
     def changed(self, given: Mapping[str, object]) -> QueueSettings:
         """Return these settings with some of them replaced.
@@ -130,6 +135,7 @@ class Queue:
         permission: What other usernames may do.
         settings: Whether it is open, and its limits.
         bury: Takes messages out of the queue that it gives up.
+        clock: Tells the time that messages are dated by.
         durable: False for temporary queues.
     """
 
@@ -142,6 +148,7 @@ class Queue:
         permission: Permission,
         settings: QueueSettings,
         bury: Callable[[Queue, Collection[Entry], Cause], None],
+        clock: Callable[[], float],
         durable: bool = True,
     ) -> None:
         self.name = name
@@ -169,6 +176,8 @@ class Queue:
         self.counts: Counter[Count] = Counter()
         self._spool = spool
         self._bury = bury
+        self._clock = clock
+        self._lifetimes = Lifetimes()
         self._dead = 0
         self._turn = 0
 
@@ -192,8 +201,13 @@ class Queue:
             messages: Messages in the order of their ids.
             size: Sum of their bodies, bytes.
         """
-        self.ready.extend(map(Entry, messages))
         self.messages += len(messages)
+        if self.settings.respect_ttl:
+            entries = [Entry(message) for message in messages]
+            self.ready.extend(entries)
+            self._lifetimes.watch(entries, self.settings, self.messages)
+        else:
+            self.ready.extend(map(Entry, messages))
         self.received += len(messages)
         self.received_bytes += size
         self.bytes += size
@@ -222,14 +236,18 @@ class Queue:
         for entry in self.ready:
             if entry.message.id == message_id and not entry.gone:
                 self.remove((entry,))
-                self._dead += 1
+                self._sweep(1)
                 break
+
+    def _sweep(self, gone: int) -> None:
+        # Entries that are gone cost memory until somebody comes by them.
+        self._dead += gone
         if self._dead > max(_MIN_DEAD, len(self.ready) // 2):
             self.ready = deque(entry for entry in self.ready if not entry.gone)
             self._dead = 0
 
     def put_back(self, entries: list[Entry]) -> None:
-        """Return unsettled messages to the place of their age; :meth:`pump` delivers them again, as often as it may."""
+        """Return unsettled messages to the place of their age; :meth:`pump` delivers them again, if it may."""
         entries = self._keep(entries)
         if not entries:
             return
@@ -254,8 +272,10 @@ class Queue:
         flow.adopt(sorted(found, key=_by_delivery))
 
     def _keep(self, entries: list[Entry]) -> list[Entry]:
-        # Give up the messages that were delivered for the last time.
+        # Give up the messages that were delivered for the last time, or have expired meanwhile.
         settings = self.settings
+        if settings.respect_ttl:
+            entries = self._unexpired(entries)
         if settings.redelivery_enabled and not settings.max_redeliveries:
             return entries
         most = settings.max_redeliveries if settings.redelivery_enabled else 0
@@ -263,6 +283,33 @@ class Queue:
         if len(kept) < len(entries):
             self._bury(self, [entry for entry in entries if entry.deliveries > most], Cause.REDELIVERY)
         return kept
+
+    def _unexpired(self, entries: list[Entry]) -> list[Entry]:
+        now, settings = self._clock(), self.settings
+        kept = [entry for entry in entries if end_of_life(settings, entry.message) > now]
+        if len(kept) < len(entries):
+            # Kept ones are in the heap still.
+            over = set(entries).difference(kept)
+            self._bury(self, [entry for entry in entries if entry in over], Cause.EXPIRED)
+        return kept
+
+    def expire(self, limit: int) -> int:
+        """Give up the waiting messages whose time is over, up to so many, and return how many they were."""
+        if not self._lifetimes:
+            return 0
+        over = self._lifetimes.over(self._clock(), limit)
+        if over:
+            self._bury(self, over, Cause.EXPIRED)
+            self._sweep(len(over))
+        return len(over)
+
+    def watch_all(self) -> None:
+        """Find out anew when messages expire, because the settings have changed."""
+        self._lifetimes.forget()
+        held = [*self.ready]
+        for flow in self.flows:
+            held += flow.unacked.values()
+        self._lifetimes.watch((entry for entry in held if not entry.gone), self.settings, self.messages)
 
     def reject(self, entries: Collection[Entry]) -> None:
         """Give up messages that a consumer does not want to see again."""

@@ -33,6 +33,8 @@ __all__ = [
     "VpnSettings",
 ]
 
+_MAX_EXPIRED: Final = 20_000
+"""Messages that expire at one tick; more have to wait for the next, so that clients need not."""
 NOT_PERMITTED: Final = Response(403, "Permission Not Allowed")
 OK: Final = Response(200, "OK")
 QUEUE_SHUTDOWN: Final = Response(503, "Queue Shutdown")
@@ -162,7 +164,7 @@ class Vpn:
         """Create a queue under a name that is free, by default open and with the broker's limits."""
         settings = settings or self.default_settings()
         queue = self.queues[name] = Queue(
-            name, access, self.spool, owner, permission, settings, partial(bury, self), durable
+            name, access, self.spool, owner, permission, settings, partial(bury, self), lambda: self.time, durable
         )
         if not durable:
             self.orphans.keep(name, queue)
@@ -283,7 +285,7 @@ class Vpn:
             self.report(f"{connection.client_name} left")
 
     def expire(self) -> None:
-        """Forget what clients that are away have not come back for."""
+        """Forget what clients that are away have not come back for, and messages whose time is over."""
         for session in self.sessions.expire(self.now):
             self.report(f"transacted session {session.name} of {session.owner} rolled back: its client stayed away")
             self.drop_session(session)
@@ -292,3 +294,6 @@ class Vpn:
         self.lineages.expire(self.now)
         for queue in self.orphans.expire(self.now):
             self.remove_queue(queue)
+        left = _MAX_EXPIRED
+        for queue in list(self.queues.values()):
+            left -= queue.expire(left)

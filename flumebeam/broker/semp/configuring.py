@@ -56,11 +56,9 @@ _QUEUE: Final = ATTRIBUTES | {
     "consumerAckPropagationEnabled": Attribute(default=True, fixed=True),
     "deliveryCountEnabled": Attribute(default=False, fixed=True),
     "deliveryDelay": Attribute(default=0, fixed=True),
-    "maxTtl": Attribute(default=0, fixed=True),
     "partitionCount": Attribute(default=0, fixed=True),
     "redeliveryDelayEnabled": Attribute(default=False, fixed=True),
     "respectMsgPriorityEnabled": Attribute(default=False, fixed=True),
-    "respectTtlEnabled": Attribute(default=False, fixed=True),
 }
 _FIXED: Final = {name: attribute.default for name, attribute in _QUEUE.items() if attribute.fixed}
 _USERNAME: Final = {

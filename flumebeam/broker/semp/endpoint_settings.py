@@ -19,6 +19,7 @@ _FIELDS: Final = {
     "maxDeliveredUnackedMsgsPerFlow": ("max_unacked", Attribute(default=10_000, low=1, high=1_000_000)),
     "maxMsgSize": ("max_message_bytes", Attribute(default=10_000_000, high=30_000_000)),
     "maxRedeliveryCount": ("max_redeliveries", Attribute(default=0, high=255)),
+    "maxTtl": ("max_ttl_seconds", Attribute(default=0, high=2**32 - 1)),
     "redeliveryEnabled": ("redelivery_enabled", Attribute(default=True)),
     "rejectLowPriorityMsgEnabled": ("reject_low_priority", Attribute(default=False)),
     "rejectLowPriorityMsgLimit": ("low_priority_limit", Attribute(default=0, high=2**32 - 1)),
@@ -26,6 +27,7 @@ _FIELDS: Final = {
         "reject_on_discard",
         Attribute(default="when-queue-enabled", choices=DISCARD_BEHAVIORS),
     ),
+    "respectTtlEnabled": ("respect_ttl", Attribute(default=False)),
 }
 _QUOTA: Final = "maxMsgSpoolUsage"
 ATTRIBUTES: Final = {name: attribute for name, (_, attribute) in _FIELDS.items()} | {

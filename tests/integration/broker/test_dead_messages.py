@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from solace.messaging.resources.queue import Queue
 from solace.messaging.resources.topic import Topic
 
 from flumebeam.broker import DevelopmentBroker
+from flumebeam.testing import running_broker
 from tests.integration.broker.test_guaranteed import payloads, publisher, receiver, send, take
 
 
@@ -108,3 +110,40 @@ def test_publisher_is_acknowledged_by_a_queue_that_discards_in_silence(
     assert broker.queue("q").messages == 3
     assert broker.queue("small").messages == 2
     assert broker.queue("small").counts == {"maxMsgSpoolUsageExceededDiscardedMsgCount": 1}
+
+
+def test_message_that_nobody_consumes_in_time_is_found_in_the_dead_message_queue(
+    broker: DevelopmentBroker, connect: Callable[..., Any], eventually: Callable[..., None]
+) -> None:
+    broker.create_queue("timely", subscriptions=["u"], respect_ttl=True, dead_message_queue="dead")
+    service = connect(broker)
+    lasting = {"solace.messaging.message.persistent.time-to-live": 600_000}
+    short = {"solace.messaging.message.persistent.time-to-live": 1}
+    for body, properties in ((b"short", short), (b"lasting", lasting)):
+        message = service.message_builder().from_properties(properties).build(bytearray(body))
+        publisher(service).publish_await_acknowledgement(message, Topic.of("u"), 5000)
+
+    assert payloads(dead(service, 1)) == [b"short"]
+    assert payloads(take(receiver(service, Queue.durable_exclusive_queue("timely")), 1)) == [b"lasting"]
+    eventually(lambda: broker.queue("timely").counts == {"maxTtlExpiredToDmqMsgCount": 1})
+
+
+def test_settings_and_delivery_counts_survive_a_kill(
+    tmp_path: Path, connect: Callable[..., Any], eventually: Callable[..., None]
+) -> None:
+    with running_broker(data=str(tmp_path)) as broker:
+        broker.create_queue("dead")
+        broker.create_queue("q", subscriptions=["t/>"], max_redeliveries=2, dead_message_queue="dead")
+        service = connect(broker)
+        send(service, b"bad")
+        made = settling(service)
+        for _ in range(2):
+            (message,) = take(made, 1)
+            made.settle(message, Outcome.FAILED)
+        take(made, 1)
+        service.disconnect()
+        eventually(lambda: broker.queue("dead").messages == 1)
+        broker.restart(keep_state=True)
+
+        assert broker.queue("q").messages == 0
+        assert payloads(dead(connect(broker, "other"), 1)) == [b"bad"]

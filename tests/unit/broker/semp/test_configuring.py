@@ -39,6 +39,8 @@ def test_everything_that_is_set_is_kept(manage: Any) -> None:
         "rejectMsgToSenderOnDiscardBehavior": "always",
         "rejectLowPriorityMsgEnabled": True,
         "rejectLowPriorityMsgLimit": 9,
+        "respectTtlEnabled": True,
+        "maxTtl": 60,
     }
     assert given.items() <= manage("POST", QUEUES, given)["data"].items()
 
@@ -92,7 +94,7 @@ def test_deleted_queue_is_gone(manage: Any) -> None:
         (b'{"queueName": "\\ud800"}', 11, "INVALID_PARAMETER"),
         ({"queueName": ""}, 11, "INVALID_PARAMETER"),
         ({"queueName": "n" * 201}, 11, "INVALID_PARAMETER"),
-        ({"queueName": "n", "maxTtl": 5}, 14, "NOT_SUPPORTED"),
+        ({"queueName": "n", "deliveryDelay": 5}, 14, "NOT_SUPPORTED"),
         ([], 27, "PARSE_ERROR"),
         (b"{", 27, "PARSE_ERROR"),
         (b"\xff", 27, "PARSE_ERROR"),
