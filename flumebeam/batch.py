@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -81,6 +82,10 @@ class EventBatch:
     def nbytes(self) -> int:
         """Bytes of bodies and of header values in columns, of this batch's own slice only."""
         return sum(map(_value_bytes, (self.bodies, *self.columns.values())))
+
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """Return the bytes of each event's body and header values in columns, shape ``(n,)``."""
+        return sum(map(_lengths, self.columns.values()), _lengths(self.bodies))
 
     # -- making ------------------------------------------------------------------------------------------------------
 
@@ -313,6 +318,13 @@ class EventBatch:
             return cls(bodies, dict(facts["shared"]), columns, origin)
         except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, StopIteration, FormatError) as error:
             raise FormatError(f"These bytes are no event batch: {error}.") from error
+
+
+def _lengths(array: pa.BinaryArray | pa.StringArray) -> npt.NDArray[np.int64]:
+    if not len(array):
+        return np.zeros(0, np.int64)
+    offsets = np.frombuffer(array.buffers()[1], dtype=np.int32)[array.offset : array.offset + len(array) + 1]
+    return np.diff(offsets).astype(np.int64)
 
 
 def _value_bytes(array: pa.BinaryArray | pa.StringArray) -> int:

@@ -3,12 +3,16 @@
 A broker message is named by its replication group message id: the spooler that stored it and its number there. A
 record of a file is named by the file's identity and the offset behind it. Both are two unsigned 64-bit numbers, so
 one type, one column layout and one set type serve every source.
+
+A message that packs many events is one message to the broker and many deliveries to everybody else: each event has an
+id of its own, made from the message's and the event's place in it. So a transaction may end within a pack, and what was
+committed of it is known exactly when the message comes again.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -17,12 +21,27 @@ import pyarrow as pa
 
 from flumebeam.errors import FormatError
 
-__all__ = ["DELIVERY_ID_TYPE", "DeliveryId", "delivery_ids", "id_pairs"]
+__all__ = [
+    "DELIVERY_ID_TYPE",
+    "MAX_PACKED_EVENTS",
+    "DeliveryId",
+    "delivery_ids",
+    "id_pairs",
+    "packed_ids",
+    "packed_origin",
+    "packed_places",
+]
 
 DELIVERY_ID_TYPE: Final = pa.binary(16)
 """Arrow type of a column of delivery ids: big-endian, so that byte order is numeric order."""
 
+MAX_PACKED_EVENTS: Final = 4096
+"""Events that one message may pack, so that an event's place fits behind the message's number."""
+
 _PAIR: Final = struct.Struct(">QQ")
+_PLACE_BITS: Final = 12
+_PACKED_ORIGIN: Final = 0x5AC7_3D1E_96B2_F048
+"""Told apart from the ids of whole messages by the origin: any number, as long as it stays the same for ever."""
 
 
 class DeliveryId(NamedTuple):
@@ -92,3 +111,47 @@ def id_pairs(column: pa.FixedSizeBinaryArray) -> npt.NDArray[np.uint64]:
     """
     raw = np.frombuffer(column.buffers()[1], dtype=">u8", count=2 * len(column), offset=16 * column.offset)
     return raw.reshape(-1, 2).astype(np.uint64)
+
+
+def packed_origin(origin: int) -> int:
+    """Return the origin of the ids of packed events, given that of the messages that pack them."""
+    return origin ^ _PACKED_ORIGIN
+
+
+def packed_ids(message: bytes, count: int) -> pa.FixedSizeBinaryArray:
+    """Return the delivery ids of the events of one packed message, ascending.
+
+    Args:
+        message: Delivery id of the message, 16 bytes.
+        count: Events in it, 1 to :data:`MAX_PACKED_EVENTS`.
+
+    Raises:
+        FormatError: More events than that, or a message number above 2**52, which leaves no room for their places.
+    """
+    origin, number = _PAIR.unpack(message)
+    if count > MAX_PACKED_EVENTS or number >> (64 - _PLACE_BITS):
+        raise FormatError(
+            f"Message {DeliveryId(origin, number)} packs {count} events; {MAX_PACKED_EVENTS} in a message numbered "
+            f"below 2**{64 - _PLACE_BITS} are the limit."
+        )
+    pairs = np.empty((count, 2), ">u8")
+    pairs[:, 0] = packed_origin(origin)
+    pairs[:, 1] = np.arange(count, dtype=np.uint64) + np.uint64(number << _PLACE_BITS)
+    return pa.FixedSizeBinaryArray.from_buffers(DELIVERY_ID_TYPE, count, [None, pa.py_buffer(pairs.tobytes())])
+
+
+def packed_places(
+    pairs: npt.NDArray[np.uint64],
+) -> Iterator[tuple[bytes, npt.NDArray[np.uint64]]]:
+    """Undo :func:`packed_ids`: yield each message's delivery id with the places of those of its events that are named.
+
+    Args:
+        pairs: Ids of packed events as :func:`id_pairs` gives them, shape ``(n, 2)``, in any order.
+    """
+    messages = pairs.copy()
+    messages[:, 1] >>= np.uint64(_PLACE_BITS)
+    places = pairs[:, 1] & np.uint64(MAX_PACKED_EVENTS - 1)
+    starts = np.flatnonzero(np.any(messages[1:] != messages[:-1], axis=1)) + 1
+    for piece, own in zip(np.split(messages, starts), np.split(places, starts), strict=True):
+        if len(piece):
+            yield _PAIR.pack(packed_origin(int(piece[0, 0])), int(piece[0, 1])), own

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from flumebeam.batch import EventBatch
 from flumebeam.channel.transaction import TransactionState
+from flumebeam.solace.packing import Packing
 from flumebeam.solace.ports import Outcome
 
 __all__ = ["Channel", "Transaction"]
@@ -36,7 +37,7 @@ class Transaction(Protocol):
 
     @property
     def room(self) -> int:
-        """How many more events fit (puts and takes count together) before the broker's limit."""
+        """How many more messages fit (puts and takes count together) before the broker's limit."""
         ...
 
     def begin(self) -> None:
@@ -48,18 +49,25 @@ class Transaction(Protocol):
         """
         ...
 
-    def put(self, batch: EventBatch, topics: str | pa.StringArray) -> None:
+    def put(self, batch: EventBatch, topics: str | pa.StringArray, packing: Packing | None = None) -> None:
         """Add events; nobody sees them before the commit.
+
+        Args:
+            batch: The events.
+            topics: One topic for all, or one per event.
+            packing: How many events of one topic go into one message; ``None`` for one.
 
         Raises:
             TransactionStateError: The transaction is not open.
-            TransactionTooLargeError: More events than :attr:`room`; nothing of the batch was added.
+            TransactionTooLargeError: More messages than :attr:`room`; nothing of the batch was added.
             ConnectionFailedError: The connection was lost; only rollback is possible now.
         """
         ...
 
-    def take(self, max_events: int, timeout: float) -> EventBatch:
-        """Take up to ``min(max_events, room)`` events; wait at most ``timeout`` seconds for the first.
+    def take(self, max_messages: int, timeout: float) -> EventBatch:
+        """Take up to ``min(max_messages, room)`` messages; wait at most ``timeout`` seconds for the first.
+
+        A packed message is taken whole: the batch may hold more events than messages were taken.
 
         Raises:
             TransactionStateError: The transaction is not open, or the channel takes from no queue.

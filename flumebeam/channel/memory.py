@@ -17,7 +17,8 @@ from flumebeam.batch import EventBatch
 from flumebeam.channel.semantics import BasicTransaction
 from flumebeam.errors import ConfigurationError, ConnectionFailedError, TransactionStateError
 from flumebeam.ids import DeliveryId
-from flumebeam.solace.mapping import ReceivedMessage, events_of_messages, messages_of_events
+from flumebeam.solace.mapping import ReceivedMessage
+from flumebeam.solace.packing import Packing, events_of, outgoing_messages
 from flumebeam.solace.ports import Outcome, OutcomeKind
 
 __all__ = ["Failure", "MemoryChannel", "MemoryQueue"]
@@ -54,30 +55,32 @@ class MemoryQueue:
         with self._changed:
             return len(self._messages)
 
-    def append(self, batch: EventBatch, topics: str | pa.StringArray) -> None:
-        """Store events at the end, each under an id of its own."""
+    def append(self, batch: EventBatch, topics: str | pa.StringArray, packing: Packing | None = None) -> None:
+        """Store events at the end, each message under an id of its own."""
         with self._changed:
-            outgoing = messages_of_events(batch, topics)
-            for event in outgoing.events:
-                self._number += 1
-                self._messages.append(
-                    ReceivedMessage(
-                        delivery=DeliveryId(_ORIGIN, self._number).pack(),
-                        redelivered=False,
-                        body=event.body,
-                        properties={**outgoing.shared, **event.headers},
-                        topic=event.topic,
-                        payload="bytes" if event.body else "empty",
-                        application_message_id=event.application_message_id,
+            for outgoing in outgoing_messages(batch, topics, packing):
+                for event in outgoing.events:
+                    self._number += 1
+                    self._messages.append(
+                        ReceivedMessage(
+                            delivery=DeliveryId(_ORIGIN, self._number).pack(),
+                            redelivered=False,
+                            body=event.body,
+                            properties={**outgoing.shared, **event.headers},
+                            topic=event.topic,
+                            payload="bytes" if event.body else "empty",
+                            application_message_id=event.application_message_id,
+                            content_type=outgoing.content_type,
+                            content_encoding=outgoing.content_encoding,
+                        )
                     )
-                )
             self._changed.notify_all()
 
-    def take(self, max_events: int, timeout: float) -> list[ReceivedMessage]:
-        """Remove up to ``max_events`` messages; wait at most ``timeout`` seconds for the first."""
+    def take(self, max_messages: int, timeout: float) -> list[ReceivedMessage]:
+        """Remove up to ``max_messages`` messages; wait at most ``timeout`` seconds for the first."""
         with self._changed:
             self._changed.wait_for(lambda: self._messages, timeout)
-            return [self._messages.popleft() for _ in range(min(max_events, len(self._messages)))]
+            return [self._messages.popleft() for _ in range(min(max_messages, len(self._messages)))]
 
     def give_back(self, messages: Iterable[ReceivedMessage]) -> None:
         """Put messages back to the front, in their order, marked as redelivered."""
@@ -91,7 +94,7 @@ class MemoryChannel:
 
     Args:
         queue: The queue, shared or the channel's own.
-        max_transaction_messages: Limit of events per transaction.
+        max_transaction_messages: Limit of messages per transaction.
         plan: What goes wrong, in order; nothing after its end.
 
     Raises:
@@ -147,22 +150,22 @@ class _MemoryTransaction(BasicTransaction):
     def __init__(self, channel: MemoryChannel, max_messages: int) -> None:
         super().__init__(max_messages)
         self._channel = channel
-        self._puts: list[tuple[EventBatch, str | pa.StringArray]] = []
+        self._puts: list[tuple[EventBatch, str | pa.StringArray, Packing | None]] = []
         self._takes: list[ReceivedMessage] = []
 
     def _do_begin(self) -> None:
         """Nothing to open."""
 
-    def _do_put(self, batch: EventBatch, topics: str | pa.StringArray) -> None:
-        messages_of_events(batch, topics)  # refuses what the broker's client would
+    def _do_put(self, batch: EventBatch, topics: str | pa.StringArray, packing: Packing | None) -> None:
+        outgoing_messages(batch, topics, packing)  # refuses what the broker's client would
         self._may_lose_connection()
-        self._puts.append((batch, topics))
+        self._puts.append((batch, topics, packing))
 
-    def _do_take(self, max_events: int, timeout: float) -> EventBatch:
+    def _do_take(self, max_messages: int, timeout: float) -> EventBatch:
         self._may_lose_connection()
-        taken = self._channel.queue.take(max_events, timeout)
+        taken = self._channel.queue.take(max_messages, timeout)
         self._takes += taken
-        return events_of_messages(taken, receiver="memory", queue="memory", fence=False)
+        return events_of(taken, receiver="memory", queue="memory", fence=False)
 
     def _may_lose_connection(self) -> None:
         if self._channel._next_failure(Failure.CONNECTION_LOST) is Failure.CONNECTION_LOST:
@@ -171,8 +174,8 @@ class _MemoryTransaction(BasicTransaction):
     def _do_commit(self) -> Outcome:
         failure = self._channel._next_failure(*(kind for kind in Failure if kind is not Failure.CONNECTION_LOST))
         if failure in (Failure.NONE, Failure.COMMIT_UNKNOWN_APPLIED):
-            for batch, topics in self._puts:
-                self._channel.queue.append(batch, topics)
+            for put in self._puts:
+                self._channel.queue.append(*put)
         else:
             self._channel.queue.give_back(self._takes)
         return _OUTCOMES[failure]

@@ -15,6 +15,7 @@ import pyarrow as pa
 from flumebeam.batch import EventBatch
 from flumebeam.channel.transaction import Move, TransactionState, next_state
 from flumebeam.errors import ConnectionFailedError, TransactionStateError, TransactionTooLargeError
+from flumebeam.solace.packing import Packing, message_count, messages_in
 from flumebeam.solace.ports import Outcome
 
 __all__ = ["BasicTransaction"]
@@ -24,7 +25,7 @@ class BasicTransaction(ABC):
     """The states and limits of a :class:`~flumebeam.channel.base.Transaction`.
 
     Args:
-        max_messages: How many events it may carry, puts and takes together.
+        max_messages: How many messages it may carry, puts and takes together.
     """
 
     def __init__(self, max_messages: int) -> None:
@@ -39,7 +40,7 @@ class BasicTransaction(ABC):
 
     @property
     def room(self) -> int:
-        """How many more events fit before the limit."""
+        """How many more messages fit before the limit."""
         return self._max_messages - self._used
 
     def begin(self) -> None:
@@ -53,31 +54,32 @@ class BasicTransaction(ABC):
         self._do_begin()
         self._state = opened
 
-    def put(self, batch: EventBatch, topics: str | pa.StringArray) -> None:
-        """Add events; nobody sees them before the commit.
+    def put(self, batch: EventBatch, topics: str | pa.StringArray, packing: Packing | None = None) -> None:
+        """Add events; nobody sees them before the commit. Arguments as of the protocol.
 
         Raises:
             TransactionStateError: The transaction is not open.
-            TransactionTooLargeError: More events than :attr:`room`; nothing of the batch was added.
+            TransactionTooLargeError: More messages than :attr:`room`; nothing of the batch was added.
             PublishRefusedError: An event cannot be published as it is; nothing of the batch was added.
             ConnectionFailedError: The connection was lost; only rollback is possible now.
         """
         self._must_be_open("put")
-        if len(batch) > self.room:
+        messages = message_count(batch, topics, packing)
+        if messages > self.room:
             raise TransactionTooLargeError(
-                f"{len(batch)} events do not fit into a transaction with room for {self.room} of {self._max_messages}: "
+                f"{messages} messages do not fit into a transaction with room for {self.room} of {self._max_messages}: "
                 "put fewer and commit in between."
             )
         if len(batch):
             try:
-                self._do_put(batch, topics)
+                self._do_put(batch, topics, packing)
             except ConnectionFailedError:
                 self._state = next_state(self._state, Move.FAIL)
                 raise
-            self._used += len(batch)
+            self._used += messages
 
-    def take(self, max_events: int, timeout: float) -> EventBatch:
-        """Take up to ``min(max_events, room)`` events; wait at most ``timeout`` seconds for the first.
+    def take(self, max_messages: int, timeout: float) -> EventBatch:
+        """Take up to ``min(max_messages, room)`` messages; wait at most ``timeout`` seconds for the first.
 
         Raises:
             TransactionStateError: The transaction is not open, or the channel takes from no queue.
@@ -87,14 +89,14 @@ class BasicTransaction(ABC):
         self._must_be_open("take")
         if self.room == 0:
             raise TransactionTooLargeError(
-                f"The transaction is full with {self._max_messages} events: commit before taking more."
+                f"The transaction is full with {self._max_messages} messages: commit before taking more."
             )
         try:
-            batch = self._do_take(min(max_events, self.room), timeout)
+            batch = self._do_take(min(max_messages, self.room), timeout)
         except ConnectionFailedError:
             self._state = next_state(self._state, Move.FAIL)
             raise
-        self._used += len(batch)
+        self._used += messages_in(batch)
         return batch
 
     def commit(self) -> Outcome:
@@ -151,10 +153,10 @@ class BasicTransaction(ABC):
     def _do_begin(self) -> None: ...
 
     @abstractmethod
-    def _do_put(self, batch: EventBatch, topics: str | pa.StringArray) -> None: ...
+    def _do_put(self, batch: EventBatch, topics: str | pa.StringArray, packing: Packing | None) -> None: ...
 
     @abstractmethod
-    def _do_take(self, max_events: int, timeout: float) -> EventBatch: ...
+    def _do_take(self, max_messages: int, timeout: float) -> EventBatch: ...
 
     @abstractmethod
     def _do_commit(self) -> Outcome: ...

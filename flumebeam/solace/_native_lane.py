@@ -4,7 +4,8 @@ Measured with solace-pubsubplus 1.11: a published message costs a ninth of what 
 
 A message is filled again and again. What is set on it stays until it is set anew, so there is one message for each
 combination of fields that cannot be taken away again: with user properties or without, with an application message id
-or without. Bodies are copied by the library, because it may read them again when it sends a message a second time.
+or without, with each content type and encoding. Bodies are copied by the library, because it may read them again when
+it sends a message a second time.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class NativeLane:
     def __init__(self, session: Any, flow: Any) -> None:
         self._session = session
         self._flow = flow
-        self._messages: dict[tuple[bool, bool], _Message] = {}
+        self._messages: dict[tuple[bool, bool, str | None, str | None], _Message] = {}
 
     def publish(self, outgoing: OutgoingEvents) -> None:
         """Publish all events; see :meth:`flumebeam.solace._lanes.Lane.publish`."""
@@ -57,13 +58,15 @@ class NativeLane:
         events = len(outgoing.bodies)
         identities = outgoing.application_message_ids
         ids = [None] * events if identities is None else _bytes_of(identities)
+        content = (outgoing.content_type, outgoing.content_encoding)
         send = _native.send
         for address, size, topic, identity in zip(*_places(outgoing.bodies), outgoing.topics, ids, strict=True):
             own = [] if rows is None else [pair for pair in zip(next(rows), names, strict=True) if pair[0] is not None]
             has_properties = bool(shared or own)
-            message = self._messages.get((has_properties, identity is not None))
+            kind = (has_properties, identity is not None, *content)
+            message = self._messages.get(kind)
             if message is None:
-                message = self._messages[has_properties, identity is not None] = _Message()
+                message = self._messages[kind] = _Message(*content)
             message.fill(address, size, topic, identity, now)
             if has_properties:
                 message.add_properties(shared, own)
@@ -101,12 +104,16 @@ class NativeLane:
 class _Message:
     """A message of the library, filled anew for each event."""
 
-    def __init__(self) -> None:
+    def __init__(self, content_type: str | None, content_encoding: str | None) -> None:
         box = c_void_p()
         _must(_native.allocate(byref(box)))
         self.handle = box.value
         _must(_native.set_delivery_mode(self.handle, _PERSISTENT))
         _must(_native.set_dmq_eligible(self.handle, 1))
+        if content_type is not None:
+            _must(_native.set_content_type(self.handle, content_type.encode()))
+        if content_encoding is not None:
+            _must(_native.set_content_encoding(self.handle, content_encoding.encode()))
         self._topic: str | None = None
         self._map = c_void_p()
         self._map_at = byref(self._map)

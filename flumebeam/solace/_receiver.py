@@ -23,13 +23,15 @@ from solace.messaging.receiver._impl._persistent_message_receiver import _Persis
 from solace.messaging.resources.queue import Queue
 
 from flumebeam.batch import EventBatch
-from flumebeam.errors import ConnectionFailedError, FlumebeamError, QueueError
+from flumebeam.errors import ConnectionFailedError, FlumebeamError, FormatError, QueueError
 from flumebeam.solace import _native
 from flumebeam.solace._client import bounded, lost_error, queue_error
 from flumebeam.solace._native import OK
+from flumebeam.solace._packs import OpenPacks
 from flumebeam.solace._reader import MessageReader
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.mapping import ReceivedMessage, events_of_messages
+from flumebeam.solace.packing import is_pack, unpack_message
 
 __all__ = ["FlowReceiver"]
 
@@ -109,6 +111,8 @@ class FlowReceiver:
         # Delivery id to the number that acknowledges it: buffered or handed out, and not acknowledged.
         self._open: dict[bytes, int] = {}
         self._handed_out: set[bytes] = set()
+        self._packs = OpenPacks()
+        self._surplus = EventBatch.empty()  # of a pack that did not fit into what was asked for
         self._acknowledged: OrderedDict[bytes, None] = OrderedDict()
         # Guards the tables and the byte count. Never held while the library is called, whose thread may wait for it.
         self._lock = threading.Lock()
@@ -205,7 +209,7 @@ class FlowReceiver:
     @property
     def unacknowledged(self) -> int:
         """Deliveries handed out by ``receive`` and not acknowledged."""
-        return len(self._handed_out)
+        return len(self._handed_out) + self._packs.surplus
 
     def receive(self, max_events: int, timeout: float) -> EventBatch:
         """Return up to ``max_events`` events; wait at most ``timeout`` seconds for the first one.
@@ -214,6 +218,9 @@ class FlowReceiver:
             ConnectionFailedError: The broker is away for longer than the reconnect policy allows.
             QueueError: The broker ended the flow.
         """
+        if len(self._surplus):
+            self._check()
+            return self._hand_out(self._surplus, max_events)
         deadline = monotonic() + timeout
         waited = False
         while True:
@@ -223,7 +230,7 @@ class FlowReceiver:
                 sleep(_LINGER_SECONDS)
             messages, fence = self._drain(max_events)
             if messages:
-                return events_of_messages(messages, receiver=self._receiver_id, queue=self._queue, fence=fence)
+                return self._events(messages, fence, max_events)
             if fence:
                 self._buffer.appendleft(None)
             if not self._arrived.wait(max(0.0, deadline - monotonic())):
@@ -231,8 +238,26 @@ class FlowReceiver:
                 return EventBatch.empty()
             waited = True
 
+    def _events(self, messages: list[ReceivedMessage], fence: bool, max_events: int) -> EventBatch:
+        first = messages[0]
+        if not is_pack(first):
+            return events_of_messages(messages, receiver=self._receiver_id, queue=self._queue, fence=fence)
+        try:
+            batch = unpack_message(first, receiver=self._receiver_id, queue=self._queue, fence=fence)
+        except FormatError as error:
+            raise QueueError(f"Queue {self._queue!r} delivers what cannot be told apart: {error}") from error
+        self._packs.add(first.delivery, batch)
+        return self._hand_out(batch, max_events)
+
+    def _hand_out(self, batch: EventBatch, max_events: int) -> EventBatch:
+        self._surplus = batch.slice(max_events)
+        return batch.slice(0, max_events)
+
     def _drain(self, max_events: int) -> tuple[list[ReceivedMessage], bool]:
-        """Take what has come, up to a mark that stands behind a message: a fence covers whole batches."""
+        """Take what has come, up to a mark that stands behind a message: a fence covers whole batches.
+
+        A packed message is taken alone.
+        """
         buffer = self._buffer
         messages: list[ReceivedMessage] = []
         fence = False
@@ -244,6 +269,8 @@ class FlowReceiver:
                         break
                     fence = True
                 else:
+                    if messages and (is_pack(item) or is_pack(messages[0])):
+                        break
                     messages.append(item)
                 buffer.popleft()
             self._buffered_bytes -= sum(len(message.body) for message in messages)
@@ -265,8 +292,9 @@ class FlowReceiver:
         self._check()
         self._told = True
         flow = self._flow.handle()
+        whole = self._packs.completed_by(ids)
         with self._lock:
-            due = {id_: self._open[id_] for id_ in ids.to_pylist() if id_ in self._handed_out and id_ in self._open}
+            due = {id_: self._open[id_] for id_ in whole if id_ in self._handed_out and id_ in self._open}
         for number in due.values():
             if _native.acknowledge(flow, number) != OK:
                 raise lost_error(self._options, f"Deliveries of queue {self._queue!r} cannot be acknowledged")

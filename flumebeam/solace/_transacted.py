@@ -9,7 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 import pyarrow as pa
@@ -34,7 +34,8 @@ from flumebeam.solace._lanes import Lane, choose_lane, open_lane
 from flumebeam.solace._properties import transaction_properties
 from flumebeam.solace._reader import MessageReader
 from flumebeam.solace.config import SolaceOptions
-from flumebeam.solace.mapping import ReceivedMessage, events_of_messages, messages_of_events
+from flumebeam.solace.mapping import OutgoingEvents, ReceivedMessage
+from flumebeam.solace.packing import Packing, events_of, outgoing_messages
 from flumebeam.solace.ports import Outcome, OutcomeKind
 
 __all__ = ["VendorSession"]
@@ -119,21 +120,23 @@ class VendorSession:
 
     # -- operations ----------------------------------------------------------------------------------------------------
 
-    def publish(self, batch: EventBatch, topics: str | pa.StringArray) -> None:
-        """Publish a batch within the open transaction.
+    def publish(self, batch: EventBatch, topics: str | pa.StringArray, packing: Packing | None = None) -> None:
+        """Publish a batch within the open transaction; with ``packing`` many events of one topic in a message.
 
         Raises:
             PublishRefusedError: An event cannot be published as it is; nothing was sent.
             ConnectionFailedError: The session is dead, or the connection was lost within the transaction; what was
                 published is rolled back by the broker.
         """
-        outgoing = messages_of_events(batch, topics)
+        outgoing = outgoing_messages(batch, topics, packing)
         lane = self._enter_transaction("Publishing")
-        self._run("Publishing", lambda: lane.publish(outgoing))
+        self._run("Publishing", lambda: _publish_all(lane, outgoing))
         self._check_unbroken("Publishing")
 
-    def receive(self, max_events: int, timeout: float) -> EventBatch:
-        """Take up to ``max_events`` events from the session's queue; wait at most ``timeout`` seconds for the first.
+    def receive(self, max_messages: int, timeout: float) -> EventBatch:
+        """Take up to ``max_messages`` messages from the session's queue; wait at most ``timeout`` s for the first.
+
+        A packed message is taken whole: the batch may hold more events than messages were taken.
 
         Raises:
             QueueError: The session takes from no queue.
@@ -144,17 +147,17 @@ class VendorSession:
             raise QueueError("This session takes from no queue: name one when it is opened.")
         lane = self._enter_transaction("Taking")
         losses = self._losses()
-        messages = self._run("Taking", lambda: self._receive_all(lane, max_events, timeout))
+        messages = self._run("Taking", lambda: self._receive_all(lane, max_messages, timeout))
         if messages:
             self._touched = True
         self._check_unbroken("Taking")
         fence = losses != self._fenced_at
         if messages:
             self._fenced_at = losses
-        return events_of_messages(messages, receiver=self._receiver_id, queue=self._queue or "", fence=fence)
+        return events_of(messages, receiver=self._receiver_id, queue=self._queue or "", fence=fence)
 
-    def _receive_all(self, lane: Lane, max_events: int, timeout: float) -> list[ReceivedMessage]:
-        found = lane.receive(max_events, round(timeout * 1000), self._reader)
+    def _receive_all(self, lane: Lane, max_messages: int, timeout: float) -> list[ReceivedMessage]:
+        found = lane.receive(max_messages, round(timeout * 1000), self._reader)
         messages = [message for message in found if message is not None]
         if len(messages) < len(found):
             raise QueueError(
@@ -282,3 +285,8 @@ class VendorSession:
 def _told(error: BaseException) -> str:
     """Return what the vendor's client says about an error, in one line; it may say nothing."""
     return " ".join(str(error).split()) or subcode(error).lower().replace("_", " ") or type(error).__name__
+
+
+def _publish_all(lane: Lane, outgoing: Sequence[OutgoingEvents]) -> None:
+    for messages in outgoing:
+        lane.publish(messages)

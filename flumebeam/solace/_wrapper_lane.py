@@ -37,6 +37,10 @@ class WrapperLane:
         builder, publisher = self._builder, self._publisher
         if outgoing.shared:
             builder = self._service.message_builder().from_properties(dict(outgoing.shared))
+        if outgoing.content_type is not None:
+            # Into a builder of its own: what is set on one stays.
+            builder = builder if outgoing.shared else self._service.message_builder()
+            builder = builder.with_http_content_header(outgoing.content_type, outgoing.content_encoding or "")
         targets: dict[str, Topic] = {}
         for body, headers, topic, identity in outgoing.events:
             target = targets.get(topic)

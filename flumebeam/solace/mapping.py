@@ -150,6 +150,8 @@ class OutgoingEvents:
         columns: Other headers, null where an event has none.
         topics: One per event.
         application_message_ids: One per event, or ``None`` if no event has one; null where an event has none.
+        content_type: HTTP content type of all messages, or ``None``.
+        content_encoding: HTTP content encoding of all messages, or ``None``; only with a content type.
     """
 
     shared: Mapping[str, str]
@@ -157,6 +159,8 @@ class OutgoingEvents:
     columns: Mapping[str, pa.StringArray]
     topics: Sequence[str]
     application_message_ids: pa.StringArray | None
+    content_type: str | None = None
+    content_encoding: str | None = None
 
     @property
     def events(self) -> Iterator[OutgoingEvent]:

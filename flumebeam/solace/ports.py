@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from flumebeam.batch import EventBatch
 from flumebeam.deliveries import Receiver
+from flumebeam.solace.packing import Packing
 
 __all__ = ["Connection", "Outcome", "OutcomeKind", "TransactedSession"]
 
@@ -59,20 +60,23 @@ class TransactedSession(Protocol):
     the client may otherwise return normally from a commit that carried only a part of the data.
     """
 
-    def publish(self, batch: EventBatch, topics: str | pa.StringArray) -> None:
+    def publish(self, batch: EventBatch, topics: str | pa.StringArray, packing: Packing | None = None) -> None:
         """Publish a batch within the open transaction.
 
         Args:
             batch: Events; reserved headers are not published.
             topics: One topic for all, or one per event.
+            packing: How many events of one topic go into one message; ``None`` for one.
 
         Raises:
             ConnectionFailedError: The session is dead; what was published is rolled back by the broker.
         """
         ...
 
-    def receive(self, max_events: int, timeout: float) -> EventBatch:
-        """Take up to ``max_events`` events from the session's queue; wait at most ``timeout`` seconds for the first.
+    def receive(self, max_messages: int, timeout: float) -> EventBatch:
+        """Take up to ``max_messages`` messages from the session's queue; wait at most ``timeout`` s for the first.
+
+        A packed message is taken whole: the batch may hold more events than messages were taken.
 
         Raises:
             ConnectionFailedError: The session is dead; what was taken comes again.

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Entry", "MessageIds", "Spool", "SpooledMessage"]
 
-_IDS_PER_MILLISECOND_BITS = 16
+_IDS_START_MS = 1_577_836_800_000
+_IDS_PER_MILLISECOND_BITS = 10
 
 
 class SpooledMessage:
@@ -61,8 +62,9 @@ class MessageIds:
     """Where the message ids of a whole broker come from.
 
     Ids never start again below one issued: a client drops what it takes for old, and an old acknowledgement would
-    remove a new message. So they begin at a number made from the time of day, 65,536 a millisecond, and a broker
-    without memory of its past has an identity of its own.
+    remove a new message. So they begin at a number made from the time, 1,024 for each millisecond since 2020, and a
+    broker without memory of its past has an identity of its own. They stay far below 2**52, which leaves clients room
+    to number what is in a message.
 
     Args:
         spooler_id: Identity of the broker's message spool, drawn at random.
@@ -76,7 +78,7 @@ class MessageIds:
 
     def __init__(self, spooler_id: int, epoch_ms: int) -> None:
         self.spooler_id = spooler_id
-        self.last = epoch_ms << _IDS_PER_MILLISECOND_BITS
+        self.last = max(0, epoch_ms - _IDS_START_MS) << _IDS_PER_MILLISECOND_BITS
 
 
 class Spool:

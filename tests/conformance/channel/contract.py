@@ -15,6 +15,7 @@ from flumebeam.channel.base import Channel, Transaction
 from flumebeam.channel.transaction import TransactionState
 from flumebeam.errors import PublishRefusedError, TransactionStateError, TransactionTooLargeError
 from flumebeam.event import Event
+from flumebeam.solace.packing import Packing
 from flumebeam.solace.ports import OutcomeKind
 
 TOPIC = "logs/web"
@@ -72,6 +73,23 @@ class ChannelContract:
         put(channel, 3)
 
         assert [event.body for event in take(channel, 3)] == [b"1", b"2", b"3"]
+
+    def test_packed_events_count_as_one_message_and_come_out_one_by_one(self, bench: Bench) -> None:
+        channel = bench.channel(limit=3)
+
+        with channel.transaction() as tx:
+            tx.put(numbered(1, 2, 3, 4, 5), TOPIC, Packing(max_events=3))
+            assert tx.room == 1
+            with pytest.raises(TransactionTooLargeError):
+                tx.put(numbered(*range(4)), TOPIC, Packing(max_events=2))
+            assert tx.commit().committed
+
+        with channel.transaction() as tx:
+            found = bodies(tx.take(1, 5))
+            assert tx.room == 2
+            found += bodies(tx.take(1, 5))
+            assert tx.commit().committed
+        assert found == [b"1", b"2", b"3", b"4", b"5"]
 
     def test_nobody_sees_a_put_before_its_commit(self, bench: Bench) -> None:
         writer, reader = bench.writer(), bench.channel()
@@ -187,7 +205,7 @@ class ChannelContract:
         with channel.transaction() as tx:
             tx.put(numbered(1, 2), TOPIC)
             assert tx.room == 1
-            with pytest.raises(TransactionTooLargeError, match="2 events do not fit"):
+            with pytest.raises(TransactionTooLargeError, match="2 messages do not fit"):
                 tx.put(numbered(3, 4), TOPIC)
             tx.put(numbered(5), TOPIC)
             assert tx.room == 0

@@ -1,0 +1,67 @@
+"""Which events of packed messages are acknowledged: a message is, when all of its events are."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from flumebeam.batch import EventBatch
+from flumebeam.ids import DeliveryId, id_pairs, packed_origin, packed_places
+from flumebeam.solace.packing import PACKED_HEADER
+
+__all__ = ["OpenPacks"]
+
+
+class OpenPacks:
+    """Packed messages of one receiver that were handed out and are not wholly acknowledged. Safe for threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[bytes, npt.NDArray[np.bool_]] = {}
+        """By message: for each of its events whether it still waits for its acknowledgement."""
+        self._origins: set[int] = set()
+
+    def add(self, message: bytes, batch: EventBatch) -> None:
+        """Note that a message has been unpacked; one that could not be is left out.
+
+        Args:
+            message: Its delivery id.
+            batch: Its events.
+        """
+        if PACKED_HEADER not in batch.shared:
+            return
+        with self._lock:
+            self._waiting[message] = np.ones(len(batch), np.bool_)
+            self._origins.add(packed_origin(DeliveryId.unpack(message).origin))
+
+    @property
+    def surplus(self) -> int:
+        """Events that wait, beyond one for each message."""
+        with self._lock:
+            return sum(int(events.sum()) - 1 for events in self._waiting.values())
+
+    def completed_by(self, ids: pa.FixedSizeBinaryArray) -> list[bytes]:
+        """Take acknowledged events, and return the ids of messages that are acknowledged by that.
+
+        Args:
+            ids: Delivery ids, of whole messages too, which are returned as they are.
+        """
+        if not self._origins:
+            whole: list[bytes] = ids.to_pylist()
+            return whole
+        pairs = id_pairs(ids)
+        packed = np.isin(pairs[:, 0], np.array(sorted(self._origins), np.uint64))
+        whole = ids.filter(pa.array(~packed)).to_pylist()
+        with self._lock:
+            for message, places in packed_places(pairs[packed]):
+                waiting = self._waiting.get(message)
+                if waiting is None:
+                    continue
+                waiting[places[places < len(waiting)].astype(np.int64)] = False
+                if not waiting.any():
+                    del self._waiting[message]
+                    whole.append(message)
+        return whole

@@ -1,0 +1,260 @@
+"""Many events in one message: an Arrow IPC stream as its payload.
+
+A message costs the client and the broker the same whether it carries one event or hundreds, so packing is what makes a
+chain fast where all who drink from a queue can unpack. The form is open: any Arrow library reads it.
+
+* The payload is an Arrow IPC stream, compressed with zstd as a whole if told so. Its first column, ``body``, is binary
+  without nulls and holds the bodies. Every other column is a header of that name, string, null where an event has none.
+  Headers that all events share are not columns: they are the schema's metadata, and user properties of the message.
+* The HTTP content type of the message is :data:`PACK_TYPE`, its HTTP content encoding ``zstd`` or absent; a user
+  property :data:`COUNT_PROPERTY` tells the number of events to whoever does not look inside.
+
+Reading believes nothing: what says that it is a pack and cannot be read as one is an event like any other payload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import zstandard
+
+from flumebeam.batch import EventBatch
+from flumebeam.errors import ConfigurationError
+from flumebeam.event import is_reserved
+from flumebeam.ids import MAX_PACKED_EVENTS, id_pairs, packed_ids, packed_places
+from flumebeam.solace.mapping import OutgoingEvents, ReceivedMessage, events_of_messages, messages_of_events
+
+__all__ = [
+    "COUNT_PROPERTY",
+    "PACKED_HEADER",
+    "PACK_TYPE",
+    "Packing",
+    "decode_pack",
+    "encode_pack",
+    "events_of",
+    "is_pack",
+    "message_count",
+    "messages_in",
+    "outgoing_messages",
+    "unpack_message",
+]
+
+PACK_TYPE: Final = "application/vnd.apache.arrow.stream"
+"""HTTP content type of a packed message, as Arrow has registered it."""
+
+COUNT_PROPERTY: Final = "flumebeam.events"
+"""User property of a packed message: the number of its events, in decimal."""
+
+PACKED_HEADER: Final = "solace.packed"
+"""``true`` on an event that came in a packed message; absent on any other."""
+
+_ZSTD: Final = "zstd"
+_CODECS: Final = ("none", _ZSTD)
+_MAX_PACK_BYTES: Final = 64 << 20
+"""Largest payload after decompression that is unpacked: a stranger's message must not fill the memory."""
+_OF_THE_PACK: Final = frozenset((COUNT_PROPERTY, "solace.content-type", "solace.content-encoding"))
+"""What a packed message says of itself, not of its events."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packing:
+    """How many events go into one message.
+
+    Attributes:
+        max_events: Events of one message, 1 to 4096.
+        max_bytes: Bodies and own headers of one message before compression, bytes; a single event may be larger, and
+            then travels alone.
+        codec: ``none`` or ``zstd``.
+
+    Raises:
+        ConfigurationError: A value is out of its range.
+    """
+
+    max_events: int = 500
+    max_bytes: int = 65_536
+    codec: str = "none"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_events <= MAX_PACKED_EVENTS:
+            raise ConfigurationError(f"A message packs 1 to {MAX_PACKED_EVENTS} events, not {self.max_events}.")
+        if self.max_bytes < 1:
+            raise ConfigurationError(f"The bytes of a packed message must be positive, got {self.max_bytes}.")
+        if self.codec not in _CODECS:
+            raise ConfigurationError(f"{self.codec!r} cannot compress packed messages; choose {' or '.join(_CODECS)}.")
+
+    @property
+    def encoding(self) -> str | None:
+        """HTTP content encoding of the messages."""
+        return None if self.codec == "none" else self.codec
+
+    def cut(self, batch: EventBatch) -> Iterator[EventBatch]:
+        """Cut a batch into what one message takes each, in order, without copying."""
+        start = 0
+        ends = np.cumsum(batch.sizes())
+        while start < len(batch):
+            before = int(ends[start - 1]) if start else 0
+            fitting = int(np.searchsorted(ends, before + self.max_bytes, side="right"))
+            stop = max(min(fitting, start + self.max_events), start + 1)
+            yield batch.slice(start, stop - start)
+            start = stop
+
+
+def encode_pack(batch: EventBatch, packing: Packing) -> bytes:
+    """Return the payload that packs a batch; headers below ``solace.`` are left out, as they are from any message."""
+    columns = {name: column for name, column in batch.columns.items() if not is_reserved(name)}
+    shared = {name: value for name, value in batch.shared.items() if not is_reserved(name)}
+    fields = [pa.field("body", pa.binary()), *(pa.field(name, pa.string()) for name in columns)]
+    schema = pa.schema(fields, metadata=shared)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        writer.write_batch(pa.RecordBatch.from_arrays([batch.bodies, *columns.values()], schema=schema))
+    payload = bytes(sink.getvalue())
+    return zstandard.ZstdCompressor(level=1).compress(payload) if packing.codec == _ZSTD else payload
+
+
+def outgoing_messages(batch: EventBatch, topics: str | pa.StringArray, packing: Packing | None) -> list[OutgoingEvents]:
+    """Return what to publish for a batch. Events of one topic keep their order; with packing, topics come in turns.
+
+    Args:
+        batch: The events.
+        topics: One topic for all, or one per event.
+        packing: How many events go into one message; ``None`` for one. One that stands alone is not packed.
+
+    Raises:
+        PublishRefusedError: As :func:`~flumebeam.solace.mapping.messages_of_events`.
+    """
+    if packing is None:
+        return [messages_of_events(batch, topics)]
+    return [message for part, topic in _by_topic(batch, topics) for message in _packs(part, topic, packing)]
+
+
+def message_count(batch: EventBatch, topics: str | pa.StringArray, packing: Packing | None) -> int:
+    """Return how many messages :func:`outgoing_messages` makes of a batch."""
+    if packing is None:
+        return len(batch)
+    return sum(1 for part, _ in _by_topic(batch, topics) for _ in packing.cut(part))
+
+
+def messages_in(batch: EventBatch) -> int:
+    """Return how many messages the events of a received batch came in."""
+    if batch.provenance is None or PACKED_HEADER not in batch.header_names:
+        return len(batch)
+    packed = batch.header(PACKED_HEADER).is_valid().to_numpy(zero_copy_only=False)
+    return int((~packed).sum()) + sum(1 for _ in packed_places(id_pairs(batch.provenance.ids)[packed]))
+
+
+def _by_topic(batch: EventBatch, topics: str | pa.StringArray) -> Iterator[tuple[EventBatch, str]]:
+    if isinstance(topics, str):
+        yield batch, topics
+        return
+    messages_of_events(batch, topics)  # refuses topics that are missing or too many, by the event's name
+    for topic in topics.unique().to_pylist():
+        yield batch.filter(pc.equal(topics, topic)), topic
+
+
+def _packs(batch: EventBatch, topic: str, packing: Packing) -> Iterator[OutgoingEvents]:
+    for part in packing.cut(batch):
+        checked = messages_of_events(part, topic)
+        if len(part) == 1:
+            yield checked
+            continue
+        identities = checked.application_message_ids
+        yield replace(
+            checked,
+            shared={**checked.shared, COUNT_PROPERTY: str(len(part))},
+            bodies=pa.array([encode_pack(part, packing)], type=pa.binary()),
+            columns={},
+            topics=[topic],
+            application_message_ids=None if identities is None else identities.slice(0, 1),
+            content_type=PACK_TYPE,
+            content_encoding=packing.encoding,
+        )
+
+
+def is_pack(message: ReceivedMessage) -> bool:
+    """Tell whether a message says that it is a pack."""
+    return message.content_type == PACK_TYPE
+
+
+def events_of(messages: Sequence[ReceivedMessage], *, receiver: str, queue: str, fence: bool) -> EventBatch:
+    """Return the events of received messages, packed or not, in order; arguments as of ``events_of_messages``.
+
+    Raises:
+        FormatError: See :func:`~flumebeam.ids.packed_ids`.
+    """
+    parts: list[EventBatch] = []
+    for packed, run in groupby(messages, is_pack):
+        if packed:
+            parts += [unpack_message(message, receiver=receiver, queue=queue, fence=fence) for message in run]
+        else:
+            parts.append(events_of_messages(list(run), receiver=receiver, queue=queue, fence=fence))
+    return EventBatch.concat(parts)
+
+
+def unpack_message(message: ReceivedMessage, *, receiver: str, queue: str, fence: bool) -> EventBatch:
+    """Return the events of a message that says it is a pack; as one event with its payload if it cannot be read.
+
+    Every event has the message's fields and properties as headers, its own headers, and a delivery id of its own.
+
+    Raises:
+        FormatError: See :func:`~flumebeam.ids.packed_ids`.
+    """
+    outside = events_of_messages([message], receiver=receiver, queue=queue, fence=fence)
+    inside = decode_pack(message.body, message.content_encoding)
+    origin = outside.provenance
+    if inside is None or origin is None:
+        return outside
+    count = len(inside)
+    headers = {name: value for name, value in outside.shared.items() if name not in _OF_THE_PACK}
+    shared = {name: value for name, value in headers.items() if name not in inside.columns}
+    provenance = replace(
+        origin,
+        ids=packed_ids(message.delivery, count),
+        redelivered=pa.repeat(pa.scalar(message.redelivered), count),
+    )
+    return EventBatch(inside.bodies, {**shared, **inside.shared, PACKED_HEADER: "true"}, inside.columns, provenance)
+
+
+def decode_pack(payload: bytes, encoding: str | None) -> EventBatch | None:
+    """Return the events of a payload, or ``None`` if it cannot be read as a pack.
+
+    Args:
+        payload: The message's payload.
+        encoding: Its HTTP content encoding.
+    """
+    try:
+        table = _read(payload, encoding)
+        table.validate(full=True)
+        names = table.schema.names
+        if not 1 <= table.num_rows <= MAX_PACKED_EVENTS or names[:1] != ["body"] or len(set(names)) < len(names):
+            return None
+        first, *others = (column.combine_chunks() for column in table.columns)
+        bodies = first.cast(pa.binary())
+        headers = {name: column.cast(pa.string()) for name, column in zip(names[1:], others, strict=True)}
+        shared = {name.decode(): value.decode() for name, value in (table.schema.metadata or {}).items()}
+    except (pa.ArrowException, zstandard.ZstdError, ValueError, OSError, MemoryError):
+        return None
+    if bodies.null_count:
+        return None
+    columns = {name: column for name, column in headers.items() if not is_reserved(name)}
+    own = {name: value for name, value in shared.items() if not is_reserved(name) and name not in columns}
+    return EventBatch(bodies, own, columns)
+
+
+def _read(payload: bytes, encoding: str | None) -> pa.Table:
+    if encoding == _ZSTD:
+        if zstandard.frame_content_size(payload) > _MAX_PACK_BYTES:
+            raise ValueError("too large")
+        payload = zstandard.ZstdDecompressor().decompress(payload, max_output_size=_MAX_PACK_BYTES)
+    elif encoding not in (None, "", "identity"):
+        raise ValueError(encoding)
+    if len(payload) > _MAX_PACK_BYTES:
+        raise ValueError(len(payload))
+    with pa.ipc.open_stream(payload) as reader:
+        return reader.read_all()
