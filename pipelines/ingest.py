@@ -46,7 +46,8 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions) -> None:
             required(topics.topic, "topic", "the topic to publish to, for example logs/%{host}"),
             connection=options.view_as(ConnectionOptions).connection(),
             dead_letters=DeadLettersToFiles(topics.dead_letters) if topics.dead_letters else None,
-            max_transaction_events=topics.max_transaction_events,
+            max_transaction_messages=topics.max_transaction_messages,
+            packing=topics.packing(),
         )
     )
     written.written | "MovePositions" >> Acknowledge()

@@ -24,6 +24,7 @@ from flumebeam.channel.base import Channel
 from flumebeam.clock import Clock, SystemClock
 from flumebeam.deliveries import Durable
 from flumebeam.errors import ConnectionFailedError, PublishRefusedError
+from flumebeam.solace.packing import Packing, by_topic
 from flumebeam.solace.ports import Outcome, OutcomeKind
 from flumebeam.transforms.deadletter import DeadLetter
 
@@ -31,6 +32,8 @@ __all__ = ["Publisher", "PublisherCounts"]
 
 _FIRST_PAUSE_SECONDS: Final = 0.1
 _LONGEST_PAUSE_SECONDS: Final = 5.0
+_MAX_PACKED_BYTES: Final = 4 << 20
+"""Bodies of a transaction of packed messages: larger ones gain nothing, and nothing overlaps with them."""
 
 
 class _Part(NamedTuple):
@@ -38,10 +41,12 @@ class _Part(NamedTuple):
 
     batch: EventBatch
     topics: str | pa.StringArray
+    packing: Packing | None = None
+    """Set: all of it goes into one message, to one topic."""
 
     def slice(self, offset: int, length: int | None = None) -> _Part:
         topics = self.topics if isinstance(self.topics, str) else self.topics.slice(offset, length)
-        return _Part(self.batch.slice(offset, length), topics)
+        return _Part(self.batch.slice(offset, length), topics, self.packing)
 
 
 @dataclass(slots=True)
@@ -69,25 +74,30 @@ class Publisher:
 
     Attributes:
         channel: Where they go; used by one thread.
-        max_events: Events of one transaction, at least 1; the broker's limit is 256 unless it was raised.
+        max_messages: Messages of one transaction, at least 1; the broker's limit is 256 unless it was raised.
         retry_seconds: How long one transaction may be tried before the error goes on, 0 or more. The very first one
             of a publisher is not tried again if the broker cannot be reached.
         max_body_bytes: Larger bodies are refused here: a broker may answer them by breaking the connection, which looks
             like an outage.
+        packing: How many events of one topic go into one message; ``None`` for one event a message.
         clock: The time.
         pause: Waits so many seconds.
         counts: What has happened so far.
     """
 
     channel: Channel
-    max_events: int
+    max_messages: int
     retry_seconds: float
     max_body_bytes: int = 9_900_000
+    packing: Packing | None = None
     clock: Clock = field(default_factory=SystemClock)
     pause: Callable[[float], object] = time.sleep
     counts: PublisherCounts = field(default_factory=PublisherCounts)
     _parts: list[_Part] = field(default_factory=list)
     _size: int = 0
+    _packed_bytes: int = 0
+    _latest: dict[str, int] = field(default_factory=dict)
+    """Where in the parts the latest message of each topic is, when events are packed."""
     _connected: bool = False
 
     def add(self, batch: EventBatch, topics: str | pa.StringArray) -> Iterator[Durable | DeadLetter]:
@@ -103,24 +113,49 @@ class Publisher:
         Raises:
             ConnectionFailedError: The broker stayed away; nothing that was yielded is concerned.
         """
+        if self.packing is not None and (groups := _groups(batch, topics)):
+            yield from self._add_packed(groups, self.packing)
+            return
         rest = _Part(batch, topics)
         while len(rest.batch):
-            taken = rest.slice(0, self.max_events - self._size)
+            taken = rest.slice(0, self.max_messages - self._size)
             rest = rest.slice(len(taken.batch))
             self._parts.append(taken)
             self._size += len(taken.batch)
-            if self._size >= self.max_events:
+            if self._size >= self.max_messages:
                 yield from self.flush()
+
+    def _add_packed(self, groups: Sequence[tuple[EventBatch, str]], packing: Packing) -> Iterator[Durable | DeadLetter]:
+        for batch, topic in groups:
+            for piece in self._refill(batch, topic, packing):
+                self._latest[topic] = len(self._parts)
+                self._parts.append(_Part(piece, topic, packing))
+                self._size += 1
+                self._packed_bytes += piece.nbytes
+                if self._size >= self.max_messages or self._packed_bytes >= _MAX_PACKED_BYTES:
+                    yield from self.flush()
+
+    def _refill(self, batch: EventBatch, topic: str, packing: Packing) -> Iterator[EventBatch]:
+        """Yield what goes into further messages; the latest one of the topic is filled up first, if it has room."""
+        place = self._latest.get(topic)
+        pieces = packing.cut(batch)
+        if place is not None and _receiver(batch) == _receiver(latest := self._parts[place].batch):
+            pieces = packing.cut(EventBatch.concat([latest, batch]))
+            filled = next(pieces)
+            self._parts[place] = self._parts[place]._replace(batch=filled)
+            self._packed_bytes += filled.nbytes - latest.nbytes
+        yield from pieces
 
     def flush(self) -> Iterator[Durable | DeadLetter]:
         """Commit what has been added and not committed; yields and raises as :meth:`add`."""
-        parts, self._parts, self._size = self._parts, [], 0
+        parts = self._parts
+        self.forget()
         if parts:
             yield from self._settle(parts)
 
     def forget(self) -> None:
         """Drop what has been added and not committed: it belongs to a bundle that failed."""
-        self._parts, self._size = [], 0
+        self._parts, self._size, self._packed_bytes, self._latest = [], 0, 0, {}
 
     def close(self) -> None:
         """Release the channel. Idempotent."""
@@ -178,7 +213,7 @@ class Publisher:
             self._connected = True
             for part in parts:
                 self._check_size(part.batch)
-                transaction.put(part.batch, part.topics)
+                transaction.put(part.batch, part.topics, part.packing)
             return transaction.commit()
         finally:
             # Also one that could not begin: the channel opens no other one before.
@@ -189,6 +224,18 @@ class Publisher:
             raise PublishRefusedError(
                 f"its body has {largest} bytes, of which {self.max_body_bytes} are allowed (max_body_bytes)"
             )
+
+
+def _groups(batch: EventBatch, topics: str | pa.StringArray) -> list[tuple[EventBatch, str]]:
+    """Return the events by topic; nothing if a topic is refused, which settling finds out event by event."""
+    try:
+        return list(by_topic(batch, topics))
+    except PublishRefusedError:
+        return []
+
+
+def _receiver(batch: EventBatch) -> str | None:
+    return None if batch.provenance is None else batch.provenance.receiver
 
 
 def _cut(parts: Sequence[_Part], start: int, stop: int) -> list[_Part]:

@@ -17,6 +17,7 @@ from flumebeam.channel.base import Channel
 from flumebeam.deliveries import Durable
 from flumebeam.errors import ConfigurationError, PublishRefusedError
 from flumebeam.solace.config import SolaceOptions
+from flumebeam.solace.packing import Packing
 from flumebeam.transforms.deadletter import DeadLetter
 from flumebeam.transforms.publishing import Publisher, PublisherCounts
 from flumebeam.transforms.topics import TopicFunction, topic_function
@@ -47,7 +48,7 @@ class WriteToSolace(beam.PTransform):
     :class:`~flumebeam.transforms.events.FromEvents` in front.
 
     Unit of parallelism: a worker's bundle; each instance has one connection and one transaction at a time. A bundle is
-    cut into transactions of ``max_transaction_events``; the rest is committed when it ends. The source is told only
+    cut into transactions of ``max_transaction_messages``; the rest is committed when it ends. The source is told only
     what a committed transaction holds.
 
     Delivery: at least once. What repeats: a transaction whose commit was not answered, and what was committed and not
@@ -66,7 +67,9 @@ class WriteToSolace(beam.PTransform):
             forbidden, a header that cannot be sent. A transform of :class:`~flumebeam.transforms.deadletter.DeadLetter`
             elements, such as ``DeadLettersToFiles``. Without one the first such event fails the run with the reason,
             and its source keeps it.
-        max_transaction_events: At most the broker's limit per transaction, which is 256 unless it was raised.
+        max_transaction_messages: At most the broker's limit per transaction, which is 256 unless it was raised.
+        packing: Put many events of one topic into one message, for queues that only flumebeam, or others who read Arrow
+            streams, drink from; by default one event is one message.
         retry_seconds: How long one transaction may be tried.
         max_body_bytes: Larger bodies are refused; with its headers a message must stay below the broker's largest
             message, which is 10,000,000 bytes unless it was changed.
@@ -81,13 +84,14 @@ class WriteToSolace(beam.PTransform):
         *,
         connection: SolaceOptions | None = None,
         dead_letters: beam.PTransform | None = None,
-        max_transaction_events: int = 256,
+        max_transaction_messages: int = 256,
+        packing: Packing | None = None,
         retry_seconds: float = 120.0,
         max_body_bytes: int = 9_900_000,
     ) -> None:
         super().__init__()
-        if max_transaction_events < 1:
-            raise ConfigurationError(f"A transaction holds at least one event, got {max_transaction_events}.")
+        if max_transaction_messages < 1:
+            raise ConfigurationError(f"A transaction holds at least one message, got {max_transaction_messages}.")
         if retry_seconds < 0 or max_body_bytes < 0:
             raise ConfigurationError(
                 f"retry_seconds and max_body_bytes must not be negative, got {retry_seconds} and {max_body_bytes}."
@@ -95,12 +99,13 @@ class WriteToSolace(beam.PTransform):
         self._topics = topic_function(topic)
         self._dead_letters = dead_letters
         self._limits = {
-            "max_events": max_transaction_events,
+            "max_messages": max_transaction_messages,
             "retry_seconds": retry_seconds,
             "max_body_bytes": max_body_bytes,
+            "packing": packing,
         }
         options = connection or SolaceOptions.from_environment()
-        self._open = partial(open_channel, options, max_transaction_events)
+        self._open = partial(open_channel, options, max_transaction_messages)
         self._shown = {"topic": str(topic), "host": options.host, "vpn": options.vpn, "username": options.username}
 
     def expand(self, batches: beam.PCollection[EventBatch]) -> WriteResult:
@@ -122,12 +127,12 @@ class WriteToSolace(beam.PTransform):
         return self._shown
 
 
-def open_channel(options: SolaceOptions, max_transaction_events: int) -> Channel:
+def open_channel(options: SolaceOptions, max_transaction_messages: int) -> Channel:
     """Return a channel that publishes only; it connects when its first transaction begins."""
     # Loads a native library, which a process that only builds graphs does not need.
     from flumebeam.channel.solace import SolaceChannel
 
-    return SolaceChannel(options, max_transaction_messages=max_transaction_events)
+    return SolaceChannel(options, max_transaction_messages=max_transaction_messages)
 
 
 class PublishFn(beam.DoFn):

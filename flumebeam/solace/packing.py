@@ -35,6 +35,7 @@ __all__ = [
     "PACKED_HEADER",
     "PACK_TYPE",
     "Packing",
+    "by_topic",
     "decode_pack",
     "encode_pack",
     "events_of",
@@ -131,14 +132,14 @@ def outgoing_messages(batch: EventBatch, topics: str | pa.StringArray, packing: 
     """
     if packing is None:
         return [messages_of_events(batch, topics)]
-    return [message for part, topic in _by_topic(batch, topics) for message in _packs(part, topic, packing)]
+    return [message for part, topic in by_topic(batch, topics) for message in _packs(part, topic, packing)]
 
 
 def message_count(batch: EventBatch, topics: str | pa.StringArray, packing: Packing | None) -> int:
     """Return how many messages :func:`outgoing_messages` makes of a batch."""
     if packing is None:
         return len(batch)
-    return sum(1 for part, _ in _by_topic(batch, topics) for _ in packing.cut(part))
+    return sum(1 for part, _ in by_topic(batch, topics) for _ in packing.cut(part))
 
 
 def messages_in(batch: EventBatch) -> int:
@@ -149,7 +150,12 @@ def messages_in(batch: EventBatch) -> int:
     return int((~packed).sum()) + sum(1 for _ in packed_places(id_pairs(batch.provenance.ids)[packed]))
 
 
-def _by_topic(batch: EventBatch, topics: str | pa.StringArray) -> Iterator[tuple[EventBatch, str]]:
+def by_topic(batch: EventBatch, topics: str | pa.StringArray) -> Iterator[tuple[EventBatch, str]]:
+    """Yield the events of each topic, in order, with the topic.
+
+    Raises:
+        PublishRefusedError: As :func:`~flumebeam.solace.mapping.messages_of_events`.
+    """
     if isinstance(topics, str):
         yield batch, topics
         return

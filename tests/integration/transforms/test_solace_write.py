@@ -189,7 +189,7 @@ def test_events_that_no_queue_wants_become_dead_letters(
     source.put(numbers(20))
 
     counters = ingest(
-        source, connection, lambda_topic, dead_letters=DeadLettersToFiles(str(tmp_path)), max_transaction_events=8
+        source, connection, lambda_topic, dead_letters=DeadLettersToFiles(str(tmp_path)), max_transaction_messages=8
     )
 
     assert bodies(connection) == [body for body in numbers(20) if body[-1:] != b"3"]

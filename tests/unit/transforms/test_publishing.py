@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
@@ -13,6 +14,7 @@ from flumebeam.deliveries import Durable
 from flumebeam.errors import ConnectionFailedError, LoginRefusedError
 from flumebeam.event import Event, Provenance
 from flumebeam.ids import DeliveryId
+from flumebeam.solace.packing import Packing, events_of
 from flumebeam.transforms.deadletter import DeadLetter
 from flumebeam.transforms.publishing import Publisher
 
@@ -39,9 +41,9 @@ class UnreachableChannel(MemoryChannel):
         return transaction
 
 
-def publisher(channel: MemoryChannel, *, max_events: int = 4, retry_seconds: float = 60) -> Publisher:
+def publisher(channel: MemoryChannel, *, max_messages: int = 4, retry_seconds: float = 60) -> Publisher:
     clock = ManualClock()
-    return Publisher(channel, max_events, retry_seconds, clock=clock, pause=clock.advance)
+    return Publisher(channel, max_messages, retry_seconds, clock=clock, pause=clock.advance)
 
 
 def batch(bodies: str, bad: str = "") -> EventBatch:
@@ -86,7 +88,7 @@ def test_a_full_transaction_is_committed_at_once_and_the_rest_at_the_end() -> No
 
 def test_batches_share_a_transaction_in_order() -> None:
     channel = MemoryChannel()
-    made = publisher(channel, max_events=256)
+    made = publisher(channel, max_messages=256)
 
     numbers, letters = settle(made, batch("ab"), batch("cd"), batch(""))
 
@@ -97,7 +99,7 @@ def test_batches_share_a_transaction_in_order() -> None:
 
 def test_every_event_goes_to_its_own_topic_when_a_batch_is_cut() -> None:
     channel = MemoryChannel()
-    made = publisher(channel, max_events=2)
+    made = publisher(channel, max_messages=2)
 
     list(made.add(batch("abc"), pa.array(["t/a", "t/b", "t/c"])))
     list(made.flush())
@@ -122,7 +124,7 @@ def test_what_was_rolled_back_is_published_again_before_the_source_is_told(failu
 )
 def test_an_unknown_commit_is_repeated_and_counted_before_the_next_one(failure: Failure, copies: int) -> None:
     channel = MemoryChannel(plan=[failure])
-    made = publisher(channel, max_events=2)
+    made = publisher(channel, max_messages=2)
 
     numbers, _ = settle(made, batch("abcd"))
 
@@ -133,7 +135,7 @@ def test_an_unknown_commit_is_repeated_and_counted_before_the_next_one(failure: 
 
 def test_culprits_are_isolated_and_all_others_committed_in_order() -> None:
     channel = MemoryChannel()
-    made = publisher(channel, max_events=8)
+    made = publisher(channel, max_messages=8)
 
     numbers, letters = settle(made, batch("abc", bad="b"), batch("defgh", bad="fh"))
 
@@ -219,3 +221,94 @@ def test_events_without_a_source_are_published_and_nobody_is_told() -> None:
 
     assert settle(publisher(channel), EventBatch.from_bodies([b"a", b"b"])) == ([], [])
     assert stored(channel) == "ab"
+
+
+PACKING = Packing(max_events=3)
+
+
+def packed(channel: MemoryChannel, *, max_messages: int = 256) -> Publisher:
+    made = publisher(channel, max_messages=max_messages)
+    made.packing = PACKING
+    return made
+
+
+def taken(channel: MemoryChannel) -> list[str]:
+    """Return what each message of the queue carries."""
+    messages = channel.queue.take(1_000, 0)
+    batches = [events_of([message], receiver="r", queue="q", fence=False) for message in messages]
+    return [b"".join(event.body for event in batch.events()).decode() for batch in batches]
+
+
+def test_packs_are_filled_over_batches_and_sources_are_told_of_every_event() -> None:
+    channel = MemoryChannel()
+
+    numbers, letters = settle(packed(channel), batch("ab"), batch("cdefg"), batch("h"))
+
+    assert taken(channel) == ["abc", "def", "gh"]
+    assert (numbers, letters) == ([0, 1, 0, 1, 2, 3, 4, 0], [])
+
+
+def test_a_pack_holds_events_of_one_topic() -> None:
+    channel = MemoryChannel()
+    made = packed(channel)
+
+    list(made.add(batch("abcd"), pa.array(["x", "y", "x", "y"])))
+    list(made.add(batch("ef"), "x"))
+    list(made.flush())
+
+    assert taken(channel) == ["ace", "bd", "f"]
+
+
+def test_a_transaction_of_packs_ends_at_the_brokers_limit_of_messages() -> None:
+    channel = MemoryChannel(max_transaction_messages=2)
+    made = packed(channel, max_messages=2)
+
+    numbers, _ = settle(made, batch("abcdefgh"))
+
+    assert taken(channel) == ["abc", "def", "gh"]
+    assert numbers == list(range(8))
+    assert made.counts.transactions_committed == 2
+
+
+def test_a_transaction_of_packs_ends_at_four_megabytes() -> None:
+    channel = MemoryChannel()
+    made = packed(channel)
+
+    for _ in range(5):
+        list(made.add(EventBatch.from_bodies([b"x" * 1_000_000]), "t"))
+
+    assert made.counts.transactions_committed == 1
+
+
+def test_a_refused_event_is_found_in_its_pack_and_the_others_are_published() -> None:
+    channel = MemoryChannel()
+
+    numbers, letters = settle(packed(channel), batch("abcdef", bad="d"))
+
+    assert "".join(taken(channel)) == "abcef"
+    assert numbers == [0, 1, 2, 4, 5]
+    assert [letter.event.body for letter in letters] == [b"d"]
+
+
+def test_a_refused_topic_is_found_among_packed_events() -> None:
+    channel = MemoryChannel()
+    made = packed(channel)
+
+    settled = [*made.add(batch("abc"), pa.array(["x", "", "x"])), *made.flush()]
+
+    assert sorted(taken(channel)) == ["a", "c"]
+    assert [letter.event.body for letter in settled if isinstance(letter, DeadLetter)] == [b"b"]
+
+
+def test_events_of_two_receivers_share_a_transaction_and_no_pack() -> None:
+    channel = MemoryChannel()
+    made = packed(channel)
+    other = batch("cd")
+    assert other.provenance is not None
+
+    list(made.add(batch("ab"), "t"))
+    list(made.add(replace(other, provenance=replace(other.provenance, receiver="another")), "t"))
+    receivers = [durable.receiver for durable in made.flush() if isinstance(durable, Durable)]
+
+    assert taken(channel) == ["ab", "cd"]
+    assert receivers == ["receiver", "another"]

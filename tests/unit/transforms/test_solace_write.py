@@ -62,7 +62,7 @@ def numbers(count: int) -> list[bytes]:
 def ingest(
     source: SourceQueue, target: str, *, spoil: bytes = b"", plan: tuple[Failure, ...] = (), **options: Any
 ) -> Any:
-    write = WriteToSolace("logs/a", max_transaction_events=10, **options)
+    write = WriteToSolace("logs/a", max_transaction_messages=10, **options)
     write._open = partial(open_memory, target, plan, 10)
     pipeline = beam.Pipeline(runner="FnApiRunner")
     result = (
@@ -150,7 +150,7 @@ def test_unknown_and_rolled_back_commits_are_repeated_and_counted(queue: SourceQ
 
 def test_an_instance_that_is_used_again_after_a_failed_bundle_forgets_what_it_held(target: str) -> None:
     opened = partial(open_memory, target, (), 10)
-    limits = {"max_events": 10, "retry_seconds": 1}
+    limits = {"max_messages": 10, "retry_seconds": 1}
     write = PublishFn(opened, topic_function("logs/a"), limits=limits, keeps_dead_letters=False)
     for bundle in (b"failed", b"good"):
         write.start_bundle()
@@ -162,7 +162,7 @@ def test_an_instance_that_is_used_again_after_a_failed_bundle_forgets_what_it_he
     assert bodies(target) == [b"good"]
 
 
-@pytest.mark.parametrize("options", [{"max_transaction_events": 0}, {"retry_seconds": -1}, {"topic": "a//b"}])
+@pytest.mark.parametrize("options", [{"max_transaction_messages": 0}, {"retry_seconds": -1}, {"topic": "a//b"}])
 def test_options_that_cannot_work_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         WriteToSolace(**{"topic": "logs/a", **options})
