@@ -247,7 +247,7 @@ class DevelopmentBroker:
             permission: What others may do: ``"no-access"``, ``"read-only"``, ``"consume"``, ``"modify-topic"`` or
                 ``"delete"``, each including those before it.
             vpn: Name of the message VPN, here as in what follows; None is the first one, that of the configuration.
-            **settings: Limits and what becomes of messages that nobody consumes, such as ``max_redeliveries=3`` or
+            **settings: Limits, kinds, and what becomes of messages that nobody consumes, such as ``partitions=8`` or
                 ``dead_message_queue="dead"``: the fields of ``QueueSettings``. A queue that exists keeps its own.
 
         Raises:

@@ -50,8 +50,15 @@ def configure_queue(vpn: Vpn, queue: Queue, setup: QueueSetup) -> None:
     queue.watch_all()
     if not setup.settings.egress_enabled:
         vpn.unbind_all(queue, QUEUE_SHUTDOWN)
-    elif (former.access, former.owner, former.permission) != (setup.access, setup.owner, setup.permission):
+    elif (former.access, former.owner, former.permission, former.settings.partitions) != (
+        setup.access,
+        setup.owner,
+        setup.permission,
+        setup.settings.partitions,
+    ):
         vpn.unbind_all(queue, Response(503, "Endpoint Modified"))
+    queue.form_line()
+    vpn.touch((queue,))
     vpn.note_setup(queue)
     vpn.routes.forget()
     vpn.report(f"queue {queue.name} changed")
@@ -62,15 +69,15 @@ def delete_messages(vpn: Vpn, queue: Queue) -> int:
 
     Acknowledgements of these are ignored when they come, and a commit that counts on them fails.
     """
-    doomed = [entry for entry in queue.ready if not entry.gone]
+    deleted = queue.clear()
     for flow in queue.flows:
-        doomed += flow.unacked.values()
+        delivered = list(flow.unacked.values())
         flow.unacked.clear()
-    queue.remove(doomed)
-    queue.ready.clear()
-    queue.deleted += len(doomed)
-    vpn.report(f"queue {queue.name}: {len(doomed)} messages deleted")
-    return len(doomed)
+        queue.remove(delivered)
+        deleted += len(delivered)
+    queue.deleted += deleted
+    vpn.report(f"queue {queue.name}: {deleted} messages deleted")
+    return deleted
 
 
 def disconnect(vpn: Vpn, connection: Connection) -> None:

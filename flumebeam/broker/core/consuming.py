@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from flumebeam.broker.core.connection import Connection
 from flumebeam.broker.core.flows import Browser, ConsumerFlow
+from flumebeam.broker.core.partitions import Partitions
 from flumebeam.broker.core.provisioning import invalid_queue_name
 from flumebeam.broker.core.queues import Permission, Queue
 from flumebeam.broker.core.vpn import NOT_PERMITTED, OK, QUEUE_SHUTDOWN, UNKNOWN_QUEUE, Vpn
@@ -76,11 +77,16 @@ def _refusal(vpn: Vpn, connection: Connection, request: AssuredControl, queue: Q
     if queue is not None and not queue.settings.egress_enabled:
         return QUEUE_SHUTDOWN
     if queue is not None and len(queue.flows) + len(queue.browsers) >= queue.settings.max_consumers:
-        return Response(503, "Max Clients Exceeded For Queue")
+        return Response(503, "Max clients exceeded for queue")
     if queue is None and (not name.startswith(_TEMPORARY_PREFIX) or invalid_queue_name(name)):
         return Response(400, "Invalid Temporary Queue Name")
     if queue is None and len(vpn.queues) >= vpn.settings.max_queues:
         return Response(503, "Max Num Queues Exceeded")
+    if queue is not None and isinstance(queue.line, Partitions):
+        if request.flow_type == FlowType.BROWSER:
+            return Response(403, "Browsing Not Supported on Partitioned Queue")
+        if request.selector:
+            return Response(403, "Selectors Not Supported on Partitioned Queue")
     if request.selector:
         return Response(400, "Selectors Are Not Supported")
     if request.session_id is not None and request.session_id not in connection.sessions:
@@ -103,7 +109,7 @@ def _bound(vpn: Vpn, request: AssuredControl, flow: ConsumerFlow | Browser, acti
         access=queue.access,
         granted_permissions=_PERMISSIONS,
         other_permissions=_PERMISSIONS,
-        quota_mb=queue.settings.max_bytes // 1_000_000,
+        quota_mb=0 if queue.settings.last_value else queue.settings.max_bytes // 1_000_000,
         max_message_bytes=queue.settings.max_message_bytes,
         respect_ttl=int(queue.settings.respect_ttl),
         last_sent=0,

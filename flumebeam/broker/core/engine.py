@@ -212,6 +212,8 @@ class Engine:
         for vpn in self._host.vpns.values():
             for queue in list(vpn.queues.values()):
                 queue.give_up_exhausted()
+            # Some queues have something to let go of.
+            vpn.touch(vpn.queues.values())
             vpn.settle()
 
     def take_journal(self) -> list[Record]:
@@ -345,6 +347,8 @@ class Engine:
             if len(home.queues) >= home.settings.max_queues:
                 raise QueueError(f"The broker has {len(home.queues)} queues already; delete some or raise max_queues.")
             chosen = home.default_settings().changed(settings)
+            if chosen.partitions and access == "exclusive":
+                raise ConfigurationError(f"Queue {name} cannot have partitions: only a non-exclusive queue can.")
             queue = home.add_queue(name, ACCESS[access], owner, PERMISSIONS[permission], settings=chosen)
         elif queue.access is not ACCESS[access]:
             raise QueueError(f"Queue {name} exists already and is {queue.status().access}.")

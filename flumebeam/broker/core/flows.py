@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -130,17 +130,19 @@ class ConsumerFlow:
             room -= message.size + _DELIVERY_OVERHEAD
             limit -= 1
         self.last_id, self._previous_id = last_id, previous_id
-        if limit != wanted and message.id > queue.delivered_to:
+        sent = wanted - limit
+        if sent and queue.line is None and message.id > queue.delivered_to:
             # The last one is the youngest.
             queue.delivered_to = message.id
         if renumbered and spool.journal is not None and queue.durable:
             # The client acknowledges by the delivery id, also after a restart.
             spool.journal.append(Renumbered(queue.name, renumbered))
-        if repeated:
-            queue.redelivered += len(repeated)
-            if spool.journal is not None and queue.durable:
-                spool.journal.append(DeliveredAgain(queue.name, repeated))
-        sent = wanted - limit
+        queue.redelivered += len(repeated)
+        if queue.line is not None:
+            # Not in the order of their age, so that each has to be named.
+            repeated = [(entry.message.id, entry.deliveries) for entry in islice(reversed(unacked.values()), sent)]
+        if repeated and spool.journal is not None and queue.durable:
+            spool.journal.append(DeliveredAgain(queue.name, repeated))
         queue.delivered += sent
         queue.delivered_bytes += allowed - room - sent * _DELIVERY_OVERHEAD
         connection.spend(room)
@@ -210,12 +212,16 @@ class Browser:
             self._in_flight.popleft()
         self.window = window
 
-    def show(self, ready: Iterable[Entry]) -> None:
-        """Send what the window allows of the entries behind the last one shown."""
+    def show(self, waiting: Callable[[int], Iterator[Entry]]) -> None:
+        """Send what the window allows of the entries behind the last one shown.
+
+        Args:
+            waiting: Returns the messages that wait and have a permanent id above a given one, oldest first.
+        """
         connection = self.connection
         while connection.accepts_deliveries and len(self._in_flight) < self.window:
             if not self._ahead:
-                self._ahead.extend(islice(self._unseen(ready), _BROWSE_AHEAD))
+                self._ahead.extend(islice(waiting(self._shown_id), _BROWSE_AHEAD))
                 if not self._ahead:
                     return
             entry = self._ahead.popleft()
@@ -236,9 +242,6 @@ class Browser:
             self._previous_id = message.id
             self._in_flight.append(message.id)
             connection.spend(connection.delivery_room - message.size - _DELIVERY_OVERHEAD)
-
-    def _unseen(self, ready: Iterable[Entry]) -> Iterator[Entry]:
-        return (entry for entry in ready if entry.message.id > self._shown_id)
 
 
 _DELIVERY_OVERHEAD: Final = 128

@@ -123,7 +123,7 @@ class Delivered(NamedTuple):
 
 
 class DeliveredAgain(NamedTuple):
-    """Messages of a queue were delivered more than once: pairs of permanent id and how often."""
+    """Messages of a queue were delivered, more than once or out of order: pairs of permanent id and how often."""
 
     queue: str
     counts: Sequence[tuple[int, int]]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from itertools import islice
 from operator import attrgetter
 from typing import Final
 
@@ -13,13 +15,14 @@ from flumebeam.broker.core.counts import Cause, Count
 from flumebeam.broker.core.expiry import Lifetimes, end_of_life
 from flumebeam.broker.core.flows import Browser, ConsumerFlow
 from flumebeam.broker.core.journal import Delivered, Removed
+from flumebeam.broker.core.lines import Line, by_age, put_in_order
+from flumebeam.broker.core.partitions import MAX_PARTITIONS, Partitions
 from flumebeam.broker.core.spool import Entry, Spool, SpooledMessage
 from flumebeam.errors import ConfigurationError
 from flumebeam.smf.assuredctrl import AccessType
 
 __all__ = ["DISCARD_BEHAVIORS", "Permission", "Queue", "QueueSettings", "QueueStatus"]
 
-_by_age: Final = attrgetter("message.id")
 _by_delivery: Final = attrgetter("delivery_id")
 _MIN_DEAD: Final = 64
 DISCARD_BEHAVIORS: Final = ("always", "when-queue-enabled", "never")
@@ -58,6 +61,10 @@ class QueueSettings:
         dead_message_queue: Queue that gets what this one gives up, if it exists and the message is eligible.
         respect_ttl: Whether messages expire.
         max_ttl_seconds: How long a message may wait, if its publisher does not say less; 0 does not limit it.
+        last_value: Whether only the newest message is kept.
+        partitions: Parts that a non-exclusive queue is divided into; 0 does not divide it.
+        rebalance_delay_seconds: How long after a flow came or went its partitions are shared out again.
+        max_handoff_seconds: How long a partition that moves to another flow waits for its messages to be settled.
     """
 
     ingress_enabled: bool = True
@@ -74,6 +81,10 @@ class QueueSettings:
     dead_message_queue: str = "#DEAD_MSG_QUEUE"
     respect_ttl: bool = False
     max_ttl_seconds: int = 0
+    last_value: bool = False
+    partitions: int = 0
+    rebalance_delay_seconds: int = 5
+    max_handoff_seconds: int = 3
 
     def changed(self, given: Mapping[str, object]) -> QueueSettings:
         """Return these settings with some of them replaced.
@@ -92,7 +103,10 @@ class QueueSettings:
                 raise ConfigurationError(f"{name} of a queue cannot be {value!r}; its default is {there!r}.")
         if given.get("reject_on_discard", "never") not in DISCARD_BEHAVIORS:
             raise ConfigurationError(f"reject_on_discard of a queue is one of {', '.join(DISCARD_BEHAVIORS)}.")
-        return replace(self, **given)  # type: ignore[arg-type]
+        made = replace(self, **given)  # type: ignore[arg-type]
+        if made.partitions > MAX_PARTITIONS:
+            raise ConfigurationError(f"A queue has up to {MAX_PARTITIONS} partitions, not {made.partitions}.")
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +124,7 @@ class QueueStatus:
         consumers: Flows bound to it, browsers left out.
         subscriptions: Topics that feed it.
         counts: Messages that it did not take or gave up, by the vendor's name of the counter; only what is not 0.
+        partitions_served: How many of its partitions each client serves, by client name.
     """
 
     name: str
@@ -122,6 +137,7 @@ class QueueStatus:
     consumers: int
     subscriptions: tuple[str, ...]
     counts: dict[str, int]
+    partitions_served: dict[str, int]
 
 
 class Queue:
@@ -158,7 +174,10 @@ class Queue:
         self.settings = settings
         self.durable = durable
         self.ready: deque[Entry] = deque()
-        """Messages that wait for a consumer, oldest first; entries that are gone are skipped."""
+        """Messages that wait for a consumer, oldest first, unless ``line`` has them; entries that are gone are
+        skipped."""
+        self.line: Line | None = None
+        """Where messages wait otherwise than in one row."""
         self.flows: list[ConsumerFlow] = []
         """Consumers in the order they bound; the first one is the active flow of an exclusive queue."""
         self.browsers: list[Browser] = []
@@ -180,6 +199,28 @@ class Queue:
         self._lifetimes = Lifetimes()
         self._dead = 0
         self._turn = 0
+        self._newest_id = 0
+        self.form_line()
+
+    def form_line(self) -> None:
+        """Line the waiting messages up as the settings want it. A queue whose partitions change has no flows now."""
+        settings = self.settings
+        count = settings.partitions if self.access is AccessType.NON_EXCLUSIVE else 0
+        line = self.line
+        if count != (len(line.partitions) if isinstance(line, Partitions) else 0):
+            self._wait_in(Partitions(count, self.put_back) if count else None)
+        if isinstance(self.line, Partitions):
+            self.line.delay_seconds = settings.rebalance_delay_seconds
+            self.line.max_handoff_seconds = settings.max_handoff_seconds
+
+    def _wait_in(self, line: Line | None) -> None:
+        waiting = list(self.waiting())
+        self.ready.clear()
+        self.line = line
+        if line is None:
+            self.ready.extend(waiting)
+        else:
+            line.extend(waiting)
 
     def allows(self, username: str, permission: Permission) -> bool:
         """Return whether this username may do what ``permission`` names."""
@@ -194,7 +235,24 @@ class Queue:
         """Return whether ``flow`` receives messages."""
         return self.access is not AccessType.EXCLUSIVE or self.active is flow
 
-    def extend(self, messages: Collection[SpooledMessage], size: int) -> None:
+    def waiting(self, after: int = 0) -> Iterator[Entry]:
+        """Yield the messages that wait for a consumer and have a permanent id above ``after``, oldest first.
+
+        The queue must not change meanwhile.
+        """
+        if self.line is not None:
+            return self.line.waiting(after)
+        start = bisect_right(self.ready, after, key=by_age) if after else 0
+        return (entry for entry in islice(self.ready, start, None) if not entry.gone)
+
+    def clear(self) -> int:
+        """Let go of all messages that wait, and return how many."""
+        doomed = list(self.waiting())
+        self.remove(doomed)
+        self._compact()
+        return len(doomed)
+
+    def extend(self, messages: Sequence[SpooledMessage], size: int) -> None:
         """Put messages at the end; :meth:`pump` delivers them.
 
         Args:
@@ -202,12 +260,14 @@ class Queue:
             size: Sum of their bodies, bytes.
         """
         self.messages += len(messages)
-        if self.settings.respect_ttl:
-            entries = [Entry(message) for message in messages]
-            self.ready.extend(entries)
-            self._lifetimes.watch(entries, self.settings, self.messages)
-        else:
+        if messages:
+            self._newest_id = messages[-1].id
+        if self.line is None and not self.settings.respect_ttl:
             self.ready.extend(map(Entry, messages))
+        else:
+            entries = list(map(Entry, messages))
+            (self.ready if self.line is None else self.line).extend(entries)
+            self._lifetimes.watch(entries, self.settings, self.messages)
         self.received += len(messages)
         self.received_bytes += size
         self.bytes += size
@@ -233,18 +293,23 @@ class Queue:
 
     def remove_waiting(self, message_id: int) -> None:
         """Remove the waiting message with this permanent id, as a browser may; one that is not there is ignored."""
-        for entry in self.ready:
-            if entry.message.id == message_id and not entry.gone:
-                self.remove((entry,))
-                self._sweep(1)
-                break
+        entry = next(self.waiting(message_id - 1), None)
+        if entry is not None and entry.message.id == message_id:
+            self.remove((entry,))
+            self._sweep(1)
 
     def _sweep(self, gone: int) -> None:
         # Entries that are gone cost memory until somebody comes by them.
         self._dead += gone
-        if self._dead > max(_MIN_DEAD, len(self.ready) // 2):
+        if self._dead > max(_MIN_DEAD, self.messages // 2):
+            self._compact()
+
+    def _compact(self) -> None:
+        self._dead = 0
+        if self.line is None:
             self.ready = deque(entry for entry in self.ready if not entry.gone)
-            self._dead = 0
+        else:
+            self.line.compact()
 
     def put_back(self, entries: list[Entry]) -> None:
         """Return unsettled messages to the place of their age; :meth:`pump` delivers them again, if it may."""
@@ -253,15 +318,18 @@ class Queue:
             return
         for entry in entries:
             entry.holder = None
-        entries.sort(key=_by_age)
-        if not self.ready or entries[-1].message.id < self.ready[0].message.id:
-            self.ready.extendleft(reversed(entries))
+        entries.sort(key=by_age)
+        if self.line is None:
+            put_in_order(self.ready, entries)
         else:
-            self.ready = deque(sorted((*entries, *self.ready), key=_by_age))
+            self.line.put_back(entries)
 
     def resume(self, flow: ConsumerFlow, held: Iterable[Entry]) -> None:
         """Let a flow hold what its client has received before, as far as it is still here and with nobody else."""
         wanted = {entry for entry in held if entry.holder is None and not entry.gone}
+        flow.adopt(sorted(self._take(wanted) if self.line is None else self.line.take(wanted, flow), key=_by_delivery))
+
+    def _take(self, wanted: set[Entry]) -> list[Entry]:
         found: list[Entry] = []
         passed: list[Entry] = []
         # What was delivered once is near the front.
@@ -269,7 +337,7 @@ class Queue:
             entry = self.ready.popleft()
             (found if entry in wanted else passed).append(entry)
         self.ready.extendleft(reversed(passed))
-        flow.adopt(sorted(found, key=_by_delivery))
+        return found
 
     def _keep(self, entries: list[Entry]) -> list[Entry]:
         # Give up the messages that were delivered for the last time, or have expired meanwhile.
@@ -306,10 +374,10 @@ class Queue:
     def watch_all(self) -> None:
         """Find out anew when messages expire, because the settings have changed."""
         self._lifetimes.forget()
-        held = [*self.ready]
+        held = list(self.waiting())
         for flow in self.flows:
             held += flow.unacked.values()
-        self._lifetimes.watch((entry for entry in held if not entry.gone), self.settings, self.messages)
+        self._lifetimes.watch(held, self.settings, self.messages)
 
     def reject(self, entries: Collection[Entry]) -> None:
         """Give up messages that a consumer does not want to see again."""
@@ -318,10 +386,9 @@ class Queue:
 
     def give_up_exhausted(self) -> None:
         """Give up the waiting messages that may not be delivered again, after an earlier life delivered them."""
-        waiting = [entry for entry in self.ready if not entry.gone]
-        kept = self._keep(waiting)
-        if kept is not waiting:
-            self.ready = deque(kept)
+        waiting = list(self.waiting())
+        if self._keep(waiting) is not waiting:
+            self._compact()
 
     def unbind(self, flow: ConsumerFlow) -> ConsumerFlow | None:
         """Remove a flow, put back what it held, and return the flow that has become active, if one has."""
@@ -330,27 +397,46 @@ class Queue:
         self.put_back(flow.take_back())
         return self.active if was_active else None
 
-    def pump(self) -> None:
-        """Deliver as much as the flows take, and note in the journal how far delivery has come."""
+    def pump(self, now: float) -> None:
+        """Deliver as much as the flows take, and note in the journal how far delivery has come.
+
+        Args:
+            now: Time, seconds.
+        """
+        if self.settings.last_value:
+            self._keep_last()
         before = self.delivered_to
-        self._deliver()
+        for browser in self.browsers:
+            browser.show(self.waiting)
+        if self.line is None:
+            self._deliver()
+        else:
+            self.line.deliver(self.flows, now)
         journal = self._spool.journal
         if journal is not None and self.durable and self.delivered_to != before:
             journal.append(Delivered(self.name, self.delivered_to))
 
     def _deliver(self) -> None:
-        # All to the active flow, or in turn to all that have room.
-        for browser in self.browsers:
-            browser.show(self.ready)
-        while self.ready:
+        # All to the active flow, or one each in turn to all that have room.
+        ready = self.ready
+        while ready:
             takers = [flow for flow in self.flows if self.is_active(flow) and flow.credit > 0]
             if not takers:
                 return
             if len(takers) == 1:
-                takers[0].deliver(self.ready, takers[0].credit)
+                takers[0].deliver(ready, takers[0].credit)
                 continue
-            self._turn += 1
-            takers[self._turn % len(takers)].deliver(self.ready, 1)
+            first = self._turn % len(takers)
+            for flow in (*takers[first:], *takers[:first]):
+                self._turn += 1
+                flow.deliver(ready, 1)
+
+    def _keep_last(self) -> None:
+        # What is delivered and unsettled stays with its flow; if it comes back it is too old.
+        doomed = [entry for entry in self.waiting() if entry.message.id < self._newest_id]
+        if doomed:
+            self.remove(doomed)
+            self._compact()
 
     def status(self) -> QueueStatus:
         """Return what the queue holds now."""
@@ -365,4 +451,5 @@ class Queue:
             consumers=len(self.flows),
             subscriptions=tuple(self.subscriptions),
             counts={count.value: number for count, number in self.counts.items() if number},
+            partitions_served=self.line.served() if isinstance(self.line, Partitions) else {},
         )

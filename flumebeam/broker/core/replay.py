@@ -96,7 +96,7 @@ def _stored(vpn: Vpn, record: Stored) -> None:
 def _delivered(vpn: Vpn, record: Delivered) -> None:
     queue = vpn.queues[record.queue]
     queue.delivered_to = record.message_id
-    for entry in queue.ready:
+    for entry in queue.waiting():
         if entry.message.id > record.message_id:
             break
         entry.deliveries = 1
@@ -104,13 +104,13 @@ def _delivered(vpn: Vpn, record: Delivered) -> None:
 
 def _delivered_again(vpn: Vpn, record: DeliveredAgain) -> None:
     counts = dict(record.counts)
-    for entry in vpn.queues[record.queue].ready:
+    for entry in vpn.queues[record.queue].waiting():
         entry.deliveries = counts.get(entry.message.id, entry.deliveries)
 
 
 def _renumbered(vpn: Vpn, record: Renumbered) -> None:
     delivery_ids = dict(record.ids)
-    for entry in vpn.queues[record.queue].ready:
+    for entry in vpn.queues[record.queue].waiting():
         entry.delivery_id = delivery_ids.get(entry.message.id, entry.delivery_id)
 
 

@@ -46,9 +46,11 @@ class Entry:
         deliveries: How often it was handed to a consumer.
         holder: The flow that has it unacknowledged.
         gone: Whether it has left the queue.
+        partition: Number of the partition that it is in, if its queue has partitions.
     """
 
-    __slots__ = ("deliveries", "delivery_id", "gone", "holder", "message")
+    __slots__ = ("deliveries", "delivery_id", "gone", "holder", "message", "partition")
+    partition: int
 
     def __init__(self, message: SpooledMessage) -> None:
         self.message = message

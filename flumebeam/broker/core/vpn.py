@@ -197,8 +197,7 @@ class Vpn:
     def remove_queue(self, queue: Queue) -> None:
         """Delete a queue with its messages and subscriptions, and unbind its consumers."""
         self.unbind_all(queue, Response(503, "Queue Deleted"))
-        queue.remove([entry for entry in queue.ready if not entry.gone])
-        queue.ready.clear()
+        queue.clear()
         for subscription in queue.subscriptions:
             self.routes.remove(subscription, queue)
         del self.queues[queue.name]
@@ -217,7 +216,7 @@ class Vpn:
     def settle(self) -> None:
         """Pump the touched queues."""
         while self._touched:
-            self._touched.popitem()[0].pump()
+            self._touched.popitem()[0].pump(self.now)
 
     # Flows
 
@@ -292,6 +291,7 @@ class Vpn:
         for publisher in self.publishers.expire(self.now):
             self.note(PublisherClosed(publisher.name))
         self.lineages.expire(self.now)
+        self.touch(queue for queue in self.queues.values() if queue.line is not None and queue.line.due())
         for queue in self.orphans.expire(self.now):
             self.remove_queue(queue)
         left = _MAX_EXPIRED

@@ -56,7 +56,6 @@ _QUEUE: Final = ATTRIBUTES | {
     "consumerAckPropagationEnabled": Attribute(default=True, fixed=True),
     "deliveryCountEnabled": Attribute(default=False, fixed=True),
     "deliveryDelay": Attribute(default=0, fixed=True),
-    "partitionCount": Attribute(default=0, fixed=True),
     "redeliveryDelayEnabled": Attribute(default=False, fixed=True),
     "respectMsgPriorityEnabled": Attribute(default=False, fixed=True),
 }

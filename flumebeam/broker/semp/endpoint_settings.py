@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
+from flumebeam.broker.core.partitions import MAX_PARTITIONS
 from flumebeam.broker.core.queues import DISCARD_BEHAVIORS, QueueSettings
 from flumebeam.broker.semp.attributes import Attribute
 
@@ -20,6 +21,9 @@ _FIELDS: Final = {
     "maxMsgSize": ("max_message_bytes", Attribute(default=10_000_000, high=30_000_000)),
     "maxRedeliveryCount": ("max_redeliveries", Attribute(default=0, high=255)),
     "maxTtl": ("max_ttl_seconds", Attribute(default=0, high=2**32 - 1)),
+    "partitionCount": ("partitions", Attribute(default=0, high=MAX_PARTITIONS)),
+    "partitionRebalanceDelay": ("rebalance_delay_seconds", Attribute(default=5, high=2**32 - 1)),
+    "partitionRebalanceMaxHandoffTime": ("max_handoff_seconds", Attribute(default=3, high=2**32 - 1)),
     "redeliveryEnabled": ("redelivery_enabled", Attribute(default=True)),
     "rejectLowPriorityMsgEnabled": ("reject_low_priority", Attribute(default=False)),
     "rejectLowPriorityMsgLimit": ("low_priority_limit", Attribute(default=0, high=2**32 - 1)),
@@ -31,7 +35,7 @@ _FIELDS: Final = {
 }
 _QUOTA: Final = "maxMsgSpoolUsage"
 ATTRIBUTES: Final = {name: attribute for name, (_, attribute) in _FIELDS.items()} | {
-    _QUOTA: Attribute(default=1_500, low=1, high=6_000_000)
+    _QUOTA: Attribute(default=1_500, high=6_000_000)
 }
 _OF_THE_BROKER: Final = ("maxBindCount", "maxDeliveredUnackedMsgsPerFlow", "maxMsgSize", _QUOTA)
 """Attributes whose default is one of the broker's options."""
@@ -40,7 +44,12 @@ _OF_THE_BROKER: Final = ("maxBindCount", "maxDeliveredUnackedMsgsPerFlow", "maxM
 def show_settings(settings: QueueSettings) -> dict[str, Any]:
     """Return the attributes that settings are shown as."""
     shown = {name: getattr(settings, field) for name, (field, _) in _FIELDS.items()}
-    return shown | {_QUOTA: settings.max_bytes // MEGABYTE}
+    return shown | {_QUOTA: _quota(settings)}
+
+
+def _quota(settings: QueueSettings) -> int:
+    # 0 MB is the vendor's way to say that only the last message is kept.
+    return 0 if settings.last_value else max(settings.max_bytes // MEGABYTE, 1)
 
 
 def change_settings(settings: QueueSettings, values: dict[str, Any]) -> QueueSettings:
@@ -49,7 +58,8 @@ def change_settings(settings: QueueSettings, values: dict[str, Any]) -> QueueSet
     return replace(
         settings,
         # A limit that is not changed stays as it is to the byte.
-        max_bytes=settings.max_bytes if quota == settings.max_bytes // MEGABYTE else quota * MEGABYTE,
+        max_bytes=quota * MEGABYTE if quota and quota != _quota(settings) else settings.max_bytes,
+        last_value=quota == 0,
         **{field: values[name] for name, (field, _) in _FIELDS.items()},
     )
 

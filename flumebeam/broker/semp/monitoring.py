@@ -8,6 +8,7 @@ from typing import Any, Final
 from flumebeam.broker.core.connection import Connection
 from flumebeam.broker.core.counts import Cause, Count
 from flumebeam.broker.core.flows import Browser, ConsumerFlow
+from flumebeam.broker.core.partitions import Partitions
 from flumebeam.broker.core.queues import Queue
 from flumebeam.broker.core.vpn import Vpn
 from flumebeam.broker.semp.configuring import CONFIG, show_queue, show_vpn
@@ -34,6 +35,7 @@ def _show_vpn(world: World, vpn: Vpn) -> dict[str, Any]:
 
 
 def _show_queue(world: World, queue: Queue) -> dict[str, Any]:
+    line = queue.line
     return (
         show_queue(world, queue)
         | world.rates.of((queue,))
@@ -43,6 +45,8 @@ def _show_queue(world: World, queue: Queue) -> dict[str, Any]:
             "durable": queue.durable,
             "msgSpoolPeakUsage": queue.peak_bytes,
             "msgSpoolUsage": queue.bytes,
+            "partitionOperationalCount": len(line.partitions) if isinstance(line, Partitions) else 0,
+            "partitionRebalanceStatus": "in-progress" if isinstance(line, Partitions) and line.rebalancing else "ready",
             "redeliveredMsgCount": queue.redelivered,
             "spooledByteCount": queue.received_bytes,
             "spooledMsgCount": queue.received,

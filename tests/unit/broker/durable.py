@@ -21,7 +21,7 @@ def durable_state(engine: Engine, name: str = "default") -> dict[str, Any]:
     bodies: dict[int, int] = {}
     queues = {}
     for queue in vpn.queues.values():
-        entries = [entry for entry in queue.ready if not entry.gone]
+        entries = list(queue.waiting())
         for flow in queue.flows:
             entries += flow.unacked.values()
         entries.sort(key=lambda entry: entry.message.id)

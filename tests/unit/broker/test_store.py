@@ -25,6 +25,7 @@ from flumebeam.smf.pubmsg import MessageTemplate
 from flumebeam.smf.subctrl import SubscriptionControl, SubscriptionKind
 from tests.unit.broker.conftest import Peer
 from tests.unit.broker.durable import durable_state, whole_state
+from tests.unit.structured import structured
 
 SPOOLER = 1 << 60
 
@@ -211,6 +212,68 @@ def test_changed_set_up_survives(make_world: Callable[..., Any], keeper: Any, st
 
     assert after.engine.vpn.queues["q"].owner == "x"
     assert durable_state(after.engine) == durable_state(keeper.engine)
+
+
+def test_partitions_survive_and_hold_what_they_held(make_world: Callable[..., Any], keeper: Any, store: Store) -> None:
+    keeper.engine.create_queue("p", "non-exclusive", ["t/>"], partitions=4)
+    peer = keeper.client()
+    flow = peer.publisher().flow_id
+    for number in range(20):
+        payload, options = structured(b"%d" % number, {"JMSXGroupID": f"k{number % 5}"})
+        peer.publish(flow, payload, **options)
+
+    def rows(world: Any) -> list[list[int]]:
+        return [[entry.message.id for entry in one.row] for one in world.engine.vpn.queues["p"].line.partitions]
+
+    after = reborn(make_world, keeper, store)
+    assert rows(after) == rows(keeper)
+    assert sum(map(len, rows(after))) == 20
+
+
+def test_only_what_was_delivered_of_a_partitioned_queue_is_marked_redelivered(
+    make_world: Callable[..., Any], keeper: Any, store: Store
+) -> None:
+    keeper.engine.create_queue("p", "non-exclusive", ["t/>"], partitions=4)
+    peer = keeper.client()
+    flow = peer.publisher().flow_id
+    for number in range(20):
+        payload, options = structured(b"", {"JMSXGroupID": f"k{number}"})
+        peer.publish(flow, payload, **options)
+    reader = keeper.client("reader")
+    reader.ack(reader.bind("p").flow_id, window=7)
+    parameters = [message.parameters for message in reader.deliveries()]
+    delivered = {one.stable_id or one.message_id for one in parameters}
+
+    after = reborn(make_world, keeper, store).client("next")
+    after.consume("p")
+    again = {one.parameters.stable_id for one in after.deliveries() if one.parameters.redelivered}
+    assert parameters[0].stable_id is None
+    assert (len(delivered), again) == (7, delivered)
+
+
+def test_last_value_survives_and_what_came_before_it_goes(
+    make_world: Callable[..., Any], keeper: Any, store: Store
+) -> None:
+    keeper.engine.create_queue("v", "exclusive", ["t/>"], last_value=True)
+    reader = keeper.client("reader")
+    reader.consume("v")
+    peer = keeper.client()
+    flow = peer.publisher().flow_id
+    peer.publish(flow, b"a")
+    reader.leave()
+    peer.publish(flow, b"b")
+    reader = keeper.client("reader")
+    reader.consume("v")
+    peer.publish(flow, b"c")
+    assert keeper.engine.queue("v").messages == 2
+
+    after = reborn(make_world, keeper, store)
+    assert after.engine.queue("v").messages == 1
+    again = reborn(make_world, after, store)
+    assert durable_state(again.engine) == durable_state(after.engine)
+    consumer = again.client("other")
+    consumer.consume("v")
+    assert bodies(consumer) == [b"c"]
 
 
 def test_publisher_goes_on_where_it_was(make_world: Callable[..., Any], keeper: Any, store: Store) -> None:

@@ -93,7 +93,7 @@ def test_limits_of_a_queue_are_its_own(world: Any) -> None:
 
     assert len(client.deliveries()) == 1
     assert bound.max_unacked == 1
-    assert client.bind().response == Response(503, "Max Clients Exceeded For Queue")
+    assert client.bind().response == Response(503, "Max clients exceeded for queue")
 
 
 def test_deleted_messages_fail_the_commit_that_counts_on_them_and_ignore_late_acknowledgements(world: Any) -> None:

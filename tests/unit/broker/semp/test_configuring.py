@@ -66,6 +66,28 @@ def test_limit_below_a_megabyte_survives_a_change_of_something_else(make_world: 
     assert manage.world.engine.vpn.queues["q"].settings.max_bytes == 1_234
 
 
+def test_partitions_have_the_vendors_names_and_defaults(manage: Any) -> None:
+    made = manage("POST", QUEUES, {"queueName": "n", "accessType": "non-exclusive", "partitionCount": 3})["data"]
+    assert (made["partitionCount"], made["partitionRebalanceDelay"]) == (3, 5)
+    assert made["partitionRebalanceMaxHandoffTime"] == 3
+    manage("PATCH", f"{QUEUES}/n", {"partitionRebalanceDelay": 1, "partitionRebalanceMaxHandoffTime": 0})
+
+    settings = manage.world.engine.vpn.queues["n"].settings
+    assert (settings.partitions, settings.rebalance_delay_seconds, settings.max_handoff_seconds) == (3, 1, 0)
+    assert manage.refused("PATCH", f"{QUEUES}/n", {"partitionCount": 1_001})[1] == "INVALID_PARAMETER"
+
+
+def test_quota_of_nothing_makes_a_last_value_queue_and_another_one_ends_it(manage: Any) -> None:
+    assert manage("PATCH", f"{QUEUES}/q", {"maxMsgSpoolUsage": 0})["data"]["maxMsgSpoolUsage"] == 0
+    queue = manage.world.engine.vpn.queues["q"]
+    assert queue.settings.last_value
+    manage("PATCH", f"{QUEUES}/q", {"owner": "ann"})
+    assert queue.settings.last_value
+    manage("PATCH", f"{QUEUES}/q", {"maxMsgSpoolUsage": 2})
+
+    assert (queue.settings.last_value, queue.settings.max_bytes) == (False, 2_000_000)
+
+
 def test_put_creates_what_is_not_there(manage: Any) -> None:
     assert manage("PUT", f"{QUEUES}/n", {"ingressEnabled": True})["data"]["ingressEnabled"]
     assert "n" in manage.world.engine.vpn.queues

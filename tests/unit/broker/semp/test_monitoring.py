@@ -57,6 +57,20 @@ def test_discarded_messages_are_counted_by_their_cause(manage: Any) -> None:
     assert data["maxTtlExpiredDiscardedMsgCount"] == data["disabledDiscardedMsgCount"] == 0
 
 
+def test_partitions_show_how_many_they_are_and_whether_they_move(manage: Any) -> None:
+    manage.world.engine.create_queue("p", "non-exclusive", [], partitions=2)
+    names = ("partitionOperationalCount", "partitionRebalanceStatus")
+
+    def shown(queue: str) -> tuple[Any, ...]:
+        data = manage("GET", f"{MONITOR}/queues/{queue}")["data"]
+        return tuple(data[name] for name in names)
+
+    assert (shown("q"), shown("p")) == ((0, "ready"), (2, "ready"))
+    manage.world.client("one").consume("p")
+    manage.world.client("two").consume("p")
+    assert shown("p") == (2, "in-progress")
+
+
 def test_collection_shows_counts_beside_the_objects(manage: Any) -> None:
     publish(manage, b"1")
     page = manage("GET", f"{MONITOR}/queues?select=queueName,msgs.count")
