@@ -6,12 +6,17 @@ Not for production: a Solace broker is.
 from __future__ import annotations
 
 from flumebeam.broker.config import BrokerConfig
+from flumebeam.broker.core.acl import AclProfile, Rule, everything_but, nothing_but
+from flumebeam.broker.core.profiles import ClientProfile, ClientUsername
 from flumebeam.broker.core.queues import QueueStatus
 from flumebeam.broker.embedded import DevelopmentBroker, running_broker
 from flumebeam.broker.faults import FailCommit, Fault, LoseCommitResponse, LosePublishAck, NackPublishes
 
 __all__ = [
+    "AclProfile",
     "BrokerConfig",
+    "ClientProfile",
+    "ClientUsername",
     "DevelopmentBroker",
     "FailCommit",
     "Fault",
@@ -19,5 +24,8 @@ __all__ = [
     "LosePublishAck",
     "NackPublishes",
     "QueueStatus",
+    "Rule",
+    "everything_but",
+    "nothing_but",
     "running_broker",
 ]

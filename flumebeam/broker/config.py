@@ -68,9 +68,9 @@ class BrokerConfig:
     max_subscriptions: int = 100_000
     """Topic subscriptions of all clients and queues of a message VPN together; each is a node in the topic tree."""
     max_flows_per_connection: int = 1_000
-    """Publisher and consumer flows; each has its own state."""
+    """Publisher flows, and as many that consume; each has its own state. A client profile may say otherwise."""
     max_sessions_per_connection: int = 100
-    """Transacted sessions; each may hold a whole transaction."""
+    """Transacted sessions; each may hold a whole transaction. A client profile may say otherwise."""
     max_resumable: int = 10_000
     """Publisher flows and transacted sessions remembered for clients that are away."""
 

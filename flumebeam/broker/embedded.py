@@ -13,6 +13,8 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from flumebeam.broker.config import BrokerConfig
+from flumebeam.broker.core.acl import AclProfile
+from flumebeam.broker.core.profiles import ClientProfile, ClientUsername
 from flumebeam.broker.core.queues import QueueStatus
 from flumebeam.broker.faults import Fault
 from flumebeam.broker.listeners import Listener
@@ -223,6 +225,23 @@ class DevelopmentBroker:
     def vpns(self) -> tuple[str, ...]:
         """Return the names of the message VPNs, in order."""
         return self._call(lambda server: tuple(sorted(server.engine.host.vpns)))
+
+    def configure(self, *values: ClientUsername | AclProfile | ClientProfile, vpn: str | None = None) -> None:
+        """Add or replace client usernames and profiles. What they say applies at once, also to clients that are there.
+
+        Args:
+            *values: In an order in which profiles come before the usernames that have them.
+            vpn: Name of the message VPN; None is the first one.
+
+        Raises:
+            ConfigurationError: There is no such message VPN, or no such profile.
+        """
+
+        def put(server: BrokerServer) -> None:
+            server.engine.configure(values, vpn)
+            server.flush()
+
+        self._call(put)
 
     # Queues
 

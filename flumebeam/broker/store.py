@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from flumebeam.broker.core.journal import (
+    Configured,
     Delivered,
     DeliveredAgain,
     InVpn,
@@ -39,6 +40,7 @@ from flumebeam.broker.core.journal import (
     VpnDeleted,
     VpnSet,
 )
+from flumebeam.broker.core.profiles import Setup, read_setup
 from flumebeam.broker.core.queues import QueueSettings
 from flumebeam.broker.core.spool import SpooledMessage
 from flumebeam.broker.core.vpn import VpnSettings
@@ -187,6 +189,8 @@ class Store:
                 self._mark(scope.queues[record.queue], record)
             elif isinstance(record, QueueSet):
                 self._set_queue(scope, record)
+            elif isinstance(record, Configured):
+                self._configure(scope, record.value)
             elif isinstance(record, VpnSet):
                 self._set_vpn(record)
             elif isinstance(record, VpnDeleted):
@@ -210,6 +214,12 @@ class Store:
         self._connection.execute(
             "INSERT INTO vpns VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET settings = excluded.settings",
             (scope.vpn, record.name, json.dumps(asdict(record.settings))),
+        )
+
+    def _configure(self, scope: Scope, value: Setup) -> None:
+        self._connection.execute(
+            "INSERT INTO setup VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET fields = excluded.fields",
+            (scope.vpn, type(value).__name__, value.name, json.dumps(asdict(value))),
         )
 
     def _drop_vpn(self, number: int) -> None:
@@ -279,6 +289,8 @@ class Store:
 
     def _setup(self, vpn: int) -> Iterator[Record]:
         run = self._connection.execute
+        for kind, fields in run("SELECT kind, fields FROM setup WHERE vpn = ?", (vpn,)):
+            yield Configured(read_setup(kind, json.loads(fields)))
         for name, access, owner, permission, settings in run(
             "SELECT name, access, owner, permission, settings FROM queues WHERE vpn = ? ORDER BY id", (vpn,)
         ):

@@ -20,6 +20,7 @@ from flumebeam.broker.core.journal import (
     SessionEnded,
     SessionOpened,
     Subscribed,
+    Unconfigured,
     Unsubscribed,
 )
 from flumebeam.broker.core.spool import SpooledMessage
@@ -101,6 +102,10 @@ def _execute(connection: sqlite3.Connection, statement: str, row: str, values: l
 
 STATEMENTS: Final[dict[type, tuple[str, Callable[[Any, Scope], tuple[Any, ...]]]]] = {
     Issued: ("UPDATE identity SET message_id = ?, handle = ?", lambda it, scope: tuple(it)),
+    Unconfigured: (
+        "DELETE FROM setup WHERE vpn = ? AND kind = ? AND name = ?",
+        lambda it, scope: (scope.vpn, it.kind, it.name),
+    ),
     Subscribed: (
         "INSERT INTO subscriptions (queue, topic) VALUES (?, ?)",
         lambda it, scope: (scope.queues[it.queue], it.topic),
@@ -138,6 +143,7 @@ STATEMENTS: Final[dict[type, tuple[str, Callable[[Any, Scope], tuple[Any, ...]]]
 DROP_VPN: Final = (
     "DELETE FROM publishers WHERE vpn = ?",
     "DELETE FROM sessions WHERE vpn = ?",
+    "DELETE FROM setup WHERE vpn = ?",
     "DELETE FROM vpns WHERE id = ?",
 )
 """What forgets a message VPN whose queues are gone, given by its number."""

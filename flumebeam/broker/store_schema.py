@@ -47,12 +47,27 @@ _STEPS: Final = (
     ALTER TABLE entries ADD COLUMN deliveries INTEGER;
     ALTER TABLE messages ADD COLUMN arrived REAL;
     """,
+    # Client usernames and profiles. Passwords are in clear: this is a development broker.
+    """
+    CREATE TABLE setup (vpn INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, fields TEXT NOT NULL,
+        PRIMARY KEY (vpn, kind, name)) STRICT, WITHOUT ROWID;
+    """,
 )
 """What makes each version out of the one before, the first out of nothing. A step is never changed, only followed."""
 
 VERSION: Final = len(_STEPS)
 """Version of the format that this code reads and writes."""
-TABLES: Final = ("identity", "vpns", "queues", "subscriptions", "messages", "entries", "publishers", "sessions")
+TABLES: Final = (
+    "identity",
+    "vpns",
+    "setup",
+    "queues",
+    "subscriptions",
+    "messages",
+    "entries",
+    "publishers",
+    "sessions",
+)
 
 
 def upgrade(connection: sqlite3.Connection, version: int) -> None:

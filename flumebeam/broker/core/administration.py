@@ -1,4 +1,4 @@
-"""What an administrator may do beyond what clients can: set up queues and usernames, delete messages, disconnect."""
+"""What an administrator may do beyond what clients can: set up queues, delete messages, disconnect."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from flumebeam.broker.core.connection import Connection
 from flumebeam.broker.core.queues import Permission, Queue, QueueSettings
-from flumebeam.broker.core.vpn import QUEUE_SHUTDOWN, ClientUsername, Vpn
+from flumebeam.broker.core.vpn import QUEUE_SHUTDOWN, Vpn
 from flumebeam.smf.assuredctrl import AccessType
 from flumebeam.smf.values import Response
 
@@ -15,8 +15,6 @@ __all__ = [
     "configure_queue",
     "delete_messages",
     "disconnect",
-    "drop_username",
-    "put_username",
 ]
 
 
@@ -84,22 +82,3 @@ def disconnect(vpn: Vpn, connection: Connection) -> None:
     """Close a client's connection; the client may come back."""
     vpn.report(f"{connection.client_name} is disconnected by an administrator")
     connection.close()
-
-
-def put_username(vpn: Vpn, user: ClientUsername) -> None:
-    """Add or replace a client username. Clients of one that is disabled now are disconnected."""
-    vpn.users[user.name] = user
-    if not user.enabled:
-        _disconnect_all(vpn, user.name)
-
-
-def drop_username(vpn: Vpn, name: str) -> None:
-    """Remove a client username and disconnect its clients."""
-    del vpn.users[name]
-    _disconnect_all(vpn, name)
-
-
-def _disconnect_all(vpn: Vpn, username: str) -> None:
-    for connection in list(vpn.clients.values()):
-        if connection.username == username:
-            disconnect(vpn, connection)

@@ -11,7 +11,9 @@ from flumebeam.smf.stream import FrameReader
 
 if TYPE_CHECKING:
     from flumebeam.broker.config import BrokerConfig
+    from flumebeam.broker.core.acl import TopicAccess
     from flumebeam.broker.core.flows import Browser, ConsumerFlow
+    from flumebeam.broker.core.profiles import ClientProfile, ClientUsername
     from flumebeam.broker.core.publishers import PublisherFlow
     from flumebeam.broker.core.transactions import TransactedSession
     from flumebeam.broker.core.vpn import Vpn
@@ -46,6 +48,16 @@ class Connection:
         """The message VPN of its client; which one says nothing before it has logged in."""
         self.client_name = ""
         self.username = ""
+        self.user: ClientUsername
+        """How its username is set up; from the login on, as is what follows."""
+        self.profile: ClientProfile
+        self.publishing: TopicAccess | None = None
+        """What it may publish on; None allows all topics, as does what follows."""
+        self.subscribing: TopicAccess | None = None
+        self.sharing: TopicAccess | None = None
+        """What names its shared subscriptions may have."""
+        self.denied = 0
+        """Messages that were dropped or refused because it must not publish on their topics."""
         self.certified_name: str | None = None
         """Common name of the client certificate that the shell has verified, if there was one."""
         self.inbox = ""
@@ -70,6 +82,11 @@ class Connection:
         self.subscriptions: set[str] = set()
         self._delivery_batch_bytes = config.delivery_batch_bytes
         self._pending = vpn.host.pending
+
+    @property
+    def has_inbox(self) -> bool:
+        """Whether it has subscribed to its inbox, which no limit counts."""
+        return f"{self.inbox}/>" in self.subscriptions
 
     @property
     def accepts_deliveries(self) -> bool:

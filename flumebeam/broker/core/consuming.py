@@ -67,6 +67,9 @@ def handle_bind(vpn: Vpn, connection: Connection, request: AssuredControl) -> No
 
 
 def _refusal(vpn: Vpn, connection: Connection, request: AssuredControl, queue: Queue | None) -> Response | None:
+    profile = connection.profile
+    if not profile.receive_guaranteed:
+        return NOT_PERMITTED
     temporary = request.durability == Durability.NON_DURABLE
     name = request.queue or ""
     if queue is None and not temporary:
@@ -80,6 +83,8 @@ def _refusal(vpn: Vpn, connection: Connection, request: AssuredControl, queue: Q
         return Response(503, "Max clients exceeded for queue")
     if queue is None and (not name.startswith(_TEMPORARY_PREFIX) or invalid_queue_name(name)):
         return Response(400, "Invalid Temporary Queue Name")
+    if queue is None and (not profile.create_endpoints or profile.endpoint_durability == "durable"):
+        return NOT_PERMITTED
     if queue is None and len(vpn.queues) >= vpn.settings.max_queues:
         return Response(503, "Max Num Queues Exceeded")
     if queue is not None and isinstance(queue.line, Partitions):
@@ -91,7 +96,7 @@ def _refusal(vpn: Vpn, connection: Connection, request: AssuredControl, queue: Q
         return Response(400, "Selectors Are Not Supported")
     if request.session_id is not None and request.session_id not in connection.sessions:
         return Response(503, "Unknown Transacted Session")
-    if len(connection.publishers) + len(connection.consumers) >= vpn.config.max_flows_per_connection:
+    if len(connection.consumers) >= profile.max_receiving:
         return Response(503, "Max Flows Exceeded")
     return None
 

@@ -7,14 +7,17 @@ The shell calls :meth:`Engine.connect`, :meth:`Engine.receive`, :meth:`Engine.wr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from flumebeam.broker.config import BrokerConfig
+from flumebeam.broker.core.access import all_setup, drop_setup, has_profiles, initial_setup, put_setup
 from flumebeam.broker.core.connection import Connection, ConnectionState
 from flumebeam.broker.core.consuming import handle_ack, handle_bind, handle_unbind
 from flumebeam.broker.core.host import Host
 from flumebeam.broker.core.journal import PublisherMoved, Record
 from flumebeam.broker.core.login import handle_client_control
+from flumebeam.broker.core.profiles import ClientUsername, Setup
 from flumebeam.broker.core.provisioning import (
     handle_create,
     handle_delete,
@@ -33,7 +36,7 @@ from flumebeam.broker.core.replay import replay
 from flumebeam.broker.core.spool import MessageIds
 from flumebeam.broker.core.transacting import handle_transaction
 from flumebeam.broker.core.vpn import OK, Vpn, VpnSettings
-from flumebeam.broker.core.vpns import add_vpn, configure_vpn, create_vpn, delete_vpn, invalid_vpn_name
+from flumebeam.broker.core.vpns import add_vpn, configure_vpn, create_vpn, delete_vpn, invalid_vpn_name, note_vpn
 from flumebeam.broker.faults import FaultPlan
 from flumebeam.errors import ConfigurationError, ProtocolError, QueueError
 from flumebeam.smf.assuredctrl import AccessType, AssuredControl, AssuredKind
@@ -108,9 +111,9 @@ class Engine:
         self._epoch_ms = epoch_ms
         self._report = report
         self._host = Host(config, MessageIds(spooler_id, epoch_ms), faults, report)
-        self._vpn = add_vpn(self._host, config.vpn, VpnSettings.of(config), config.users, 0.0)
+        self._vpn = add_vpn(self._host, config.vpn, VpnSettings.of(config), initial_setup(config, config.users), 0.0)
         for name, users in config.more_vpns.items():
-            add_vpn(self._host, name, VpnSettings.of(config), users, 0.0)
+            add_vpn(self._host, name, VpnSettings.of(config), initial_setup(config, users), 0.0)
 
     # Events of the shell
 
@@ -208,7 +211,13 @@ class Engine:
         self._host.start_journal()
         for name in self._config.more_vpns:
             if name not in found:
-                configure_vpn(self._host.vpns[name], self._host.vpns[name].settings)
+                note_vpn(self._host.vpns[name])
+        for name, users in ((self._vpn.name, self._config.users), *self._config.more_vpns.items()):
+            vpn = self._host.vpns[name]
+            for user, password in users.items():
+                # What else a store says about a username of the configuration stays.
+                if password is not None and vpn.users[user].password != password:
+                    put_setup(vpn, replace(vpn.users[user], password=password))
         for vpn in self._host.vpns.values():
             for queue in list(vpn.queues.values()):
                 queue.give_up_exhausted()
@@ -251,10 +260,11 @@ class Engine:
         for name, source in former._host.vpns.items():
             vpn = self._host.vpns.get(name)
             if vpn is None:
-                vpn = create_vpn(self._host, name, source.settings, {}, source.now)
-            elif vpn.settings != source.settings:
-                configure_vpn(vpn, source.settings)
-            vpn.users = dict(source.users)
+                vpn = create_vpn(self._host, name, source.settings, all_setup(source), source.now)
+            else:
+                if vpn.settings != source.settings:
+                    configure_vpn(vpn, source.settings)
+                _copy_setup(vpn, source)
             for queue in source.queues.values():
                 if queue.durable:
                     copy = vpn.add_queue(
@@ -281,7 +291,8 @@ class Engine:
             raise ConfigurationError(f"There is a message VPN {name} already; choose another name.")
         if len(self._host.vpns) >= self._config.max_vpns:
             raise ConfigurationError(f"The broker has {len(self._host.vpns)} message VPNs already; raise max_vpns.")
-        create_vpn(self._host, name, VpnSettings.of(self._config), users, self._vpn.now)
+        settings = VpnSettings.of(self._config)
+        create_vpn(self._host, name, settings, initial_setup(self._config, users), self._vpn.now)
 
     def delete_vpn(self, name: str) -> None:
         """Delete a message VPN with all that is in it, and disconnect its clients.
@@ -293,6 +304,18 @@ class Engine:
         if vpn is self._vpn:
             raise ConfigurationError(f"The message VPN {name} is the broker's first one, which cannot be deleted.")
         delete_vpn(vpn)
+
+    def configure(self, values: Iterable[Setup], vpn: str | None = None) -> None:
+        """Add or replace client usernames and profiles.
+
+        Raises:
+            ConfigurationError: There is no such message VPN, or a username has a profile that is not there.
+        """
+        home = self._find_vpn(vpn)
+        for value in values:
+            if isinstance(value, ClientUsername) and not has_profiles(home, value):
+                raise ConfigurationError(f"Client username {value.name} has a profile that is not there; add it first.")
+            put_setup(home, value)
 
     def _find_vpn(self, name: str | None) -> Vpn:
         vpn = self._vpn if name is None else self._host.vpns.get(name)
@@ -384,3 +407,14 @@ class Engine:
         if queue is None:
             raise QueueError(f"There is no queue {name}; create it first.")
         return queue.status()
+
+
+def _copy_setup(vpn: Vpn, source: Vpn) -> None:
+    wanted = {(type(value), value.name): value for value in all_setup(source)}
+    for value in list(all_setup(vpn)):
+        if (type(value), value.name) not in wanted:
+            drop_setup(vpn, value)
+        elif wanted[type(value), value.name] == value:
+            del wanted[type(value), value.name]
+    for value in wanted.values():
+        put_setup(vpn, value)

@@ -16,12 +16,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
+    from flumebeam.broker.core.profiles import Setup
     from flumebeam.broker.core.queues import QueueSettings
     from flumebeam.broker.core.spool import SpooledMessage
     from flumebeam.broker.core.vpn import VpnSettings
     from flumebeam.smf.assuredctrl import AccessType, SessionState
 
 __all__ = [
+    "Configured",
     "Delivered",
     "DeliveredAgain",
     "InVpn",
@@ -39,6 +41,7 @@ __all__ = [
     "SessionOpened",
     "Stored",
     "Subscribed",
+    "Unconfigured",
     "Unsubscribed",
     "VpnDeleted",
     "VpnSet",
@@ -68,6 +71,19 @@ class VpnDeleted(NamedTuple):
 class InVpn(NamedTuple):
     """The records behind this one, up to the next, are about this message VPN."""
 
+    name: str
+
+
+class Configured(NamedTuple):
+    """A client username or a profile was made or changed."""
+
+    value: Setup
+
+
+class Unconfigured(NamedTuple):
+    """A client username or a profile was deleted, given by the name of its class and its own."""
+
+    kind: str
     name: str
 
 
@@ -186,6 +202,8 @@ Record: TypeAlias = (
     | VpnSet
     | VpnDeleted
     | InVpn
+    | Configured
+    | Unconfigured
     | QueueSet
     | QueueDeleted
     | Subscribed

@@ -6,7 +6,10 @@ import hmac
 import math
 from typing import Final
 
+from flumebeam.broker.core.access import admit
+from flumebeam.broker.core.acl import may_connect
 from flumebeam.broker.core.connection import Connection, ConnectionState
+from flumebeam.broker.core.profiles import DEFAULT_USERNAME, ClientProfile
 from flumebeam.broker.core.vpn import OK, Vpn
 from flumebeam.errors import ProtocolError
 from flumebeam.smf.clientctrl import AuthenticationScheme, Capabilities, Capability, ClientControl, ClientControlKind
@@ -50,9 +53,9 @@ def handle_client_control(vpn: Vpn, connection: Connection, request: ClientContr
     if connection.state is not ConnectionState.CONNECTED:
         raise ProtocolError("A client that is logged in logged in again.")
     client_name = request.client_name or f"{connection.peer}/{vpn.next_handle()}"
-    username, proven = _identity(vpn, connection, request)
+    username, _ = _identity(vpn, connection, request)
     home = vpn if request.vpn is None else vpn.host.vpns.get(request.vpn)
-    refusal = _UNKNOWN_VPN if home is None else _refusal(home, request, client_name, username, proven)
+    refusal = _UNKNOWN_VPN if home is None else _refusal(home, connection, request, client_name)
     if home is None or refusal is not None:
         refusal = refusal or _UNKNOWN_VPN
         connection.send(ClientControl(correlation=request.correlation, response=refusal))
@@ -72,7 +75,8 @@ def handle_client_control(vpn: Vpn, connection: Connection, request: ClientContr
     connection.state = ConnectionState.LOGGED_IN
     connection.vpn = vpn
     connection.client_name = client_name
-    connection.username = username
+    connection.username = username if username in vpn.users else DEFAULT_USERNAME
+    admit(vpn, connection)
     connection.inbox = f"#P2P/v:{_ROUTER}/{vpn.spool.spooler_id:x}/{client_name}"
     connection.reader.max_frame_bytes = vpn.config.max_message_bytes + vpn.config.max_login_bytes
     connection.silence_limit = (request.keepalive_seconds or math.inf) * vpn.config.keepalive_misses
@@ -91,22 +95,35 @@ def _identity(vpn: Vpn, connection: Connection, request: ClientControl) -> tuple
     return request.username or "", False
 
 
-def _refusal(vpn: Vpn, request: ClientControl, client_name: str, username: str, proven: bool) -> Response | None:
-    if not vpn.settings.enabled:
+def _refusal(vpn: Vpn, connection: Connection, request: ClientControl, client_name: str) -> Response | None:
+    settings = vpn.settings
+    if not settings.enabled:
         return Response(503, "Message VPN Unavailable")
+    if request.authentication is None and not settings.by_password:
+        return Response(403, "Basic Authentication Is Shutdown")
+    if request.authentication == AuthenticationScheme.CLIENT_CERTIFICATE and not settings.by_certificate:
+        return Response(403, "Client Certificate Authentication Is Shutdown")
+    username, proven = _identity(vpn, connection, request)
     user = vpn.users.get(username)
+    if user is None and not proven and not settings.checks_passwords:
+        user = vpn.users.get(DEFAULT_USERNAME)
     if user is None:
         return Response(401, "Unauthorized")
-    password = None if proven else user.password
+    password = None if proven or not settings.checks_passwords else user.password
     if password is not None and not hmac.compare_digest(password.encode(), (request.password or "").encode()):
         return Response(401, "Unauthorized")
     if not user.enabled:
         return Response(403, "Client Username Is Shutdown")
+    if not may_connect(vpn.acl_profiles[user.acl_profile].connect, connection.peer):
+        return Response(403, "Forbidden")
     if len(client_name.encode()) > _MAX_CLIENT_NAME:
         return Response(400, "Client Name Parse Error")
     if len(vpn.host.connections) > vpn.config.max_connections or (
         len(vpn.clients) >= vpn.settings.max_connections and client_name not in vpn.clients
     ):
+        return Response(503, "Too Many Clients")
+    others = sum(other.username == user.name for name, other in vpn.clients.items() if name != client_name)
+    if others >= vpn.client_profiles[user.client_profile].max_connections:
         return Response(503, "Too Many Clients")
     return None
 
@@ -122,7 +139,7 @@ def _welcome(vpn: Vpn, connection: Connection, request: ClientControl) -> Client
         vpn=vpn.name,
         p2p_topic=connection.inbox,
         capabilities=Capabilities(
-            granted=_GRANTED,
+            granted=_GRANTED - _withheld(connection.profile),
             max_guaranteed_bytes=vpn.config.max_message_bytes,
             max_direct_bytes=vpn.config.max_message_bytes,
         ),
@@ -130,3 +147,17 @@ def _welcome(vpn: Vpn, connection: Connection, request: ClientControl) -> Client
         router_name=_ROUTER,
         extended_capabilities=_ASSURED_CONTROL_VERSIONS,
     )
+
+
+def _withheld(profile: ClientProfile) -> set[Capability]:
+    """Return what the broker can do and a client may not: its library says so before it asks."""
+    allowed = {
+        Capability.CONSUMER_FLOWS: profile.receive_guaranteed,
+        Capability.BROWSER: profile.receive_guaranteed,
+        Capability.PUBLISHER_FLOWS: profile.send_guaranteed,
+        Capability.ENDPOINT_MANAGEMENT: profile.create_endpoints,
+        Capability.TEMPORARY_ENDPOINTS: profile.create_endpoints,
+        Capability.TRANSACTED_SESSIONS: profile.transact,
+        Capability.SHARED_SUBSCRIPTIONS: profile.share_subscriptions,
+    }
+    return {capability for capability, allows in allowed.items() if not allows}

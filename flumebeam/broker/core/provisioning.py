@@ -28,6 +28,7 @@ _BAD_SUBSCRIPTION: Final = Response(400, "Subscription Parse Error")
 _EXISTS: Final = Response(400, "Subscription Already Exists")
 _NOT_FOUND: Final = Response(400, "Subscription Not Found")
 _TOO_MANY: Final = Response(400, "Max Num Subscriptions Exceeded")
+_DENIED: Final = Response(403, "Subscription ACL Denied")
 _SHARED_PREFIX: Final = "#share/"
 
 
@@ -40,13 +41,15 @@ def handle_create(vpn: Vpn, connection: Connection, request: AssuredControl) -> 
     """Create a durable queue."""
     name = request.queue or ""
     access = AccessType.NON_EXCLUSIVE if request.access == AccessType.NON_EXCLUSIVE else AccessType.EXCLUSIVE
-    existing = vpn.queues.get(name)
+    existing, profile = vpn.queues.get(name), connection.profile
     if existing is not None:
         same = existing.access is access and existing.durable
         response = Response(400, "Already Exists" if same else "Endpoint Property Mismatch")
+    elif not profile.create_endpoints or profile.endpoint_durability == "non-durable":
+        response = NOT_PERMITTED
     elif invalid_queue_name(name) or request.durability == Durability.NON_DURABLE:
         response = Response(400, "Invalid Queue Name Or Durability")
-    elif len(vpn.queues) >= vpn.settings.max_queues:
+    elif len(vpn.queues) >= vpn.settings.max_queues or _owned(vpn, connection.username) >= profile.max_endpoints:
         response = Response(503, "Max Num Queues Exceeded")
     else:
         vpn.add_queue(name, access, connection.username)
@@ -68,7 +71,7 @@ def handle_delete(vpn: Vpn, connection: Connection, request: AssuredControl) -> 
     queue = vpn.queues.get(request.queue or "")
     if queue is None:
         response = UNKNOWN_QUEUE
-    elif not queue.allows(connection.username, Permission.DELETE):
+    elif not connection.profile.create_endpoints or not queue.allows(connection.username, Permission.DELETE):
         response = NOT_PERMITTED
     else:
         vpn.remove_queue(queue)
@@ -93,13 +96,26 @@ def _change(vpn: Vpn, connection: Connection, request: SubscriptionControl) -> R
         if not queue.allows(connection.username, Permission.MODIFY_TOPIC):
             return NOT_PERMITTED
         if request.kind is SubscriptionKind.ADD_TO_QUEUE:
+            if connection.subscribing is not None and not connection.subscribing.covers(request.topic):
+                return _DENIED
             return subscribe_queue(vpn, queue, request.topic)
         return unsubscribe_queue(vpn, queue, request.topic)
     if request.kind is SubscriptionKind.ADD:
         return _subscribe_client(vpn, connection, request.topic)
     if request.kind is SubscriptionKind.REMOVE:
         return _unsubscribe_client(vpn, connection, request.topic)
-    return Response(403, "Subscription ACL Denied")
+    if not connection.user.manages_subscriptions:
+        return Response(403, "Subscription Manager Denied")
+    client = vpn.clients.get(request.target or "")
+    if client is None:
+        return Response(400, "Client Not Found")
+    if request.kind is SubscriptionKind.ADD_FOR_CLIENT:
+        return _subscribe_client(vpn, client, request.topic)
+    return _unsubscribe_client(vpn, client, request.topic)
+
+
+def _owned(vpn: Vpn, username: str) -> int:
+    return sum(queue.owner == username for queue in vpn.queues.values())
 
 
 def subscribe_queue(vpn: Vpn, queue: Queue, topic: str) -> Response:
@@ -134,8 +150,13 @@ def _subscribe_client(vpn: Vpn, connection: Connection, topic: str) -> Response:
     if topic in connection.subscriptions:
         return _EXISTS
     # The client's inbox may be longer than topics of messages are: it holds the client's name.
-    if topic != f"{connection.inbox}/>" and (invalid_topic(topic) or topic.startswith(_SHARED_PREFIX)):
-        return _BAD_SUBSCRIPTION
+    if topic != f"{connection.inbox}/>":
+        if invalid_topic(topic) or topic.startswith(_SHARED_PREFIX):
+            return _BAD_SUBSCRIPTION
+        if connection.subscribing is not None and not connection.subscribing.covers(topic):
+            return _DENIED
+        if len(connection.subscriptions) >= connection.profile.max_subscriptions + connection.has_inbox:
+            return _TOO_MANY
     if len(vpn.routes) >= vpn.settings.max_subscriptions:
         return _TOO_MANY
     connection.subscriptions.add(topic)

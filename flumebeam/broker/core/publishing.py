@@ -9,8 +9,8 @@ from flumebeam.broker.core.connection import Connection
 from flumebeam.broker.core.counts import Count
 from flumebeam.broker.core.journal import PublisherOpened
 from flumebeam.broker.core.publishers import PublisherFlow
-from flumebeam.broker.core.routes import Route
-from flumebeam.broker.core.vpn import OK, Vpn
+from flumebeam.broker.core.routes import NO_MATCH, Route
+from flumebeam.broker.core.vpn import NOT_PERMITTED, OK, Vpn
 from flumebeam.broker.faults import LosePublishAck, NackPublishes
 from flumebeam.errors import ProtocolError
 from flumebeam.smf.assuredctrl import AssuredControl, AssuredKind
@@ -20,19 +20,25 @@ from flumebeam.smf.values import Response
 
 __all__ = [
     "MAX_WINDOW",
+    "PUBLISH_DENIED",
     "acknowledge",
     "handle_close_publisher",
     "handle_message",
     "handle_open_publisher",
+    "refusal_of",
     "spool_message",
 ]
 
 MAX_WINDOW: Final = 255
+PUBLISH_DENIED: Final = Response(403, "Publish ACL Denied")
 
 
 def handle_open_publisher(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
     """Open a new publisher flow, or give a client that comes back the one it had."""
     session = None
+    if not connection.profile.send_guaranteed:
+        _refuse(connection, request, NOT_PERMITTED)
+        return
     if request.session_id is not None:
         session = connection.sessions.get(request.session_id)
         if session is None:
@@ -46,7 +52,7 @@ def handle_open_publisher(vpn: Vpn, connection: Connection, request: AssuredCont
             # transacted session takes the answer for its own only if it names the session.
             _refuse(connection, request, Response(400, "Unknown Flow Name"))
             return
-    elif len(connection.publishers) + len(connection.consumers) >= vpn.config.max_flows_per_connection:
+    elif len(connection.publishers) >= connection.profile.max_sending:
         _refuse(connection, request, Response(503, "Max Flows Exceeded"))
         return
     else:
@@ -113,6 +119,9 @@ def handle_message(vpn: Vpn, connection: Connection, frame: Frame) -> None:
     head, body = frame
     template, summary, message_id, previous_id = connection.messages.read(head)
     if not template.assured:
+        if connection.publishing is not None and not connection.publishing.allows(template.topic):
+            connection.denied += 1
+            return
         _pass_on(vpn, template, summary, body)
         return
     flow = connection.publishers.get(template.flow_id)
@@ -125,7 +134,7 @@ def handle_message(vpn: Vpn, connection: Connection, frame: Frame) -> None:
     if flow.session is not None:
         flow.session.stage((message_id, template, summary, body))
         return
-    refusal = _spool(vpn, template, summary, body)
+    refusal = _spool(vpn, connection, template, summary, body)
     if refusal is not None:
         acknowledge(vpn, connection, flow, message_id, refusal)
 
@@ -143,15 +152,18 @@ def _pass_on(vpn: Vpn, template: MessageTemplate, summary: bytes, body: bytes) -
         spool_message(vpn, route._replace(clients=()), template, summary, body)
 
 
-def _spool(vpn: Vpn, template: MessageTemplate, summary: bytes, body: bytes) -> Response | None:
+def _spool(vpn: Vpn, connection: Connection, template: MessageTemplate, summary: bytes, body: bytes) -> Response | None:
     fault = vpn.faults.strike(NackPublishes) if vpn.faults else None
     if fault is not None:
         return Response(fault.code, fault.reason)
     route = vpn.routes.of(template.topic)
-    if route.refusal is not None:
+    refusal = route.refusal
+    if refusal is not None or connection.publishing is not None:
+        refusal = refusal_of(connection, route, template.topic)
+    if refusal is not None:
         for queue in route.shut:
             queue.counts[Count.DISABLED] += 1
-        return route.refusal
+        return refusal
     if not all_fit(vpn, ((route, 1, len(body)),)):
         placed = _place(vpn, route, template, body)
         if isinstance(placed, Response):
@@ -159,6 +171,16 @@ def _spool(vpn: Vpn, template: MessageTemplate, summary: bytes, body: bytes) -> 
         route = placed
     spool_message(vpn, route, template, summary, body)
     return None
+
+
+def refusal_of(connection: Connection, route: Route, topic: str) -> Response | None:
+    """Return why a client's guaranteed messages on a topic are refused, whatever they are, or None."""
+    if connection.publishing is not None and not connection.publishing.allows(topic):
+        connection.denied += 1
+        return PUBLISH_DENIED
+    if route.refusal is NO_MATCH and not connection.profile.reject_on_no_match:
+        return None
+    return route.refusal
 
 
 def _place(vpn: Vpn, route: Route, template: MessageTemplate, body: bytes, can_refuse: bool = True) -> Route | Response:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from flumebeam.broker.core.access import initial_setup, take_setup
 from flumebeam.broker.core.host import Host
 from flumebeam.broker.core.journal import (
+    Configured,
     Delivered,
     DeliveredAgain,
     InVpn,
@@ -72,9 +74,13 @@ def replay(host: Host, records: Iterable[Record], now: float) -> set[str]:
 def _vpn_set(host: Host, record: VpnSet, now: float) -> None:
     vpn = host.vpns.get(record.name)
     if vpn is None:
-        add_vpn(host, record.name, record.settings, {}, now)
+        add_vpn(host, record.name, record.settings, initial_setup(host.config, {}), now)
     else:
         configure_vpn(vpn, record.settings)
+
+
+def _configured(vpn: Vpn, record: Configured) -> None:
+    take_setup(vpn, record.value)
 
 
 def _queue_set(vpn: Vpn, record: QueueSet) -> None:
@@ -144,6 +150,7 @@ def _publisher_moved(vpn: Vpn, record: PublisherMoved) -> None:
 
 
 _HANDLERS: Final[dict[type, Callable[[Vpn, Any], None]]] = {
+    Configured: _configured,
     QueueSet: _queue_set,
     Subscribed: _subscribed,
     Stored: _stored,

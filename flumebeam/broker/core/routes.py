@@ -28,7 +28,8 @@ class Route(NamedTuple):
     clients: tuple[Connection, ...] = ()
     """Connections with a matching direct subscription."""
     refusal: Response | None = None
-    """Why guaranteed messages on this topic are refused, if they are."""
+    """Why guaranteed messages on this topic are refused, if they are. What nobody gets is refused only where the
+    publisher's client profile says so."""
     shut: tuple[Queue, ...] = ()
     """Queues that would get them if they were open."""
 
@@ -38,12 +39,10 @@ class Routes:
 
     Args:
         queues: Queues by name, for messages that are addressed to one; the owner tells of changes by :meth:`forget`.
-        reject_on_no_match: Whether a guaranteed message that nobody gets is refused.
     """
 
-    def __init__(self, queues: Mapping[str, Queue], reject_on_no_match: bool) -> None:
+    def __init__(self, queues: Mapping[str, Queue]) -> None:
         self._queues = queues
-        self._unmatched = NO_MATCH if reject_on_no_match else None
         self._tree: TopicTree[Queue | Connection] = TopicTree()
         self._remembered: dict[str, Route] = {}
 
@@ -85,7 +84,7 @@ class Routes:
         return Route(
             queues=tuple(queue for queue in queues if queue.settings.ingress_enabled),
             clients=tuple(subscriber for subscriber in found if isinstance(subscriber, Connection)),
-            refusal=None if found else self._unmatched,
+            refusal=None if found else NO_MATCH,
             shut=tuple(queue for queue in queues if not queue.settings.ingress_enabled),
         )
 

@@ -14,12 +14,12 @@ from flumebeam.broker.core.admission import OVER_QUOTA, Admission, all_fit
 from flumebeam.broker.core.connection import Connection
 from flumebeam.broker.core.flows import ConsumerFlow
 from flumebeam.broker.core.journal import PublisherMoved, SessionEnded, SessionOpened
-from flumebeam.broker.core.publishing import MAX_WINDOW
+from flumebeam.broker.core.publishing import MAX_WINDOW, PUBLISH_DENIED, refusal_of
 from flumebeam.broker.core.queues import Queue
 from flumebeam.broker.core.routes import NO_MATCH, Route
 from flumebeam.broker.core.spool import SpooledMessage
 from flumebeam.broker.core.transactions import Staged, TransactedSession
-from flumebeam.broker.core.vpn import OK, Vpn
+from flumebeam.broker.core.vpn import NOT_PERMITTED, OK, Vpn
 from flumebeam.broker.faults import FailCommit, LoseCommitResponse
 from flumebeam.errors import ProtocolError
 from flumebeam.smf.assuredctrl import (
@@ -61,21 +61,23 @@ def _open(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
             # instead would lose what the client published before, in silence.
             response = Response(503, "Unknown Transacted Session Name")
             session = None
-    elif len(connection.sessions) >= vpn.config.max_sessions_per_connection:
+    elif not connection.profile.transact:
+        session, response = None, NOT_PERMITTED
+    elif len(connection.sessions) >= connection.profile.max_sessions:
         session, response = None, Response(503, "Max Transacted Sessions Exceeded")
     else:
-        config = vpn.config
         handle = vpn.next_handle()
         session = TransactedSession(
             handle,
             f"session-{vpn.spool.spooler_id:x}-{handle}",
             connection.client_name,
-            config.max_transaction_messages,
-            config.max_transaction_bytes,
+            connection.profile.max_transaction_messages,
+            vpn.config.max_transaction_bytes,
         )
         vpn.note(SessionOpened(session.name, session.id, session.owner))
     if session is not None:
         session.connection = connection
+        session.limit(connection.profile.max_transaction_messages)
         connection.sessions[session.id] = session
         vpn.sessions.keep(session.name, session)
         state, session_id, name = session.outcome(transaction), session.id, session.name
@@ -181,7 +183,7 @@ def _apply(vpn: Vpn, connection: Connection, session: TransactedSession, request
         return fault.reason
     notified, consumed = request.published or (), request.consumed or ()
     size = sum(item.messages for item in notified) + sum(item.messages for item in consumed)
-    if size > vpn.config.max_transaction_messages:
+    if size > connection.profile.max_transaction_messages:
         return "Transaction Failure"
     published = session.published(notified)
     if published is None or session.interrupted:
@@ -189,7 +191,7 @@ def _apply(vpn: Vpn, connection: Connection, session: TransactedSession, request
     flows = _consumed_flows(connection, session, consumed)
     if flows is None:
         return "Message Consume Failure"
-    shares = _shares(vpn, published)
+    shares = _shares(vpn, connection, published)
     if isinstance(shares, str):
         return shares
     _spool(vpn, published, shares)
@@ -227,7 +229,7 @@ class _Share:
         self.size = 0
 
 
-def _shares(vpn: Vpn, published: list[Staged]) -> list[_Share] | str:
+def _shares(vpn: Vpn, connection: Connection, published: list[Staged]) -> list[_Share] | str:
     """Return the share of each message, or why the transaction fails."""
     shares: dict[MessageTemplate, _Share] = {}
     placed = []
@@ -238,9 +240,10 @@ def _shares(vpn: Vpn, published: list[Staged]) -> list[_Share] | str:
         share.messages += 1
         share.size += len(body)
         placed.append(share)
-    for share in shares.values():
-        if share.route.refusal is not None:
-            return NO_MATCH.text if share.route.refusal is NO_MATCH else "Message Publish Failure"
+    for template, share in shares.items():
+        refusal = refusal_of(connection, share.route, template.topic)
+        if refusal is not None:
+            return refusal.text if refusal in (NO_MATCH, PUBLISH_DENIED) else "Message Publish Failure"
     if all_fit(vpn, ((share.route, share.messages, share.size) for share in shares.values())):
         return placed
     return _place(vpn, published, placed)

@@ -56,6 +56,11 @@ class TransactedSession:
         self._outcome = SessionState.NEW
         self.interrupted = False
 
+    def limit(self, max_messages: int) -> None:
+        """Change how many messages one transaction may publish."""
+        if max_messages != self._staged.maxlen:
+            self._staged = deque(self._staged, maxlen=max_messages)
+
     def stage(self, message: Staged) -> None:
         """Keep a message for the commit. Beyond the limit of bytes all is dropped, which fails the commit's count."""
         staged = self._staged

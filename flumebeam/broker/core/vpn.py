@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from flumebeam.broker.config import BrokerConfig
+from flumebeam.broker.core.acl import AclProfile
 from flumebeam.broker.core.connection import Connection
 from flumebeam.broker.core.dead_messages import bury
 from flumebeam.broker.core.flows import Browser, ConsumerFlow
 from flumebeam.broker.core.host import Host
 from flumebeam.broker.core.journal import PublisherClosed, QueueDeleted, QueueSet, Record, SessionClosed, Stored
 from flumebeam.broker.core.lineages import Lineages
+from flumebeam.broker.core.profiles import ClientProfile, ClientUsername
 from flumebeam.broker.core.publishers import PublisherFlow
 from flumebeam.broker.core.queues import Permission, Queue, QueueSettings
 from flumebeam.broker.core.resumables import Resumables
@@ -28,7 +30,6 @@ __all__ = [
     "OK",
     "QUEUE_SHUTDOWN",
     "UNKNOWN_QUEUE",
-    "ClientUsername",
     "Vpn",
     "VpnSettings",
 ]
@@ -41,38 +42,31 @@ QUEUE_SHUTDOWN: Final = Response(503, "Queue Shutdown")
 UNKNOWN_QUEUE: Final = Response(503, "Unknown Queue")
 
 
-@dataclass(frozen=True, slots=True)
-class ClientUsername:
-    """Who may log in.
-
-    Attributes:
-        name: The username.
-        password: Its password; None accepts any.
-        enabled: Whether it may log in now.
-    """
-
-    name: str
-    password: str | None = field(repr=False)
-    enabled: bool = True
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VpnSettings:
     """Whether a message VPN is open, and its limits.
 
     Attributes:
         enabled: Whether clients may log in.
+        by_password: Whether they may with a username and a password.
+        checks_passwords: Whether these must be right; if not, an unknown username is taken for ``default``.
+        by_certificate: Whether they may with a client certificate that the shell has verified.
         max_spool_bytes: Bodies that it may hold.
         max_connections: Clients that may be logged in.
         max_subscriptions: Topic subscriptions of its clients and queues together.
         max_queues: Queues that it may have.
+        kept: What else was set, by the vendor's names: it is shown and has no effect here.
     """
 
     enabled: bool = True
+    by_password: bool = True
+    checks_passwords: bool = True
+    by_certificate: bool = True
     max_spool_bytes: int
     max_connections: int
     max_subscriptions: int
     max_queues: int
+    kept: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, config: BrokerConfig) -> VpnSettings:
@@ -107,8 +101,10 @@ class Vpn:
         """Time of the event being handled, seconds of the shell's clock."""
         self.clients: dict[str, Connection] = {}
         self.users: dict[str, ClientUsername] = {}
+        self.acl_profiles: dict[str, AclProfile] = {}
+        self.client_profiles: dict[str, ClientProfile] = {}
         self.queues: dict[str, Queue] = {}
-        self.routes = Routes(self.queues, config.reject_on_no_match)
+        self.routes = Routes(self.queues)
         self.publishers: Resumables[PublisherFlow] = Resumables(
             config.publisher_retention_seconds, config.max_resumable
         )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Final
 
+from flumebeam.broker.core.access import all_setup, take_setup
 from flumebeam.broker.core.host import Host
-from flumebeam.broker.core.journal import InVpn, VpnDeleted, VpnSet
-from flumebeam.broker.core.vpn import ClientUsername, Vpn, VpnSettings
+from flumebeam.broker.core.journal import Configured, InVpn, VpnDeleted, VpnSet
+from flumebeam.broker.core.profiles import Setup
+from flumebeam.broker.core.vpn import Vpn, VpnSettings
 
-__all__ = ["add_vpn", "configure_vpn", "create_vpn", "delete_vpn", "invalid_vpn_name"]
+__all__ = ["add_vpn", "configure_vpn", "create_vpn", "delete_vpn", "invalid_vpn_name", "note_vpn"]
 
 _MAX_NAME: Final = 32
 
@@ -19,28 +21,34 @@ def invalid_vpn_name(name: str) -> bool:
     return not name or len(name.encode()) > _MAX_NAME or any(character in name for character in "*?")
 
 
-def add_vpn(host: Host, name: str, settings: VpnSettings, users: Mapping[str, str | None], now: float) -> Vpn:
+def add_vpn(host: Host, name: str, settings: VpnSettings, setup: Iterable[Setup], now: float) -> Vpn:
     """Add a message VPN that the configuration or a store has, under a name that is free.
 
     Args:
         host: The broker.
         name: Its name.
         settings: Whether it is open, and its limits.
-        users: Client usernames and their passwords; None accepts any password.
+        setup: Its client usernames and profiles.
         now: Time, seconds of the shell's clock.
     """
     vpn = host.vpns[name] = Vpn(name, host, settings)
     vpn.now = now
-    vpn.users = {user: ClientUsername(user, password) for user, password in users.items()}
+    for value in setup:
+        take_setup(vpn, value)
     return vpn
 
 
-def create_vpn(host: Host, name: str, settings: VpnSettings, users: Mapping[str, str | None], now: float) -> Vpn:
+def note_vpn(vpn: Vpn) -> None:
+    """Note a message VPN that no store knows yet in the journal, if there is one."""
+    if vpn.host.journal is not None:
+        vpn.host.journal.append(VpnSet(vpn.name, vpn.settings))
+        vpn.spool.journal = [Configured(value) for value in all_setup(vpn)]
+
+
+def create_vpn(host: Host, name: str, settings: VpnSettings, setup: Iterable[Setup], now: float) -> Vpn:
     """Create a message VPN; the arguments are those of :func:`add_vpn`."""
-    vpn = add_vpn(host, name, settings, users, now)
-    if host.journal is not None:
-        vpn.spool.journal = []
-        host.journal.append(VpnSet(name, settings))
+    vpn = add_vpn(host, name, settings, setup, now)
+    note_vpn(vpn)
     host.report(f"message VPN {name} created")
     return vpn
 

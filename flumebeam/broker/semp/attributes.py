@@ -9,9 +9,9 @@ from typing import Any
 
 from flumebeam.broker.semp.replies import Problem, Status
 
-__all__ = ["Attribute", "parse_body"]
+__all__ = ["Attribute", "kept_attributes", "kept_values", "parse_body", "shown_defaults"]
 
-_JSON_NAMES = {str: "a string", int: "a number", bool: "true or false"}
+_JSON_NAMES = {str: "a string", int: "a number", bool: "true or false", dict: "an object"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +22,8 @@ class Attribute:
         default: Its value where a request does not say; also gives its type.
         choices: Its values, if they are few.
         fixed: Whether this broker can do nothing but the default.
+        kept: Whether it is kept and shown, and has no effect here: what it is about does not exist in this broker.
+        secret: Whether it can be written and is never shown.
         required: Whether creating an object needs it.
         identifying: Whether it names the object, and so cannot change.
         low: Lowest number.
@@ -31,6 +33,8 @@ class Attribute:
     default: Any
     choices: tuple[str, ...] = ()
     fixed: bool = False
+    kept: bool = False
+    secret: bool = False
     required: bool = False
     identifying: bool = False
     low: int = 0
@@ -51,10 +55,46 @@ class Attribute:
                 Status.NOT_SUPPORTED,
                 f"The development broker cannot do {name} = {json.dumps(value)}, only {json.dumps(self.default)}.",
             )
+        if isinstance(value, dict) and not all(type(number) is int for number in value.values()):
+            raise Problem(Status.INVALID_PARAMETER, f"{name} must be an object of numbers.")
         if isinstance(value, int) and not self.low <= value <= self.high:
             raise Problem(Status.INVALID_PARAMETER, f"{name} must be between {self.low} and {self.high}.")
         if isinstance(value, str) and not _is_text(value):
             raise Problem(Status.INVALID_PARAMETER, f"{name} must be text without NUL.")
+
+
+def kept_attributes(*groups: tuple[Any, str]) -> dict[str, Attribute]:
+    """Return attributes that are kept without effect.
+
+    Args:
+        groups: A default, and the names that have it with blanks between; an asterisk in front marks a secret.
+    """
+    attributes = {}
+    for default, names in groups:
+        for name in names.split():
+            secret = name.startswith("*")
+            one = Attribute(default=default, kept=True, secret=secret, low=-1, high=2**32 - 1)
+            attributes[name.removeprefix("*")] = one
+    return attributes
+
+
+def kept_values(
+    attributes: Mapping[str, Attribute], kept: Mapping[str, Any], values: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what an object keeps without effect after a change.
+
+    Args:
+        attributes: What may be set on it.
+        kept: What it keeps now; values that are the default are left out.
+        values: What is changed.
+    """
+    changed = {name: value for name, value in values.items() if attributes[name].kept and not attributes[name].secret}
+    return {name: value for name, value in {**kept, **changed}.items() if value != attributes[name].default}
+
+
+def shown_defaults(attributes: Mapping[str, Attribute]) -> dict[str, Any]:
+    """Return the defaults of what this broker does not do otherwise, or only keeps, without secrets."""
+    return {name: one.default for name, one in attributes.items() if (one.fixed or one.kept) and not one.secret}
 
 
 def _is_text(value: str) -> bool:

@@ -11,8 +11,9 @@ from flumebeam.broker.core.flows import Browser, ConsumerFlow
 from flumebeam.broker.core.partitions import Partitions
 from flumebeam.broker.core.queues import Queue
 from flumebeam.broker.core.vpn import Vpn
-from flumebeam.broker.semp.configuring import CONFIG, show_queue, show_vpn
+from flumebeam.broker.semp.configuring import CONFIG, show_queue
 from flumebeam.broker.semp.resources import Resource, World
+from flumebeam.broker.semp.vpn_settings import show_vpn
 
 __all__ = ["MONITOR"]
 
@@ -82,9 +83,9 @@ def _session_name(flow: ConsumerFlow) -> str:
 
 def _show_client(world: World, connection: Connection) -> dict[str, Any]:
     return {
-        "aclProfileName": "default",
+        "aclProfileName": connection.user.acl_profile,
         "clientAddress": connection.peer,
-        "clientProfileName": "default",
+        "clientProfileName": connection.user.client_profile,
         "clientUsername": connection.username,
         "slowSubscriber": not connection.writable,
         "uptime": max(int(world.vpn.now - connection.opened_at), 0),

@@ -36,6 +36,7 @@ class Resource:
     Attributes:
         name: Its part of the path.
         key: Attribute that names an object in it.
+        compound: Attributes whose values, with commas between, name an object, where it takes several.
         noun: What an object is called in sentences.
         members: The objects by name, of a parent object.
         show: The attributes of an object, without the names that the path gives.
@@ -54,6 +55,7 @@ class Resource:
     noun: str
     members: Callable[[World, Any], Mapping[str, Any]]
     show: Callable[[World, Any], dict[str, Any]]
+    compound: tuple[str, ...] = ()
     children: tuple[Resource, ...] = ()
     counts: Callable[[World, Any], dict[str, int]] | None = None
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
@@ -61,6 +63,12 @@ class Resource:
     put: Callable[[World, Any, str, Any | None, dict[str, Any]], Any] | None = None
     delete: Callable[[World, Any, Any], None] | None = None
     actions: Mapping[str, Callable[[World, Any], object]] = field(default_factory=dict)
+
+    def names(self, name: str) -> dict[str, str]:
+        """Return the attributes that name an object."""
+        if not self.compound:
+            return {self.key: name}
+        return dict(zip(self.compound, name.split(",", len(self.compound) - 1), strict=False))
 
     def child(self, name: str) -> Resource | None:
         """Return the collection of this name that each object has."""

@@ -139,7 +139,7 @@ def _resolve(root: Resource, segments: list[str], uri: str, world: World, path: 
         member = _find(resource, parent, name, world)
         if isinstance(member, Vpn):
             world = replace(world, vpn=member)
-        names = names | {resource.key: name}
+        names = names | resource.names(name)
         uri += f"/{_quoted(name)}"
         resource, parent = child, member
     raise _no_such_path(path)
@@ -170,7 +170,7 @@ def _not_supported(method: str, target: _Target) -> Problem:
 
 def _item(target: _Target, name: str, member: Any) -> Item:
     resource = target.resource
-    data = target.names | {resource.key: name} | resource.show(target.world, member)
+    data = target.names | resource.names(name) | resource.show(target.world, member)
     uri = f"{target.uri}/{_quoted(name)}"
     links = {f"{child.name}Uri": f"{uri}/{child.name}" for child in resource.children} | {"uri": uri}
     counts = resource.counts(target.world, member) if resource.counts else {}
@@ -217,7 +217,7 @@ def _create(request: Request, target: _Target) -> dict[str, Any]:
     if resource.put is None:
         raise _not_supported(request.method, target)
     given = parse_body(request.body, resource.attributes, target.names, creating=True)
-    name = given[resource.key]
+    name = ",".join(given[key] for key in resource.compound or (resource.key,))
     if resource.members(target.world, target.parent).get(name) is not None:
         raise Problem(Status.ALREADY_EXISTS, f"There is a {resource.noun} {name} already.")
     return _put(target, name, None, _complete(target, given))
@@ -225,10 +225,10 @@ def _create(request: Request, target: _Target) -> dict[str, Any]:
 
 def _change(request: Request, target: _Target, name: str) -> dict[str, Any]:
     resource = target.resource
-    if resource.put is None or len(resource.attributes) == 1:
+    if resource.put is None or all(attribute.identifying for attribute in resource.attributes.values()):
         # An object that is nothing but its name can only be there or not.
         raise _not_supported(request.method, target)
-    given = parse_body(request.body, resource.attributes, target.names | {resource.key: name}, creating=False)
+    given = parse_body(request.body, resource.attributes, target.names | resource.names(name), creating=False)
     if request.method == "PATCH":
         return _put(target, name, _find(resource, target.parent, name, target.world), given)
     existing = resource.members(target.world, target.parent).get(name)

@@ -13,8 +13,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from flumebeam.broker.core.access import all_setup, drop_setup, put_setup
+from flumebeam.broker.core.acl import AclProfile, Rule, TopicException
 from flumebeam.broker.core.administration import QueueSetup, configure_queue
-from flumebeam.broker.core.journal import InVpn, Issued, PublisherMoved, QueueDeleted, Record, Removed, Stored, VpnSet
+from flumebeam.broker.core.journal import (
+    Configured,
+    InVpn,
+    Issued,
+    PublisherMoved,
+    QueueDeleted,
+    Record,
+    Removed,
+    Stored,
+    VpnSet,
+)
+from flumebeam.broker.core.profiles import ClientProfile, ClientUsername
 from flumebeam.broker.core.vpn import VpnSettings
 from flumebeam.broker.core.vpns import configure_vpn
 from flumebeam.broker.store import FILE_NAME, Store
@@ -387,11 +400,49 @@ def test_message_vpns_survive_each_with_its_own(make_world: Callable[..., Any], 
     assert store._connection.execute("SELECT count(*) FROM sessions").fetchone() == (1,)
 
 
+def test_usernames_and_profiles_survive(make_world: Callable[..., Any], keeper: Any, store: Store) -> None:
+    vpn = keeper.engine.vpn
+    rules = AclProfile(
+        name="p", connect=Rule(True, ("10.0.0.0/8",)), publish=Rule(False, (TopicException("mqtt", "a/#"),))
+    )
+    limits = replace(ClientProfile.limited("p", keeper.config), transact=True, kept={"tcpKeepaliveCount": 3})
+    for value in (rules, limits, ClientUsername("ann", "pw", acl_profile="p", client_profile="p")):
+        put_setup(vpn, value)
+    put_setup(vpn, ClientUsername("gone", None))
+    put_setup(vpn, replace(vpn.users["default"], password="pw"))
+    store.commit(keeper.engine.take_journal())
+    drop_setup(vpn, vpn.users["gone"])
+
+    after = reborn(make_world, keeper, store).engine.vpn
+
+    assert list(all_setup(after)) == list(all_setup(vpn))
+    assert after.acl_profiles["p"] == rules
+    assert after.client_profiles["p"] == limits
+    assert list(after.users) == ["default", "ann"]
+
+
+def test_password_of_the_configuration_is_that_after_each_start_and_the_rest_is_kept(
+    make_world: Callable[..., Any], keeper: Any, store: Store
+) -> None:
+    vpn = keeper.engine.vpn
+    put_setup(vpn, ClientUsername("ann", "old", enabled=False))
+    put_setup(vpn, ClientUsername("default", "kept"))
+    store.commit(keeper.engine.take_journal())
+    world = make_world(users={"default": None, "ann": "new"})
+    world.engine.restore(list(store.records()), world.now)
+
+    assert world.engine.vpn.users["ann"] == ClientUsername("ann", "new", enabled=False)
+    assert world.engine.vpn.users["default"].password == "kept"
+    store.commit(world.engine.take_journal())
+    assert Configured(ClientUsername("ann", "new", enabled=False)) in list(store.records())
+
+
 def test_message_vpns_of_the_configuration_are_kept_once(make_world: Callable[..., Any], store: Store) -> None:
     for settings_kept in (VpnSettings.of(make_world().config), None):
         world = make_world(more_vpns={"more": {"ann": "pw"}})
         world.engine.restore(list(store.records()), world.now)
         vpn = world.engine.host.vpns["more"]
+        assert list(vpn.users) == ["ann"]
         if settings_kept is None:
             assert vpn.settings.max_queues == 7
             assert not any(isinstance(record, VpnSet) for record in world.engine.take_journal())

@@ -7,16 +7,15 @@ from typing import Any
 
 import pytest
 
+from flumebeam.broker.core.access import drop_setup, put_setup
 from flumebeam.broker.core.administration import (
     QueueSetup,
     configure_queue,
     delete_messages,
-    drop_username,
-    put_username,
 )
 from flumebeam.broker.core.connection import ConnectionState
+from flumebeam.broker.core.profiles import ClientUsername
 from flumebeam.broker.core.queues import Permission
-from flumebeam.broker.core.vpn import ClientUsername
 from flumebeam.smf.assuredctrl import AckRange, AssuredKind, ConsumerAck
 from flumebeam.smf.values import Response
 
@@ -113,12 +112,12 @@ def test_deleted_messages_fail_the_commit_that_counts_on_them_and_ignore_late_ac
 @pytest.mark.parametrize("gone", [True, False])
 def test_clients_of_a_username_go_with_it(world: Any, gone: bool) -> None:
     vpn = world.engine.vpn
-    put_username(vpn, ClientUsername("ann", None))
+    put_setup(vpn, ClientUsername("ann", None))
     hers, other = world.client("a", username="ann"), world.client("b")
     if gone:
-        drop_username(vpn, "ann")
+        drop_setup(vpn, vpn.users["ann"])
     else:
-        put_username(vpn, ClientUsername("ann", None, enabled=False))
+        put_setup(vpn, ClientUsername("ann", None, enabled=False))
 
     assert hers.connection.state is ConnectionState.CLOSING
     assert other.connection.state is ConnectionState.LOGGED_IN
@@ -126,8 +125,8 @@ def test_clients_of_a_username_go_with_it(world: Any, gone: bool) -> None:
 
 def test_broker_without_its_state_has_the_queues_and_usernames_that_were_set_up(world: Any, make_world: Any) -> None:
     change(world, max_bytes=7, ingress_enabled=False)
-    put_username(world.engine.vpn, ClientUsername("ann", "pw"))
-    drop_username(world.engine.vpn, "default")
+    put_setup(world.engine.vpn, ClientUsername("ann", "pw"))
+    drop_setup(world.engine.vpn, world.engine.vpn.users["default"])
     fresh = make_world()
     fresh.engine.copy_setup(world.engine)
 
@@ -136,7 +135,7 @@ def test_broker_without_its_state_has_the_queues_and_usernames_that_were_set_up(
 
 
 def test_certificate_stands_for_the_password_of_the_user_it_names(world: Any) -> None:
-    put_username(world.engine.vpn, ClientUsername("ann", "pw"))
+    put_setup(world.engine.vpn, ClientUsername("ann", "pw"))
     certified, claimed = world.stranger(), world.stranger()
     certified.connection.certified_name = "ann"
 

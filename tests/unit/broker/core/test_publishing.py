@@ -204,8 +204,8 @@ def test_closed_publisher_flow_of_a_session_can_be_opened_again(world: Any) -> N
     assert peer.commit(flow).response == OK
 
 
-def test_number_of_flows_is_limited(make_world: Callable[..., Any]) -> None:
-    world = make_world(max_flows_per_connection=2)
+def test_number_of_flows_of_each_kind_is_limited(make_world: Callable[..., Any]) -> None:
+    world = make_world(max_flows_per_connection=1)
     world.engine.create_queue("q", "exclusive", [])
     peer = world.client()
     peer.publisher()

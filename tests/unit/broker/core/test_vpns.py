@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from flumebeam.broker.core.access import all_setup, put_setup
+from flumebeam.broker.core.acl import AclProfile
 from flumebeam.broker.core.connection import ConnectionState
 from flumebeam.broker.core.vpns import configure_vpn
 from flumebeam.errors import ConfigurationError
@@ -135,7 +137,9 @@ def test_clients_that_stay_away_are_forgotten_in_each_vpn(pair: Any) -> None:
 def test_set_up_is_copied_for_all_vpns(pair: Any, make_world: Callable[..., Any]) -> None:
     change(pair, max_queues=7)
     change(pair, "default", max_queues=8)
-    other = make_world(more_vpns={"unwanted": {}})
+    put_setup(pair.engine.vpn, AclProfile(name="default"))
+    put_setup(pair.engine.vpn, AclProfile.permissive("p"))
+    other = make_world(more_vpns={"unwanted": {}}, users={"unwanted": None})
     other.engine.copy_setup(pair.engine)
     again = make_world(more_vpns={"more": {}})
     again.engine.copy_setup(pair.engine)
@@ -145,6 +149,7 @@ def test_set_up_is_copied_for_all_vpns(pair: Any, make_world: Callable[..., Any]
         assert list(vpns) == ["default", "more"]
         assert [vpn.settings.max_queues for vpn in vpns.values()] == [8, 7]
         assert list(vpns["more"].users) == ["default", "ann"]
+        assert list(all_setup(vpns["default"])) == list(all_setup(pair.engine.vpn))
         assert copied.engine.queue("q", "more").subscriptions == ("t/>",)
 
 

@@ -203,9 +203,153 @@ def test_username_of_no_length_or_too_much_is_refused(manage: Any, name: str) ->
     assert manage.refused("POST", USERS, {"clientUsername": name}) == (11, "INVALID_PARAMETER", 400)
 
 
+def test_username_needs_profiles_that_are_there(manage: Any) -> None:
+    for attribute in ("aclProfileName", "clientProfileName"):
+        assert manage.refused("POST", USERS, {"clientUsername": "ann", attribute: "x"}) == (6, "NOT_FOUND", 400)
+
+
+# ACL profiles
+
+ACLS = f"{CONFIG}/aclProfiles"
+
+
+def test_acl_profile_is_made_as_the_vendors_and_applies_at_once(manage: Any) -> None:
+    made = manage("POST", ACLS, {"aclProfileName": "p"})["data"]
+    world = manage.world
+
+    assert made == {
+        "aclProfileName": "p",
+        "clientConnectDefaultAction": "disallow",
+        "msgVpnName": "default",
+        "publishTopicDefaultAction": "disallow",
+        "subscribeShareNameDefaultAction": "allow",
+        "subscribeTopicDefaultAction": "disallow",
+    }
+    manage("POST", USERS, {"clientUsername": "ann", "enabled": True, "aclProfileName": "p"})
+    login = {"username": "ann", "password": ""}
+    assert world.stranger().login("a", **login).response.text == "Forbidden"
+    manage("PATCH", f"{ACLS}/p", {"clientConnectDefaultAction": "allow"})
+    peer = world.client("a", **login)
+    assert peer.subscribe("a/b").response.text == "Subscription ACL Denied"
+    exceptions = f"{ACLS}/p/subscribeTopicExceptions"
+    manage("POST", exceptions, {"subscribeTopicExceptionSyntax": "smf", "subscribeTopicException": "a/>"})
+    assert peer.subscribe("a/b").response.code == 200
+    assert manage("GET", "/SEMP/v2/monitor/msgVpns/default/clients/a")["data"]["aclProfileName"] == "p"
+
+
+@pytest.mark.parametrize(
+    ("collection", "syntax", "name"),
+    [
+        ("publishTopicExceptions", "publishTopicExceptionSyntax", "publishTopicException"),
+        ("subscribeTopicExceptions", "subscribeTopicExceptionSyntax", "subscribeTopicException"),
+        ("subscribeShareNameExceptions", "subscribeShareNameExceptionSyntax", "subscribeShareNameException"),
+        ("publishExceptions", "topicSyntax", "publishExceptionTopic"),
+        ("subscribeExceptions", "topicSyntax", "subscribeExceptionTopic"),
+    ],
+)
+def test_exception_is_named_by_syntax_and_topic(manage: Any, collection: str, syntax: str, name: str) -> None:
+    base = f"{ACLS}/default/{collection}"
+    made = manage("POST", base, {syntax: "smf", name: "a,b/>"})
+
+    assert made["data"] == {"aclProfileName": "default", "msgVpnName": "default", syntax: "smf", name: "a,b/>"}
+    assert made["links"]["uri"] == f"http://b:1{base}/smf%2Ca%2Cb%2F%3E"
+    assert manage("GET", f"{base}/smf,a%2Cb%2F%3E")["data"] == made["data"]
+    assert manage("GET", f"{base}?where={name}==a*")["meta"]["count"] == 1
+    assert manage.refused("POST", base, {syntax: "smf", name: "a,b/>"}) == (10, "ALREADY_EXISTS", 400)
+    assert manage.refused("POST", base, {syntax: "smf", name: ""}) == (11, "INVALID_PARAMETER", 400)
+    assert manage.refused("POST", base, {syntax: "x", name: "a"}) == (11, "INVALID_PARAMETER", 400)
+    assert manage.refused("POST", base, {name: "a"}) == (228, "MISSING_PARAMETER", 400)
+    assert manage.refused("PATCH", f"{base}/smf,a%2Cb%2F%3E", {}) == (14, "NOT_SUPPORTED", 405)
+    manage("DELETE", f"{base}/smf,a%2Cb%2F%3E")
+    assert manage("GET", base)["data"] == []
+
+
+def test_addresses_from_which_clients_may_connect_are_networks(manage: Any) -> None:
+    base = f"{ACLS}/default/clientConnectExceptions"
+    manage("POST", base, {"clientConnectExceptionAddress": "10.0.0.0/24"})
+
+    assert manage.world.stranger().login("a").response.text == "Forbidden"
+    assert manage.refused("POST", base, {"clientConnectExceptionAddress": "x"}) == (11, "INVALID_PARAMETER", 400)
+    manage("DELETE", f"{base}/10.0.0.0%2F24")
+    assert manage.world.stranger().login("a").response.code == 200
+
+
+@pytest.mark.parametrize("kind", ["aclProfile", "clientProfile"])
+def test_profile_that_is_used_or_the_default_is_not_deleted(manage: Any, kind: str) -> None:
+    base = f"{CONFIG}/{kind}s"
+    manage("POST", base, {f"{kind}Name": "p"})
+    manage("POST", USERS, {"clientUsername": "ann", f"{kind}Name": "p"})
+
+    assert manage.refused("DELETE", f"{base}/p") == (89, "NOT_ALLOWED", 400)
+    assert manage.refused("DELETE", f"{base}/default") == (89, "NOT_ALLOWED", 400)
+    manage("DELETE", f"{USERS}/ann")
+    manage("DELETE", f"{base}/p")
+    assert manage.refused("GET", f"{base}/p") == (6, "NOT_FOUND", 400)
+    assert manage.refused("POST", base, {f"{kind}Name": "p" * 33}) == (11, "INVALID_PARAMETER", 400)
+
+
+# Client profiles
+
+PROFILES = f"{CONFIG}/clientProfiles"
+
+
+def test_client_profile_is_made_as_the_vendors_and_is_that_of_new_and_old_clients(manage: Any) -> None:
+    made = manage("POST", PROFILES, {"clientProfileName": "p"})["data"]
+    old = manage.world.client("old")
+
+    assert not made["allowGuaranteedMsgSendEnabled"]
+    assert (made["maxMsgsPerTransaction"], made["maxTransactedSessionCount"], made["tcpKeepaliveCount"]) == (256, 10, 5)
+    assert manage("GET", f"{PROFILES}/default")["data"]["allowTransactedSessionsEnabled"]
+    manage("PATCH", f"{USERS}/default", {"clientProfileName": "p"})
+    assert old.publisher().response.text == "Permission Not Allowed"
+    manage("PATCH", f"{PROFILES}/p", {"allowGuaranteedMsgSendEnabled": True})
+    assert old.publisher().response.code == 200
+
+
+def test_object_as_it_is_shown_can_be_sent_back(manage: Any) -> None:
+    for path in (CONFIG, f"{PROFILES}/default", f"{ACLS}/default", f"{USERS}/default", f"{CONFIG}/queues/q"):
+        shown = manage("GET", path)["data"]
+        assert manage("PUT", path, shown)["data"] == shown
+        assert manage("PATCH", path, shown)["data"] == shown
+
+
+@pytest.mark.parametrize(
+    ("path", "attribute", "value", "wrong"),
+    [
+        (CONFIG, "eventLargeMsgThreshold", 7, "x"),
+        (CONFIG, "eventConnectionCountThreshold", {"clearValue": 1, "setValue": 2}, {"clearValue": "x"}),
+        (CONFIG, "alias", "a", 1),
+        (f"{PROFILES}/default", "tcpMaxSegmentSize", 500, -2),
+        (f"{PROFILES}/default", "allowBridgeConnectionsEnabled", True, 1),
+    ],
+)
+def test_what_has_no_effect_here_is_kept_and_shown(
+    manage: Any, path: str, attribute: str, value: Any, wrong: Any
+) -> None:
+    assert manage("PATCH", path, {attribute: value})["data"][attribute] == value
+    assert manage("PATCH", path, {})["data"][attribute] == value
+    assert manage.refused("PATCH", path, {attribute: wrong}) == (11, "INVALID_PARAMETER", 400)
+    assert manage("PUT", path, {})["data"][attribute] != value
+
+
+def test_secrets_are_written_and_never_shown(manage: Any) -> None:
+    given = {"replicationBridgeAuthenticationBasicPassword": "geheim"}
+
+    assert "geheim" not in str(manage("PATCH", CONFIG, given))
+    assert not given.keys() & manage("GET", CONFIG)["data"].keys()
+
+
 # Message VPNs
 
 VPNS = "/SEMP/v2/config/msgVpns"
+
+
+def open_profiles(manage: Any, vpn: str) -> None:
+    """Allow everything that the default profiles do not."""
+    allowed = ("clientConnectDefaultAction", "publishTopicDefaultAction", "subscribeTopicDefaultAction")
+    manage("PATCH", f"{vpn}/aclProfiles/default", dict.fromkeys(allowed, "allow"))
+    allowed = ("allowGuaranteedMsgReceiveEnabled", "allowGuaranteedMsgSendEnabled")
+    manage("PATCH", f"{vpn}/clientProfiles/default", dict.fromkeys(allowed, True))
 
 
 def test_vpn_is_made_shut_without_room_opened_and_removed_with_all_in_it(manage: Any) -> None:
@@ -217,6 +361,7 @@ def test_vpn_is_made_shut_without_room_opened_and_removed_with_all_in_it(manage:
     manage("POST", f"{VPNS}/more/queues", {"queueName": "q", "ingressEnabled": True, "permission": "delete"})
     manage("POST", f"{VPNS}/more/queues/q/subscriptions", {"subscriptionTopic": "t/>"})
     manage("POST", f"{VPNS}/more/clientUsernames", {"clientUsername": "ann", "enabled": True})
+    open_profiles(manage, f"{VPNS}/more")
     manage("PATCH", f"{VPNS}/more", {"enabled": True, "maxMsgSpoolUsage": 1})
     peer = world.client("a", username="ann", vpn="more")
     peer.publish(peer.publisher().flow_id, b"x")
@@ -244,15 +389,15 @@ def test_vpn_that_cannot_be_made_or_removed_is_refused(make_world: Any, manage: 
     assert manage.refused("POST", VPNS, {"msgVpnName": "more"}) == (2, "FAIL", 400)
 
 
-# What can only be read
-
-
-def test_profiles_are_shown_and_not_changed(manage: Any) -> None:
-    vpn = manage("GET", CONFIG)
-
-    assert vpn["data"]["msgVpnName"] == "default"
-    assert vpn["links"]["queuesUri"] == f"http://b:1{QUEUES}"
-    assert manage("GET", "/SEMP/v2/config/msgVpns")["meta"]["count"] == 1
-    assert manage("GET", f"{CONFIG}/aclProfiles/default")["data"]["publishTopicDefaultAction"] == "allow"
-    assert manage("GET", f"{CONFIG}/clientProfiles/default")["data"]["maxMsgsPerTransaction"] == 256
-    assert manage.refused("POST", f"{CONFIG}/aclProfiles", {}) == (14, "NOT_SUPPORTED", 405)
+def test_vpn_authenticates_as_it_is_told(manage: Any) -> None:
+    world = manage.world
+    manage("PATCH", f"{USERS}/default", {"password": "pw"})
+    assert world.stranger().login("a", password="wrong").response.code == 401
+    manage("PATCH", CONFIG, {"authenticationBasicType": "none"})
+    stranger = world.client("a", username="nobody", password="wrong")
+    assert stranger.connection.username == "default"
+    manage("PATCH", CONFIG, {"authenticationBasicEnabled": False, "authenticationClientCertEnabled": False})
+    refused = world.stranger().login("b").response
+    assert (refused.code, refused.text) == (403, "Basic Authentication Is Shutdown")
+    refused = world.stranger().login("b", authentication=1).response
+    assert (refused.code, refused.text) == (403, "Client Certificate Authentication Is Shutdown")
