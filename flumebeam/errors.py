@@ -19,6 +19,7 @@
     │   └── StorageConflictError      somebody else's file stands where ours should go
     ├── CommitLogError                the commit log of a target is damaged or of an unknown version
     │   └── EpochClosedError          a successor fenced this writer: what it holds belongs to its successor
+    ├── RunnerError                   a runner outside this process does not answer, or did not do what it was asked
     ├── FormatError                   bytes that are not what their format says
     └── ProtocolError                 bytes that break the SMF protocol (broker side)
 
@@ -43,6 +44,7 @@ __all__ = [
     "PublishRefusedError",
     "QueueError",
     "ReceiverLostError",
+    "RunnerError",
     "StorageConflictError",
     "StorageError",
     "StorageFullError",
@@ -129,6 +131,10 @@ class CommitLogError(FlumebeamError):
 
 class EpochClosedError(CommitLogError):
     """A successor fenced this writer; what it holds unacknowledged belongs to the successor."""
+
+
+class RunnerError(FlumebeamError):
+    """A runner outside this process does not answer, or did not do what it was asked to."""
 
 
 class FormatError(FlumebeamError):

@@ -59,7 +59,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the ingest; see :func:`~flumebeam.pipelines.program.as_program` for what is returned."""
     arguments = sys.argv[1:] if argv is None else argv
-    return as_program(NAME, lambda: run_built(build, parse(arguments, NAME, registry.summaries()[NAME], OPTIONS)))
+    return as_program(NAME, lambda: run_built(NAME, build, parse(arguments, NAME, registry.summaries()[NAME], OPTIONS)))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 The fan-out is the broker's: both queues subscribe to the topic, so a layer that stands still fills its own queue and
 does not slow down the other one. On a runner in this process each part runs in a process of its own, because that
 runner lets the parts of one graph take turns in one thread (measured with Beam 2.77: a batch layer that stalls for a
-second delays the speed layer by more than a second). On other runners it is one graph with three branches.
+second delays the speed layer by more than a second). On other runners it is one graph with three branches; with
+``--once`` first the ingest, then both layers.
 
 Unit of parallelism, delivery, and what repeats: as in ``ingest``, ``drain_to_hdfs`` and ``speed_layer``.
 """
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from flumebeam.errors import ConfigurationError
 from flumebeam.pipelines import drain_to_hdfs, ingest, registry, speed_layer
@@ -24,6 +25,7 @@ from flumebeam.pipelines.options import (
     ConnectionOptions,
     CountOptions,
     FileOptions,
+    QueueOptions,
     TargetOptions,
     TopicOptions,
     required,
@@ -66,8 +68,12 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions) -> None:
     Raises:
         ConfigurationError: An option is missing or cannot work.
     """
-    layers = options.view_as(LayerOptions)
     ingest.build(pipeline, options)
+    _build_layers(pipeline, options)
+
+
+def _build_layers(pipeline: beam.Pipeline, options: PipelineOptions) -> None:
+    layers = options.view_as(LayerOptions)
     drain_to_hdfs.build(pipeline, options, queue=layers.batch_queue)
     speed_layer.build(pipeline, options, queue=layers.speed_queue)
 
@@ -82,15 +88,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str]) -> int:
     options = parse(argv, NAME, registry.summaries()[NAME], OPTIONS)
+    layers = options.view_as(LayerOptions)
+    if options.view_as(StandardOptions).runner == "SparkRunner" and not layers.once:
+        raise ConfigurationError("On Spark every read must end: add --once, and run it as often as you like.")
+    options.view_as(QueueOptions).until_empty = layers.once
     # A mistake in any part's options is found before any part runs.
     build(beam.Pipeline(options=options), options)
-    layers = options.view_as(LayerOptions)
     if layers.once and options.view_as(FileOptions).follow:
         raise ConfigurationError("--follow never ends, so --once has nothing to wait for: leave out one of them.")
     if layers.provision:
         _provision(options)
     if not in_process(options):
-        return run_built(build, options)
+        if not layers.once:
+            return run_built(NAME, build, options)
+        # What ends is run in turns: the layers must not find their queues empty before the ingest has begun.
+        run_built(NAME, ingest.build, options)
+        return run_built(NAME, _build_layers, options)
     return run_side_by_side(
         _part(ingest.NAME, arguments_of(argv, OPTIONS, ingest.OPTIONS)),
         (

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, NoReturn
 
 import apache_beam as beam
@@ -12,7 +14,8 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 
 from flumebeam.errors import ConfigurationError, FlumebeamError
 from flumebeam.exits import Exit
-from flumebeam.transforms.running import run_pipeline
+from flumebeam.pipelines import launching
+from flumebeam.transforms.graph_checks import check_graph
 
 __all__ = [
     "Options",
@@ -117,8 +120,13 @@ def _refuse_unknown(others: Sequence[str]) -> None:
             raise ConfigurationError(f"{text!r} stands behind no option; --help lists the options.")
 
 
-def run_built(build: Callable[[beam.Pipeline, PipelineOptions], Any], options: PipelineOptions) -> int:
+def run_built(name: str, build: Callable[[beam.Pipeline, PipelineOptions], Any], options: PipelineOptions) -> int:
     """Build a pipeline and run it to its end or to a clean stop.
+
+    Args:
+        name: Of the pipeline.
+        build: Adds it to an empty one.
+        options: Its options.
 
     Returns:
         :attr:`Exit.OK`.
@@ -127,9 +135,12 @@ def run_built(build: Callable[[beam.Pipeline, PipelineOptions], Any], options: P
         FlumebeamError: What went wrong.
         KeyboardInterrupt: Interrupted before a source was open.
     """
+    launching.prepare(name, options)
     pipeline = beam.Pipeline(options=options)
     build(pipeline, options)
-    run_pipeline(pipeline)
+    # A mistake shows before anything is started.
+    check_graph(pipeline)
+    launching.launch(name, pipeline)
     return Exit.OK
 
 
@@ -145,7 +156,8 @@ def as_program(name: str, main: Callable[[], int]) -> int:
         Exception: Whatever is a defect and not an error of ours, with its traceback.
     """
     try:
-        return main()
+        with _plain_log():
+            return main()
     except ConfigurationError as error:
         _say(name, error)
         return Exit.USAGE
@@ -156,6 +168,25 @@ def as_program(name: str, main: Callable[[], int]) -> int:
         return Exit.INTERRUPTED
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else Exit.OK
+
+
+@contextmanager
+def _plain_log() -> Iterator[None]:
+    """Print what is logged about stopping, and about options that were set, as plain lines."""
+    handler = logging.StreamHandler()
+    loggers = [logging.getLogger(name) for name in ("flumebeam.transforms", "flumebeam.pipelines")]
+    before = [(logger.level, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+    try:
+        yield
+    finally:
+        for logger, (level, propagate) in zip(loggers, before, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+            logger.propagate = propagate
 
 
 def _say(name: str, error: FlumebeamError) -> None:

@@ -14,14 +14,12 @@ from typing import Final
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from flumebeam.errors import ConfigurationError
 from flumebeam.pipelines import registry
 from flumebeam.pipelines.options import ConnectionOptions, CountOptions, QueueOptions, required
 from flumebeam.pipelines.program import as_program, parse, run_built
 from flumebeam.transforms.acknowledge import AcknowledgeBatches
 from flumebeam.transforms.audit import AuditIds
 from flumebeam.transforms.live_counts import BATCHES, COUNTS, CountInWindows, CountPerSecond, WriteCounts
-from flumebeam.transforms.runner_checks import runner_traits
 from flumebeam.transforms.solace_read import ReadFromSolace
 
 __all__ = ["NAME", "OPTIONS", "build", "main"]
@@ -60,12 +58,6 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, *, queue: str | Non
         counted = batches | "Count" >> CountPerSecond(**headers)
         batches, tallies = counted[BATCHES], counted[COUNTS]
     else:
-        bounded = reading.until_empty or reading.max_events is not None or reading.max_seconds is not None
-        if not bounded and runner_traits(pipeline).name == "the in-process runner":
-            raise ConfigurationError(
-                "The in-process runner closes windows only when the queue has ended: leave out --window_seconds, "
-                "or use --runner=PrismRunner."
-            )
         tallies = batches | "Count" >> CountInWindows(counts.window_seconds, **headers)
     tallies | "Show" >> WriteCounts(counts.counts_to, screen=not counts.quiet)
     batches | "TellSpeedQueue" >> AcknowledgeBatches()
@@ -74,7 +66,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, *, queue: str | Non
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the speed layer; see :func:`~flumebeam.pipelines.program.as_program` for what is returned."""
     arguments = sys.argv[1:] if argv is None else argv
-    return as_program(NAME, lambda: run_built(build, parse(arguments, NAME, registry.summaries()[NAME], OPTIONS)))
+    return as_program(NAME, lambda: run_built(NAME, build, parse(arguments, NAME, registry.summaries()[NAME], OPTIONS)))
 
 
 if __name__ == "__main__":

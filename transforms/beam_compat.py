@@ -1,23 +1,32 @@
 """What flumebeam must know about Beam 2.77's own insides, in one place.
 
-The in-process runner keeps the metrics of a stage as a chain of generators that grows by one with every bundle and is
-evaluated only at the end: about 25 KB stay behind per bundle, and after some hundred bundles ``result.metrics()``
-exceeds Python's recursion limit. A streaming source makes one bundle a second or more, for weeks. Evaluating each
-step at once keeps memory flat (measured with Beam 2.77.0: 172 to 174 MB over 8,416 bundles, instead of 395 MB).
+Metrics: the in-process runner keeps the metrics of a stage as a chain of generators that grows by one with every bundle
+and is evaluated only at the end: about 25 KB stay behind per bundle, and after some hundred bundles
+``result.metrics()`` exceeds Python's recursion limit. A streaming source makes one bundle a second or more, for weeks.
+Evaluating each step at once keeps memory flat (measured with Beam 2.77.0: 172 to 174 MB over 8,416 bundles, instead of
+395 MB).
 """
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Iterable
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
 
 import apache_beam
+import grpc
+from apache_beam.options.pipeline_options import PipelineOptions, PrismRunnerOptions
+from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 from apache_beam.runners.portability.fn_api_runner import fn_runner
+from apache_beam.runners.portability.prism_runner import PrismJobServer
 
-__all__ = ["keep_metrics_flat"]
+__all__ = ["beams_prism", "before_run", "finds_prism", "keep_metrics_flat", "options_of_job_server"]
 
 _KNOWN_VERSION: Final = "2.77."
 _MARK: Final = "_flumebeam_flat"
+_ANSWER_SECONDS: Final = 5.0
 
 
 def keep_metrics_flat() -> bool:
@@ -38,3 +47,47 @@ def keep_metrics_flat() -> bool:
     setattr(consolidate_now, _MARK, True)
     fn_runner.consolidate_monitoring_infos = consolidate_now
     return True
+
+
+class _AtRun:
+    """What Beam asks before it runs a pipeline: that handlers of errors have been closed."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        self._check = check
+
+    def verify_closed(self) -> None:
+        self._check()
+
+
+def before_run(pipeline: apache_beam.Pipeline, check: Callable[[], None]) -> None:
+    """Have ``check`` called when a pipeline is complete, before anything of it runs; what it raises stops the run.
+
+    Beam offers no such call for sources; it has one for error handlers, which must be closed by then.
+    """
+    pipeline._register_error_handler(_AtRun(check))
+
+
+def beams_prism() -> Path:
+    """Return where Beam looks for Prism of its own version before it tries to download it: a zip file."""
+    tag = f"v{apache_beam.__version__}"
+    url = PrismJobServer._construct_download_url(tag, tag, platform.system(), platform.machine())
+    return Path(PrismJobServer.BIN_CACHE, url.rpartition("/")[2])
+
+
+def finds_prism(options: PipelineOptions) -> bool:
+    """Tell whether Beam has Prism at hand with these options, without a download."""
+    location = options.view_as(PrismRunnerOptions).prism_location
+    return Path(location).is_file() if location else beams_prism().is_file()
+
+
+@lru_cache(maxsize=8)
+def options_of_job_server(endpoint: str) -> frozenset[str]:
+    """Return the names of the options that a job server knows, which tell what it is; empty if it does not answer."""
+    with grpc.insecure_channel(endpoint) as channel:
+        service = beam_job_api_pb2_grpc.JobServiceStub(channel)
+        request = beam_job_api_pb2.DescribePipelineOptionsRequest()
+        try:
+            answer = service.DescribePipelineOptions(request, timeout=_ANSWER_SECONDS)
+        except grpc.RpcError:
+            return frozenset()
+    return frozenset(option.name for option in answer.options)

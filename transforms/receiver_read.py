@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
+from weakref import ref
 
 import apache_beam as beam
 from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
@@ -30,6 +31,7 @@ from flumebeam.deliveries import Durable, Receiver
 from flumebeam.errors import ConfigurationError, ReceiverLostError
 from flumebeam.transforms import beam_compat, runner_checks
 from flumebeam.transforms.acknowledge import durable_of
+from flumebeam.transforms.graph_checks import NotedRead, note_read
 from flumebeam.transforms.read_options import AcknowledgeBy, BundleLimits, ReadLimits
 from flumebeam.transforms.receivers import RECEIVERS, ReceiverFactory, SourceUser
 from flumebeam.transforms.restriction import Position, Provider, Share, make_shares
@@ -288,7 +290,8 @@ class ReadFromReceivers(beam.PTransform):
         clock: The time.
 
     Raises:
-        ConfigurationError: On expansion: this runner, with these options, cannot run such a read.
+        ConfigurationError: On expansion: this runner, with these options, cannot run such a read. When the pipeline is
+            run: it cannot run what stands behind it, see :mod:`~flumebeam.transforms.graph_checks`.
     """
 
     def __init__(
@@ -330,7 +333,11 @@ class ReadFromReceivers(beam.PTransform):
         )
         reader = _READERS[self._limits.bounded, finalizing](plan)
         shares = make_shares(self._flows, self._limits.max_events, together=runner.one_worker)
-        return pbegin | "Flows" >> beam.Create(shares) | "Receive" >> beam.ParDo(reader).with_output_types(EventBatch)
+        batches = (
+            pbegin | "Flows" >> beam.Create(shares) | "Receive" >> beam.ParDo(reader).with_output_types(EventBatch)
+        )
+        note_read(pbegin.pipeline, NotedRead(output=ref(batches), bounded=self._limits.bounded, flows=self._flows))
+        return batches
 
     def display_data(self) -> dict[str, Any]:
         """Return what a runner's interface shows about this source."""

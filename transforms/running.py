@@ -12,13 +12,14 @@ import apache_beam as beam
 from apache_beam.runners.runner import PipelineState
 
 from flumebeam import errors
-from flumebeam.errors import FlumebeamError
+from flumebeam.errors import FlumebeamError, RunnerError
 from flumebeam.transforms.signals import stop_on_signals
 from flumebeam.transforms.stopping import forget_stop
 
 __all__ = ["run_pipeline", "unwrap"]
 
 _STEP: Final = re.compile(r" \[while running '[^']*'\]$")
+_JOB: Final = re.compile(r"^Pipeline \S+ failed in state (\w+): (.*)$", re.DOTALL)
 _TRACED: Final = re.compile(r"^flumebeam\.errors\.(\w+): (.*)$", re.MULTILINE)
 
 
@@ -37,6 +38,7 @@ def run_pipeline(pipeline: beam.Pipeline, *, stop_seconds: float = 60.0) -> Any:
 
     Raises:
         FlumebeamError: What a source, a sink or the commit step raised, as it was raised.
+        RunnerError: A job outside this process failed for another reason, or was ended from elsewhere.
         KeyboardInterrupt: Interrupted while no source was open in this process.
         Exception: Whatever else made the pipeline fail.
     """
@@ -47,7 +49,7 @@ def run_pipeline(pipeline: beam.Pipeline, *, stop_seconds: float = 60.0) -> Any:
                 install_again()
                 result.wait_until_finish()
         except Exception as error:
-            if (own := unwrap(error)) is not None:
+            if (own := unwrap(error) or _of_a_job(error)) is not None:
                 raise own from error
             raise
         finally:
@@ -71,6 +73,16 @@ def unwrap(error: BaseException) -> FlumebeamError | None:
         if isinstance(kind, type) and issubclass(kind, FlumebeamError):
             return kind(_STEP.sub("", text))
     return None
+
+
+def _of_a_job(error: Exception) -> RunnerError | None:
+    """Return the end of a job outside this process as an error of ours; Beam has logged all that is known about it."""
+    if (found := _JOB.match(str(error))) is None:
+        return None
+    state, text = found.groups()
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or ["no reason given"]
+    causes = [line.partition("Caused by: ")[2] for line in lines if line.startswith("Caused by: ")]
+    return RunnerError(f"The job ended as {state}: {(causes or lines)[-1][:500]}")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flumebeam._version import __version__
-from flumebeam.cli import broker, demo, hdfs, run
+from flumebeam.cli import broker, demo, hdfs, jobs, run, runners
 from flumebeam.errors import ConfigurationError, FlumebeamError
 from flumebeam.exits import Exit
 
@@ -26,6 +26,11 @@ app.command("demo")(demo.demo)
 app.command("broker")(broker.broker)
 app.add_typer(hdfs.app, name="hdfs")
 app.command("run", context_settings=run.CONTEXT, add_help_option=False)(run.run)
+app.command("jobs")(jobs.jobs)
+app.command("stop")(jobs.stop)
+app.command("worker-pool")(runners.worker_pool)
+app.add_typer(runners.prism, name="prism")
+app.add_typer(runners.cluster, name="cluster")
 
 
 def _version(wanted: bool) -> None:

@@ -5,21 +5,19 @@ For laptops, demonstrations and tests; nothing here is tuned or secured for anyt
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 from xml.sax.saxutils import escape
 
+from flumebeam.daemons import Daemon, free_ports
+from flumebeam.downloads import find_java
 from flumebeam.errors import StorageUnavailableError
-from flumebeam.hdfs.hadoop_jars import fetch_jars, find_java
+from flumebeam.hdfs.hadoop_jars import fetch_jars
 
 __all__ = ["HadoopHome", "HdfsDaemon", "free_ports", "site"]
 
-_STOP_SECS: Final = 15.0
 _ADMIN_SECS: Final = 60.0
 _LOG_LINES: Final = 5
 _JAVA_OPTIONS: Final = (
@@ -41,8 +39,8 @@ log4j.appender.console.layout.ConversionPattern=%d{ISO8601} %p %c{1}: %m%n
 """
 
 
-class HdfsDaemon:
-    """One Java process that can be started, stopped, killed and frozen.
+class HdfsDaemon(Daemon):
+    """One of Hadoop's Java processes; it may outlive whoever started it.
 
     Args:
         name: What it is, for messages and the name of its log.
@@ -51,64 +49,7 @@ class HdfsDaemon:
     """
 
     def __init__(self, name: str, command: list[str], log: Path) -> None:
-        self.name = name
-        self.log = log
-        self._command = command
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the process lives; a frozen one does."""
-        return self._process is not None and self._process.poll() is None
-
-    @property
-    def pid(self) -> int | None:
-        """Process id; ``None`` before the first start."""
-        return self._process.pid if self._process is not None else None
-
-    def start(self) -> None:
-        """Start the process, if it is not running; does not wait until it is ready."""
-        if self.is_running:
-            return
-        with self.log.open("ab") as log:
-            # A session of its own: an interrupt typed at the terminal is for the program that uses the cluster.
-            self._process = subprocess.Popen(  # noqa: S603 - our own command line
-                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-
-    def stop(self) -> None:
-        """End the process in order; killed if it takes more than 15 seconds. Idempotent."""
-        if self._process is None or not self.is_running:
-            return
-        self.thaw()
-        self._process.terminate()
-        try:
-            self._process.wait(_STOP_SECS)
-        except subprocess.TimeoutExpired:
-            self.kill()
-
-    def kill(self) -> None:
-        """End the process at once, without a chance to tidy up (``kill -9``). Idempotent."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-
-    def freeze(self) -> None:
-        """Stop the process in its tracks: connections stay open, nothing is answered (SIGSTOP)."""
-        self._signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Let a frozen process go on; it then does what was asked of it meanwhile."""
-        self._signal(signal.SIGCONT)
-
-    def last_words(self) -> str:
-        """Return the end of the log, on one line."""
-        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
-        return " | ".join(line for line in lines[-_LOG_LINES:] if line.strip()) or "nothing logged"
-
-    def _signal(self, number: signal.Signals) -> None:
-        if self._process is not None and self.is_running:
-            self._process.send_signal(number)
+        super().__init__(name, command, log, ends_with_us=False)
 
 
 class HadoopHome:
@@ -124,7 +65,7 @@ class HadoopHome:
 
     def __init__(self, directory: Path, *, java_options: Sequence[str] = ()) -> None:
         self._directory = directory.absolute()
-        self._java = find_java()
+        self._java = find_java("A local HDFS")
         self._jars = fetch_jars()
         self._java_options = tuple(java_options)
 
@@ -197,12 +138,3 @@ def site(settings: Mapping[str, str]) -> str:
         for name, value in settings.items()
     )
     return f"<configuration>\n{rows}</configuration>\n"
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that were free a moment ago; all are held at once, so that they differ."""
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]

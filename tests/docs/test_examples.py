@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
 from typer.testing import CliRunner
 
 from flumebeam.broker import DevelopmentBroker
@@ -52,8 +53,10 @@ def test_an_example_runs_as_it_is_printed(example: str, broker: DevelopmentBroke
 
 def test_every_option_of_the_pages_exists() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
-    commands = (["broker"], ["demo"], ["hdfs", "start"])
+    commands = [[command.name] for command in app.registered_commands if command.name != "run"]
+    commands += [["hdfs", "start"], ["cluster", "flink"], ["cluster", "spark"]]
     shown = "".join(CliRunner().invoke(app, [*command, "--help"]).output for command in commands)
+    shown += "".join(f"--{name} " for name in PipelineOptions([]).get_all_options())
     programs = [["tests.bench"], *(["flumebeam", "run", name] for name in registry.summaries())]
     for program in programs:
         helped = subprocess.run(
@@ -71,7 +74,10 @@ def test_every_command_is_told_of_in_the_readme_or_the_pages() -> None:
     names = [command.name for command in app.registered_commands]
     for group in app.registered_groups:
         assert group.typer_instance is not None
-        names += [f"{group.name} {command.callback.__name__}" for command in group.typer_instance.registered_commands]
+        names += [
+            f"{group.name} {command.name or command.callback.__name__}"
+            for command in group.typer_instance.registered_commands
+        ]
 
     for name in names:
         assert f"flumebeam {name}" in text or f"make {name}" in text

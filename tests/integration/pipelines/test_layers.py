@@ -100,7 +100,7 @@ def test_windows_that_would_never_close_are_refused(
 ) -> None:
     assert speed_layer.main(["--queue=speed", "--window_seconds=5"]) == 2
 
-    assert "closes windows only when the queue has ended" in capfd.readouterr().err
+    assert "use --runner=PrismRunner" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("layer", [drain_to_hdfs, speed_layer], ids=["drain_to_hdfs", "speed_layer"])

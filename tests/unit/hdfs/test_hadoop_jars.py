@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from flumebeam.errors import ConfigurationError
-from flumebeam.hdfs.hadoop_jars import HADOOP_VERSION, fetch_jars, find_java, jars_are_there
+from flumebeam.hdfs.hadoop_jars import HADOOP_VERSION, fetch_jars, jars_are_there
 
 
 @pytest.fixture(autouse=True)
@@ -58,23 +58,5 @@ def test_a_fetch_that_fails_says_why_and_leaves_nothing(machine: Path) -> None:
 def test_without_maven_it_is_told_how_to_get_it(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(machine / "bin"))
 
-    with pytest.raises(ConfigurationError, match=r"needs Maven once.*apt-get install maven"):
+    with pytest.raises(ConfigurationError, match=r"Maven is needed once, to fetch Hadoop .*apt-get install maven"):
         fetch_jars()
-
-
-def test_java_is_looked_for_in_its_home_then_on_the_path(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(machine / "bin"))
-    with pytest.raises(ConfigurationError, match="not on the path; install Java"):
-        find_java()
-
-    on_path = program(machine / "bin", "java", "")
-    assert find_java() == str(on_path)
-
-    home = machine / "jdk"
-    monkeypatch.setenv("JAVA_HOME", str(home))
-    with pytest.raises(ConfigurationError, match=str(home)):
-        find_java()
-
-    (home / "bin").mkdir(parents=True)
-    at_home = program(home / "bin", "java", "")
-    assert find_java() == str(at_home)

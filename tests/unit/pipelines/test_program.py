@@ -60,7 +60,7 @@ def test_a_mistaken_option_is_one_sentence(argv: list[str], sentence: str) -> No
 def test_options_of_a_job_server_pass_on_other_runners() -> None:
     options = parsed("--runner=FlinkRunner", "--checkpointing_interval=10000")
 
-    assert options.get_all_options(retain_unknown_options=True)["checkpointing_interval"] == "10000"
+    assert options.get_all_options(retain_unknown_options=True)["checkpointing_interval"] == 10_000
 
 
 def test_help_lists_the_options_of_this_pipeline(capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,7 +102,7 @@ def test_a_built_pipeline_is_run() -> None:
         seen.append(str(options.view_as(QueueOptions).queue))
         pipeline | beam.Create([1])
 
-    assert run_built(build, parsed("--queue=q")) == 0
+    assert run_built("test", build, parsed("--queue=q")) == 0
     assert seen == ["q"]
 
 

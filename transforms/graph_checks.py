@@ -1,0 +1,120 @@
+"""What can only be seen in a whole graph, checked before anything of it runs.
+
+Every source notes its read here. When the pipeline is complete, the options of its runner are settled from all reads
+together, and what stands behind a read that never ends is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+from weakref import WeakKeyDictionary, ref
+
+import apache_beam as beam
+from apache_beam.pipeline import AppliedPTransform, PipelineVisitor
+from apache_beam.transforms.trigger import AfterProcessingTime, AfterWatermark
+
+from flumebeam.errors import ConfigurationError
+from flumebeam.transforms import beam_compat
+from flumebeam.transforms.runner_checks import RunnerTraits, runner_traits
+from flumebeam.transforms.runner_settings import settle_flink
+
+__all__ = ["NotedRead", "check_graph", "note_read"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotedRead:
+    """A source of a pipeline.
+
+    Attributes:
+        output: What it reads; a weak reference, for collections hold on to their pipeline.
+        bounded: Whether it ends by itself.
+        flows: Receivers that it opens.
+    """
+
+    output: ref[Any]
+    bounded: bool
+    flows: int
+
+
+_READS: Final[WeakKeyDictionary[Any, list[NotedRead]]] = WeakKeyDictionary()
+
+
+def note_read(pipeline: beam.Pipeline, read: NotedRead) -> None:
+    """Note a source, to be checked with the whole graph when the pipeline is run."""
+    reads = _READS.setdefault(pipeline, [])
+    if not reads:
+        beam_compat.before_run(pipeline, lambda: check_graph(pipeline))
+    reads.append(read)
+
+
+def check_graph(pipeline: beam.Pipeline) -> None:
+    """Settle the runner's options, and refuse a graph that would say nothing or break. Idempotent.
+
+    Running a pipeline calls it; a program may call it as soon as its graph is complete.
+
+    Raises:
+        ConfigurationError: The runner cannot run what stands behind a source; one sentence says what to do.
+    """
+    reads = _READS.get(pipeline, [])
+    if not reads:
+        return
+    traits = runner_traits(pipeline)
+    endless = [read.output() for read in reads if not read.bounded]
+    if traits.name == "Flink":
+        settle_flink(pipeline, bounded=not endless, flows=max(read.flows for read in reads))
+    steps = _Steps()
+    pipeline.visit(steps)
+    if traits.name == "the in-process runner":
+        for step in steps.behind(endless):
+            _check_streams(step)
+    if traits.name == "Prism":
+        for step in steps.behind(read.output() for read in reads):
+            _check_triggers(step, traits)
+
+
+class _Steps(PipelineVisitor):
+    """The steps of a graph, by what they read."""
+
+    def __init__(self) -> None:
+        self._readers: dict[Any, list[AppliedPTransform]] = {}
+
+    def visit_transform(self, step: AppliedPTransform) -> None:
+        for source in (*step.inputs, *(side.pvalue for side in step.side_inputs)):
+            self._readers.setdefault(source, []).append(step)
+
+    def behind(self, sources: Iterable[Any]) -> Iterator[AppliedPTransform]:
+        """Yield the steps that get anything from these collections, each once."""
+        open_, seen = list(sources), set()
+        while open_:
+            for step in self._readers.get(open_.pop(), ()):
+                if step not in seen:
+                    seen.add(step)
+                    yield step
+                    open_ += step.outputs.values()
+
+
+def _check_streams(step: AppliedPTransform) -> None:
+    if isinstance(step.transform, beam.GroupByKey) or step.side_inputs:
+        what = "groups" if isinstance(step.transform, beam.GroupByKey) else "waits for a side input"
+        raise ConfigurationError(
+            f"The in-process runner lets nothing through step {step.full_label!r}, which {what}, before the source "
+            "has ended, and this one does not end: use --runner=PrismRunner (which 'flumebeam prism install' gets), "
+            "or give the read max_events, max_seconds or until_empty."
+        )
+
+
+def _check_triggers(step: AppliedPTransform, traits: RunnerTraits) -> None:
+    windowing = getattr(step.transform, "windowing", None)
+    trigger = getattr(windowing, "triggerfn", None)
+    if isinstance(trigger, AfterWatermark) and isinstance(_inner(trigger.early), AfterProcessingTime):
+        raise ConfigurationError(
+            f"{traits.name} breaks on the early trigger by processing time of step {step.full_label!r}: trigger by "
+            "count (AfterCount), or use --runner=FlinkRunner."
+        )
+
+
+def _inner(trigger: Any) -> Any:
+    """Return the trigger that ``early=`` was given; Beam wraps it in a repetition."""
+    return getattr(trigger, "underlying", trigger)
