@@ -8,10 +8,15 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from flumebeam.hdfs.cluster import LocalHdfs
+    from flumebeam.testing.hdfs_gateway import HttpFs
+    from flumebeam.testing.hdfs_ha import HaHdfs
 
 # How long one example takes says more about the machine than about the code.
 settings.register_profile("flumebeam", deadline=None)
 settings.load_profile("flumebeam")
+
+
+_CLUSTERS = {"hdfs_cluster", "hdfs_pair"}
 
 
 @pytest.fixture(scope="session")
@@ -24,10 +29,28 @@ def hdfs_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalHdfs
         yield cluster
 
 
+@pytest.fixture(scope="session")
+def httpfs(hdfs_cluster: LocalHdfs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpFs]:
+    """Hadoop's gateway in front of the shared cluster."""
+    from flumebeam.testing.hdfs_gateway import HttpFs
+
+    with HttpFs(tmp_path_factory.mktemp("httpfs"), hdfs_cluster.home, "datanode") as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def hdfs_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HaHdfs]:
+    """Two NameNodes of one nameservice, for one module: it costs 750 MB."""
+    from flumebeam.testing.hdfs import running_pair
+
+    with running_pair(tmp_path_factory.mktemp("pair")) as pair:
+        yield pair
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs the cluster, and give it time: the first such test starts it, and may have to fetch it."""
     for item in items:
-        if "hdfs_cluster" in getattr(item, "fixturenames", ()):
+        if not _CLUSTERS.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.hdfs)
             item.add_marker(pytest.mark.timeout(300))

@@ -7,18 +7,13 @@ and never repeats by itself what may already have happened.
 from __future__ import annotations
 
 import functools
-import getpass
 import itertools
-import logging
-import os
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import hdfs
 import requests
-from hdfs.client import _Request
 from requests.adapters import HTTPAdapter
 
 from flumebeam.errors import (
@@ -29,14 +24,10 @@ from flumebeam.errors import (
     StorageUnavailableError,
 )
 from flumebeam.hdfs.filesystem import FileKind, FileStat, RenameOutcome
-from flumebeam.hdfs.webhdfs_errors import (
-    NothingThereError,
-    NoWebHdfsError,
-    certainly_not_done,
-    checked,
-    field,
-    storage_error,
-)
+from flumebeam.hdfs.logins import login_of
+from flumebeam.hdfs.namenode import NameNode
+from flumebeam.hdfs.options import HdfsOptions
+from flumebeam.hdfs.webhdfs_errors import NothingThereError, certainly_not_done, field, refused_token, storage_error
 
 __all__ = ["HdfsOptions", "WebHdfsFileSystem"]
 
@@ -44,58 +35,6 @@ _T = TypeVar("_T")
 
 _CHUNK_BYTES: Final = 1 << 18
 """Smaller pieces are joined: below 16 KB the package's upload costs more per piece than per byte."""
-
-# The package logs every call, and a refused login with the whole page; what matters is in the errors raised here.
-logging.getLogger("hdfs").setLevel(logging.CRITICAL)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HdfsOptions:
-    """How to talk to an HDFS.
-
-    Attributes:
-        user: Whom to write as; ``None`` for ``HADOOP_USER_NAME``, else the user of the operating system.
-        webhdfs_urls: ``http://host:port`` of the NameNodes: one, or all of an HA pair. Empty: where the target says.
-        connect_timeout_secs: Longest wait for a connection.
-        read_timeout_secs: Longest wait for an answer, or for room while sending.
-        connections: Connections kept open to each server; as many as threads use the file system at once.
-        block_bytes: Block size of new files; ``None`` for the cluster's own. A space quota counts whole blocks while a
-            file is being written.
-        replication: Copies of new files; ``None`` for the cluster's own.
-
-    Raises:
-        ConfigurationError: A number that is not positive, or an address that is not HTTP.
-    """
-
-    user: str | None = None
-    webhdfs_urls: tuple[str, ...] = ()
-    connect_timeout_secs: float = 5.0
-    read_timeout_secs: float = 60.0
-    connections: int = 16
-    block_bytes: int | None = None
-    replication: int | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("connect_timeout_secs", "read_timeout_secs", "connections", "block_bytes", "replication"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise ConfigurationError(f"HDFS option {name} must be more than 0, got {value}.")
-        urls = tuple(url.strip().rstrip("/") for url in self.webhdfs_urls if url.strip())
-        for url in urls:
-            if not url.startswith(("http://", "https://")):
-                raise ConfigurationError(f"WebHDFS address {url!r} is no address; write http://namenode:9870.")
-        object.__setattr__(self, "webhdfs_urls", urls)
-
-    def user_name(self) -> str:
-        """Return whom to write as.
-
-        Raises:
-            ConfigurationError: No option and no environment says it, and the operating system has no name either.
-        """
-        try:
-            return self.user or os.environ.get("HADOOP_USER_NAME") or getpass.getuser()
-        except (KeyError, OSError) as error:
-            raise ConfigurationError("It is not known whom to write to HDFS as; set HADOOP_USER_NAME.") from error
 
 
 class WebHdfsFileSystem:
@@ -110,7 +49,7 @@ class WebHdfsFileSystem:
             first.
 
     Raises:
-        ConfigurationError: The options name no NameNode.
+        ConfigurationError: The options name no NameNode, a file of theirs is missing, or the package for Kerberos is.
     """
 
     exactly_once = True
@@ -119,22 +58,28 @@ class WebHdfsFileSystem:
         if not options.webhdfs_urls:
             raise ConfigurationError("No NameNode is named; set webhdfs_urls to http://namenode:9870.")
         self._options = options
-        self._user = options.user_name()
+        options.tls.check()
         self._session = requests.Session()
         # Proxies and .netrc of the environment are meant for the web, and break even loopback addresses.
         self._session.trust_env = False
-        adapter = HTTPAdapter(pool_connections=64, pool_maxsize=self._options.connections)
+        self._session.verify = options.tls.ca_file or True
+        if options.tls.certificate_file:
+            key = options.tls.key_file
+            self._session.cert = (options.tls.certificate_file, key) if key else options.tls.certificate_file
+        adapter = HTTPAdapter(pool_connections=64, pool_maxsize=options.connections)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
-        times = (self._options.connect_timeout_secs, self._options.read_timeout_secs)
+        self._times = (options.connect_timeout_secs, options.read_timeout_secs)
+        self._login = login_of(options, self._request_any)
+        self._login.prepare(self._session)
         self._nodes = [
-            _NameNode(url, user=self._user, timeout=times, session=self._session)
+            NameNode(url, timeout=self._times, session=self._session, login=self._login)
             for url in dict.fromkeys(options.webhdfs_urls)
         ]
         self._preferred = 0
 
     def __repr__(self) -> str:
-        return f"WebHdfsFileSystem({[node.url for node in self._nodes]}, user={self._user!r})"
+        return f"{type(self).__name__}({[node.url for node in self._nodes]}, user={self._login.name!r})"
 
     def stat(self, path: str) -> FileStat | None:
         """Return what stands under ``path``; ``None`` if there is nothing.
@@ -147,7 +92,7 @@ class WebHdfsFileSystem:
             found = self._call("look at", path, lambda node: field(node._get_file_status(path), "FileStatus"))
         except NothingThereError:
             return None
-        return _stat_of(posixpath.basename(path), found)
+        return self._stat_of(posixpath.basename(path), found)
 
     def list(self, path: str) -> list[FileStat]:
         """Return the entries of a directory, sorted by name; empty if there is no such directory.
@@ -164,13 +109,13 @@ class WebHdfsFileSystem:
         while rest:
             after = found[-1].name if found else None
             try:
-                listing = self._call("list", path, functools.partial(_NameNode.page, path=path, after=after))
+                listing = self._call("list", path, functools.partial(NameNode.page, path=path, after=after))
             except NothingThereError:
                 return []
             entries = listing["partialListing"]["FileStatuses"]["FileStatus"]
             if any(not entry["pathSuffix"] for entry in entries):
                 raise StorageConflictError(f"{path} is a file, where a directory was expected; move it away.")
-            found += (_stat_of(entry["pathSuffix"], entry) for entry in entries)
+            found += (self._stat_of(entry["pathSuffix"], entry) for entry in entries)
             rest = listing["remainingEntries"] if entries else 0
         return sorted(found, key=lambda entry: entry.name)
 
@@ -183,9 +128,13 @@ class WebHdfsFileSystem:
             StorageUnavailableError: No NameNode answers, or it is in safe mode.
             StorageError: No permission.
         """
-        made = self._call("make directory", path, lambda node: field(node._mkdirs(path), "boolean"))
+        missing = self._missing(path) if self._options.group else ()
+        rights = self._options.directory_rights
+        made = self._call("make directory", path, lambda node: field(node._mkdirs(path, **rights), "boolean"))
         if not made:
             raise StorageUnavailableError(f"HDFS did not make directory {path}, and gave no reason; try again.")
+        for directory in missing:
+            self._give_group(directory)
 
     def write(self, path: str, chunks: Iterable[bytes]) -> FileStat:
         """Write a new file in one request, and return what the NameNode then says of it.
@@ -207,6 +156,8 @@ class WebHdfsFileSystem:
             # Only this half may go to the next NameNode: it redirects, and makes nothing. The bytes are sent once.
             place = self._call("write", path, lambda node: node.place_of_new_file(path, self._options))
             self._send(path, place, data)
+            if self._options.group:
+                self._give_group(path)
         except NothingThereError as error:
             raise StorageUnavailableError(f"{path} was removed while it was written; write it again.") from error
         written = self.stat(path)
@@ -246,7 +197,7 @@ class WebHdfsFileSystem:
             with answer:
                 yield from answer.iter_content(_CHUNK_BYTES)
         except requests.RequestException as error:
-            raise storage_error([error], what="read", path=path, user=self._user) from error
+            raise storage_error([error], what="read", path=path, user=self._login.name) from error
 
     def concat(self, target: str, sources: Sequence[str]) -> bool:
         """Move the blocks of files to the end of another one; a NameNode does that without reading them.
@@ -304,7 +255,7 @@ class WebHdfsFileSystem:
         """Release connections. Idempotent; a later call opens new ones."""
         self._session.close()
 
-    def _call(self, what: str, path: str, call: Callable[[_NameNode], _T], *, repeatable: bool = True) -> _T:
+    def _call(self, what: str, path: str, call: Callable[[NameNode], _T], *, repeatable: bool = True) -> _T:
         """Ask one NameNode after the other, each once, the one that answered last first.
 
         Args:
@@ -313,6 +264,15 @@ class WebHdfsFileSystem:
             call: The request.
             repeatable: Whether the next one may be asked although this one may have done it.
         """
+        try:
+            return self._call_any(what, path, call, repeatable)
+        except StorageError as error:
+            # What a token was refused for has not been done; a fresh one may be accepted.
+            if not (refused_token(error.__cause__) and self._login.refused()):
+                raise
+        return self._call_any(what, path, call, repeatable)
+
+    def _call_any(self, what: str, path: str, call: Callable[[NameNode], _T], repeatable: bool) -> _T:
         first = self._preferred
         failures: list[Exception] = []
         for index in (*range(first, len(self._nodes)), *range(first)):
@@ -320,64 +280,62 @@ class WebHdfsFileSystem:
                 answer = call(self._nodes[index])
             except (requests.RequestException, hdfs.HdfsError) as error:
                 failures.append(error)
-                if not (certainly_not_done(error) or (repeatable and isinstance(error, requests.RequestException))):
-                    break
-            else:
-                self._preferred = index
-                return answer
-        raise storage_error(failures, what=what, path=path, user=self._user) from failures[-1]
+                not_done = certainly_not_done(error)
+                if not_done or isinstance(error, requests.RequestException):
+                    # Whatever is asked next is not asked of one that hangs or is not in charge.
+                    self._preferred = (index + 1) % len(self._nodes)
+                    if not_done or repeatable:
+                        continue
+                break
+            self._preferred = index
+            return answer
+        raise storage_error(failures, what=what, path=path, user=self._login.name) from failures[-1]
+
+    def _request_any(self, session: requests.Session, method: str, parameters: dict[str, str]) -> requests.Response:
+        """Ask one NameNode after the other about the root, for the login."""
+        failure: Exception | None = None
+        for node in self._nodes:
+            try:
+                answer = session.request(method, node.root_url, params=parameters, timeout=self._times)
+                if answer.ok or "StandbyException" not in answer.text:
+                    return answer
+                failure = hdfs.HdfsError("standby", exception="StandbyException")
+            except (requests.ConnectionError, requests.Timeout) as error:
+                failure = error
+        raise failure or requests.ConnectionError("no NameNode")
+
+    def _missing(self, path: str) -> Sequence[str]:
+        """Return which of a path's directories are not there."""
+        missing = []
+        while path != "/" and self.stat(path) is None:
+            missing.append(path)
+            path = posixpath.dirname(path)
+        return missing
+
+    def _give_group(self, path: str) -> None:
+        self._call("give a group to", path, lambda node: node._set_owner(path, group=self._options.group))
 
     def _send(self, path: str, place: str, data: bytes | Iterator[bytes]) -> None:
         """Give a DataNode the bytes of a file, once."""
         try:
             self._nodes[0].send(place, data)
         except (requests.RequestException, hdfs.HdfsError) as error:
-            raise storage_error([error], what="write", path=path, user=self._user) from error
+            raise storage_error([error], what="write", path=path, user=self._login.name) from error
 
+    def _stat_of(self, name: str, status: dict[str, Any]) -> FileStat:
+        """Return an entry of a NameNode's answer as ours."""
+        try:
+            kind = FileKind.DIRECTORY if status["type"] == "DIRECTORY" else FileKind.FILE
+            return FileStat(name, kind, status["length"], self._identity(status), status["modificationTime"])
+        except (KeyError, TypeError) as error:
+            raise StorageError(
+                f"The server does not tell what identifies {name or '/'} (no {error}), as HttpFS does not; "
+                "use the address of a NameNode's own WebHDFS, or httpfs://host:14000."
+            ) from error
 
-class _NameNode(hdfs.InsecureClient):  # type: ignore[misc]  # the package has no types
-    """The package's client of one NameNode, with paths taken as they are and every answer checked."""
-
-    _list_page = _Request("GET").to_method("LISTSTATUS_BATCH")
-    _concat = _Request("POST").to_method("CONCAT")
-
-    def resolve(self, hdfs_path: str) -> str:
-        """Return the path itself: the package would put the newest entry's name for ``#LATEST``."""
-        return hdfs_path
-
-    def page(self, path: str, after: str | None) -> dict[str, Any]:
-        """Return the entries of a directory that come after a name, as many as the server gives at once."""
-        listing: dict[str, Any] = field(self._list_page(path, startAfter=after), "DirectoryListing")
-        return listing
-
-    def move(self, source: str, target: str) -> None:
-        """Rename without ever overwriting or moving into a directory."""
-        answer = self._rename(source, destination=target, renameoptions="NONE")
-        if answer.content:
-            # A NameNode that heeds the option says nothing; an answer is that of a server which does not know it.
-            raise NoWebHdfsError("renameoptions not heeded", request=answer.request, response=answer)
-
-    def join_blocks(self, target: str, sources: Sequence[str]) -> None:
-        """Move the blocks of files to the end of another one."""
-        self._concat(target, sources=",".join(sources))
-
-    def remove(self, path: str) -> Any:
-        """Delete a name and all below it; tell whether there was one."""
-        return field(self._delete(path, recursive=True), "boolean")
-
-    def place_of_new_file(self, path: str, options: HdfsOptions) -> str:
-        """Return the address that takes a new file's bytes."""
-        answer = self._create(path, overwrite=False, blocksize=options.block_bytes, replication=options.replication)
-        if "location" not in answer.headers:
-            raise NoWebHdfsError("no redirect to a DataNode", request=answer.request, response=answer)
-        return str(answer.headers["location"])
-
-    def send(self, place: str, data: bytes | Iterator[bytes]) -> None:
-        """Write a file's bytes to where :meth:`place_of_new_file` said."""
-        self._request("PUT", place, data=data)
-
-    def _request(self, method: str, url: str, **kwargs: Any) -> requests.Response:
-        return checked(super()._request(method, url, **kwargs))
+    @staticmethod
+    def _identity(status: dict[str, Any]) -> str:
+        return str(status["fileId"])
 
 
 class _Counted:
@@ -399,14 +357,3 @@ class _Counted:
                 waiting, size = [], 0
         if size:
             yield b"".join(waiting)
-
-
-def _stat_of(name: str, status: dict[str, Any]) -> FileStat:
-    try:
-        kind = FileKind.DIRECTORY if status["type"] == "DIRECTORY" else FileKind.FILE
-        return FileStat(name, kind, status["length"], str(status["fileId"]), status["modificationTime"])
-    except (KeyError, TypeError) as error:
-        raise StorageError(
-            f"The server does not tell what identifies {name or '/'} (no {error}), as HttpFS does not; "
-            "use the address of a NameNode's own WebHDFS."
-        ) from error

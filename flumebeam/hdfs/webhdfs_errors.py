@@ -16,7 +16,16 @@ from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from flumebeam.errors import StorageConflictError, StorageError, StorageFullError, StorageUnavailableError
 
-__all__ = ["NoWebHdfsError", "NothingThereError", "certainly_not_done", "checked", "field", "storage_error"]
+__all__ = [
+    "NoTicketError",
+    "NoWebHdfsError",
+    "NothingThereError",
+    "certainly_not_done",
+    "checked",
+    "field",
+    "refused_token",
+    "storage_error",
+]
 
 _NOT_IN_CHARGE: Final = frozenset({"StandbyException", "RetriableException"})
 _LATER: Final = frozenset(
@@ -36,6 +45,7 @@ _IN_THE_WAY: Final = frozenset(
 )
 _MAKING: Final = frozenset({"write", "make directory"})
 _REFUSED: Final = frozenset({"AccessControlException", "AuthorizationException", "SecurityException"})
+_BAD_TOKEN: Final = "InvalidToken"  # noqa: S105 - the name of an exception
 _SERVER_ERROR: Final = 500
 _LOGIN: Final = frozenset({401, 403})
 _SHOWN_CHARACTERS: Final = 300
@@ -55,6 +65,10 @@ class NothingThereError(StorageError):
 
 class NoWebHdfsError(requests.RequestException):
     """An answer that no WebHDFS would send: of a proxy, a login filter, or another program on that port."""
+
+
+class NoTicketError(requests.RequestException):
+    """There is nothing to log in with: no ticket, one that has ended, no key; its text says why."""
 
 
 def checked(answer: requests.Response) -> requests.Response:
@@ -97,6 +111,13 @@ def certainly_not_done(error: Exception) -> bool:
     return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
 
 
+def refused_token(error: BaseException | None) -> bool:
+    """Tell whether a server did not accept a delegation token: it has ended, or was cancelled."""
+    if isinstance(error, NoWebHdfsError) and error.response is not None:
+        return error.response.status_code in _LOGIN
+    return isinstance(error, hdfs.HdfsError) and (error.exception == _BAD_TOKEN or _BAD_TOKEN in str(error))
+
+
 def storage_error(failures: Sequence[Exception], *, what: str, path: str, user: str) -> StorageError:
     """Return the error that stands for the failures of one operation.
 
@@ -107,6 +128,15 @@ def storage_error(failures: Sequence[Exception], *, what: str, path: str, user: 
         user: Who asked.
     """
     last = failures[-1]
+    if isinstance(last, NoTicketError):
+        return StorageUnavailableError(
+            f"HDFS could not {what} {path}: there is no valid Kerberos ticket or token ({last}); "
+            "run kinit, or see to the keytab or the token file."
+        )
+    if refused_token(last) and not isinstance(last, NoWebHdfsError):
+        return StorageUnavailableError(
+            f"HDFS could not {what} {path}: it does not accept the delegation token ({last}); get a fresh one."
+        )
     if isinstance(last, hdfs.HdfsError) and last.exception not in _NOT_IN_CHARGE:
         return _of_answer(last, what, path, user)
     if isinstance(last, NoWebHdfsError):

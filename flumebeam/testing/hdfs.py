@@ -11,9 +11,10 @@ from flumebeam.errors import ConfigurationError
 from flumebeam.hdfs.cluster import LocalHdfs
 from flumebeam.hdfs.hadoop_jars import jars_are_there
 from flumebeam.hdfs.webhdfs import HdfsOptions, WebHdfsFileSystem
+from flumebeam.testing.hdfs_ha import HaHdfs
 from flumebeam.testing.requirements import require, unmet
 
-__all__ = ["fresh_directory", "running_hdfs"]
+__all__ = ["fresh_directory", "needs_hadoop", "running_hdfs", "running_pair"]
 
 
 @contextlib.contextmanager
@@ -24,19 +25,44 @@ def running_hdfs(directory: Path, *, close_delay_ms: int = 10) -> Iterator[Local
         directory: Where the cluster keeps everything.
         close_delay_ms: See :class:`~flumebeam.hdfs.cluster.LocalHdfs`.
     """
+    with needs_hadoop():
+        cluster = LocalHdfs(directory, close_delay_ms=close_delay_ms)
+    with cluster:
+        _warm(cluster.webhdfs_url)
+        yield cluster
+
+
+@contextlib.contextmanager
+def running_pair(directory: Path) -> Iterator[HaHdfs]:
+    """Run an HA pair that has already written its first file; skip the test where it cannot run.
+
+    Args:
+        directory: Where it keeps everything.
+    """
+    with needs_hadoop():
+        pair = HaHdfs(directory)
+    with pair:
+        _warm(*pair.webhdfs_urls)
+        yield pair
+
+
+@contextlib.contextmanager
+def needs_hadoop() -> Iterator[None]:
+    """Skip the test that asks where Java or the jars are not to be had."""
     require("java")
     if not jars_are_there():
         require("mvn")
     try:
-        cluster = LocalHdfs(directory, close_delay_ms=close_delay_ms)
+        yield
     except ConfigurationError as error:
         unmet(str(error))
-    with cluster:
-        filesystem = WebHdfsFileSystem(HdfsOptions(webhdfs_urls=(cluster.webhdfs_url,)))
-        filesystem.write("/warm/file", [b"x"])
-        filesystem.delete("/warm")
-        filesystem.close()
-        yield cluster
+
+
+def _warm(*urls: str) -> None:
+    filesystem = WebHdfsFileSystem(HdfsOptions(webhdfs_urls=urls))
+    filesystem.write("/warm/file", [b"x"])
+    filesystem.delete("/warm")
+    filesystem.close()
 
 
 def fresh_directory() -> str:

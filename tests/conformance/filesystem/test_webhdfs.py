@@ -1,3 +1,5 @@
+"""The suite over the ways to an HDFS: a NameNode, an HA pair, the gateway."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -5,8 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from flumebeam.hdfs.cluster import LocalHdfs
+from flumebeam.hdfs.httpfs import HttpFsFileSystem
 from flumebeam.hdfs.webhdfs import HdfsOptions, WebHdfsFileSystem
 from flumebeam.testing.hdfs import fresh_directory
+from flumebeam.testing.hdfs_gateway import HttpFs
+from flumebeam.testing.hdfs_ha import HaHdfs
 from tests.conformance.filesystem.contract import FileSystemContract
 
 
@@ -20,3 +25,22 @@ class TestWebHdfsFileSystem(FileSystemContract):
     @pytest.fixture
     def root(self) -> str:
         return fresh_directory()
+
+
+class TestHttpFsFileSystem(TestWebHdfsFileSystem):
+    @pytest.fixture
+    def fs(self, httpfs: HttpFs) -> Iterator[HttpFsFileSystem]:
+        filesystem = HttpFsFileSystem(HdfsOptions(webhdfs_urls=(httpfs.url,)))
+        yield filesystem
+        filesystem.close()
+
+
+class TestAPairOfNameNodes(TestWebHdfsFileSystem):
+    """The standby is named first, so each suite begins with being refused."""
+
+    @pytest.fixture
+    def fs(self, hdfs_pair: HaHdfs) -> Iterator[WebHdfsFileSystem]:
+        urls = hdfs_pair.webhdfs_urls if hdfs_pair.active else tuple(reversed(hdfs_pair.webhdfs_urls))
+        filesystem = WebHdfsFileSystem(HdfsOptions(webhdfs_urls=urls))
+        yield filesystem
+        filesystem.close()

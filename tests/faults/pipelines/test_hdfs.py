@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from flumebeam.commitlog.steps import CrashPoint
 from flumebeam.hdfs.cluster import LocalHdfs
-from flumebeam.hdfs.filesystem import FileKind
-from flumebeam.hdfs.webhdfs import HdfsOptions, WebHdfsFileSystem
-from flumebeam.testing.hdfs import fresh_directory
 from tests.faults.pipelines import killing
 from tests.faults.pipelines.scene import Scene, numbered
+from tests.faults.pipelines.stores import HdfsStore
 from tests.faults.pipelines.test_drain_kill import BY_PART, die
 from tests.faults.pipelines.test_standby import standing_by, stop
 from tests.programs import until
@@ -22,47 +19,14 @@ from tests.programs import until
 LINES = numbered(1_200)
 
 
-class Store:
-    """A directory of HDFS that is the scene's target.
-
-    Args:
-        cluster: The HDFS.
-        scene: Gets the target.
-    """
-
-    def __init__(self, cluster: LocalHdfs, scene: Scene) -> None:
-        self.root = fresh_directory()
-        self._view = scene.view
-        self._fs = WebHdfsFileSystem(HdfsOptions(webhdfs_urls=(cluster.webhdfs_url,)))
-        self._fs.make_directory(self.root)
-        scene.target = cluster.webhdfs_url.replace("http://", "webhdfs://") + self.root
-
-    def copy(self) -> None:
-        """Copy everything to where the scene looks for the target."""
-        self._copy(self.root, self._view)
-
-    def close(self) -> None:
-        self._fs.close()
-
-    def _copy(self, source: str, target: Path) -> None:
-        target.mkdir()
-        for found in self._fs.list(source):
-            if found.kind is FileKind.DIRECTORY:
-                self._copy(f"{source}/{found.name}", target / found.name)
-            else:
-                content = self._fs.read(f"{source}/{found.name}")
-                assert content is not None
-                (target / found.name).write_bytes(content)
-
-
 @pytest.fixture
-def store(hdfs_cluster: LocalHdfs, scene: Scene) -> Iterator[Store]:
-    made = Store(hdfs_cluster, scene)
+def store(hdfs_cluster: LocalHdfs, scene: Scene) -> Iterator[HdfsStore]:
+    made = HdfsStore((hdfs_cluster.webhdfs_url,), scene)
     yield made
     made.close()
 
 
-def test_drains_killed_one_after_the_other_have_every_event_once(scene: Scene, store: Store) -> None:
+def test_drains_killed_one_after_the_other_have_every_event_once(scene: Scene, store: HdfsStore) -> None:
     scene.fill(LINES)
     for point in (CrashPoint.RECORD_WRITTEN, CrashPoint.COMMITTED, CrashPoint.PART_PUBLISHED, CrashPoint.EPOCH_CLOSED):
         die(scene, point.name)
@@ -74,7 +38,9 @@ def test_drains_killed_one_after_the_other_have_every_event_once(scene: Scene, s
     scene.holds_exactly(LINES)
 
 
-def test_a_frozen_drain_that_wakes_up_after_the_standby_took_over_repeats_nothing(scene: Scene, store: Store) -> None:
+def test_a_frozen_drain_that_wakes_up_after_the_standby_took_over_repeats_nothing(
+    scene: Scene, store: HdfsStore
+) -> None:
     options = scene.drain_options(BY_PART, until_empty=False)
     moment = CrashPoint.RECORD_WRITTEN.name
     frozen = scene.programs.fork_main(killing.drain_that_dies, options, moment, 2, signal.SIGSTOP)
@@ -95,7 +61,9 @@ def test_a_frozen_drain_that_wakes_up_after_the_standby_took_over_repeats_nothin
     scene.holds_exactly(LINES)
 
 
-def test_a_namenode_that_dies_and_comes_back_is_waited_for(scene: Scene, store: Store, hdfs_cluster: LocalHdfs) -> None:
+def test_a_namenode_that_dies_and_comes_back_is_waited_for(
+    scene: Scene, store: HdfsStore, hdfs_cluster: LocalHdfs
+) -> None:
     drain = scene.drain(until_empty=False)
     scene.fill(LINES[:400])
     until(lambda: not scene.left, "the first events drained")
@@ -115,7 +83,7 @@ def test_a_namenode_that_dies_and_comes_back_is_waited_for(scene: Scene, store: 
 
 
 def test_a_quota_that_is_used_up_is_one_line_and_nothing_is_lost(
-    scene: Scene, store: Store, hdfs_cluster: LocalHdfs
+    scene: Scene, store: HdfsStore, hdfs_cluster: LocalHdfs
 ) -> None:
     scene.fill(LINES)
     hdfs_cluster.admin("-setSpaceQuota", "1000000", store.root)
