@@ -61,11 +61,17 @@ class Daemon:
         self._environment = dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._said_before = 0
+        self._frozen = False
 
     @property
     def is_running(self) -> bool:
         """Whether the process lives; a frozen one does."""
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether it stands still after :meth:`freeze`."""
+        return self._frozen and self.is_running
 
     @property
     def pid(self) -> int | None:
@@ -105,14 +111,17 @@ class Daemon:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+            self._frozen = False
 
     def freeze(self) -> None:
         """Stop the process in its tracks: connections stay open, nothing is answered (SIGSTOP)."""
         self._signal(signal.SIGSTOP)
+        self._frozen = True
 
     def thaw(self) -> None:
         """Let a frozen process go on; it then does what was asked of it meanwhile."""
         self._signal(signal.SIGCONT)
+        self._frozen = False
 
     def says(self, words: str, seconds: float) -> bool:
         """Wait until it has logged ``words`` since its start; tell whether it has before it ended or time was over."""
