@@ -7,10 +7,10 @@ OUTPUT ?= demo-output
 comma  := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench format dist clean
+.PHONY: help demo test check bench soak-cuts soak-kills format dist clean
 
 help:  ## what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(VENV)/run.stamp  ## real log lines through the embedded broker into files, with proof [INPUT=file OUTPUT=directory]
 	@$(BIN)/flumebeam demo $(if $(INPUT),--input "$(INPUT)") --output "$(OUTPUT)"
@@ -28,6 +28,12 @@ check: $(VENV)/dev.stamp  ## lint, types, layers and walls, dead links, spelling
 
 bench: $(VENV)/test.stamp  ## events per second of each stage, side by side in one run [ARGS="--events 100000"]
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+soak-cuts: $(VENV)/test.stamp  ## 10,000 cut connections, 1,000,000 events exactly once [ARGS="--resume --slices 10"]
+	@$(BIN)/python -m tests.faults.broker.soak cuts $(ARGS)
+
+soak-kills: $(VENV)/test.stamp  ## 1,000 times kill -9 of a broker with data [ARGS="--resume --slices 10"]
+	@$(BIN)/python -m tests.faults.broker.soak kills $(ARGS)
 
 format: $(VENV)/dev.stamp  ## put the code into its one format
 	$(BIN)/ruff check --fix-only .

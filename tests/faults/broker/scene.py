@@ -35,6 +35,11 @@ class Sums:
     def __add__(self, other: Sums) -> Sums:
         return Sums(**{name: value + getattr(other, name) for name, value in asdict(self).items()})
 
+    @property
+    def clean(self) -> bool:
+        """Whether nothing was lost, repeated or uncommitted."""
+        return not (self.lost or self.repeated or self.uncommitted)
+
 
 def killed_scene(data: Path, kills: int, seed: str) -> Sums:
     """Kill a broker under load a number of times, and count what it kept.
