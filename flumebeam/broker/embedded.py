@@ -16,7 +16,7 @@ from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.core.acl import AclProfile
 from flumebeam.broker.core.profiles import ClientProfile, ClientUsername
 from flumebeam.broker.core.queues import QueueStatus
-from flumebeam.broker.faults import Fault
+from flumebeam.broker.faults import Fault, SlowConnections
 from flumebeam.broker.listeners import Listener
 from flumebeam.broker.server import BrokerServer
 from flumebeam.clock import Clock, SystemClock
@@ -309,12 +309,20 @@ class DevelopmentBroker:
     # Faults
 
     def fault(self, *faults: Fault) -> None:
-        """Append faults to the plan; they strike in order, each at its next occasion."""
-        self._call(lambda server: server.faults.add(*faults))
+        """Append faults to the plan; they strike in order, each at its next occasion.
+
+        Raises:
+            ConfigurationError: A crash of a broker that keeps no data.
+        """
+        self._call(lambda server: server.add_faults(faults))
 
     def pending_faults(self) -> int:
         """Return how many faults of the plan have not struck yet."""
         return self._call(lambda server: len(server.faults))
+
+    def forget_faults(self) -> None:
+        """Empty the plan."""
+        self._call(lambda server: server.faults.clear())
 
     def cut_connections(self, client: str | None = None) -> int:
         """Break the connections of one client name, or all, without a word; return how many."""
@@ -332,13 +340,22 @@ class DevelopmentBroker:
         """
         self._wait(self._running().accept_connections())
 
-    def freeze(self) -> None:
-        """Let no byte in or out, as a host that hangs; connections stay open."""
-        self._call(lambda server: server.freeze())
+    def freeze(self, client: str | None = None) -> None:
+        """Let no byte in or out of the connections of one client name, or all, as a host that hangs."""
+        self._call(lambda server: server.freeze(client))
 
-    def thaw(self) -> None:
-        """End :meth:`freeze`."""
-        self._call(lambda server: server.thaw())
+    def slow(self, bytes_per_second: int, client: str | None = None) -> None:
+        """Limit the speed of the connections of one client name, or all, in each direction.
+
+        Raises:
+            ConfigurationError: The speed is not above 0.
+        """
+        speed = SlowConnections(bytes_per_second=bytes_per_second).bytes_per_second
+        self._call(lambda server: server.slow(speed, client))
+
+    def thaw(self, client: str | None = None) -> None:
+        """End :meth:`freeze` and :meth:`slow`."""
+        self._call(lambda server: server.thaw(client))
 
     def restart(self, keep_state: bool, down_seconds: float = 0.0) -> None:
         """Go down, come back on the same port, and return when it listens again.

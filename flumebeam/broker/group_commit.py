@@ -27,14 +27,21 @@ class GroupCommit(Generic[T]):
         store: Where records go.
         release: Told of output that may be sent.
         failed: Told of a commit that failed, once; nothing more is committed or released then.
+        crashes: Asked at each point of a commit whether all ends there: ``before-store``, ``after-store`` and
+            ``after-answers``.
     """
 
     def __init__(
-        self, store: Store, release: Callable[[list[T]], None], failed: Callable[[StorageError], None]
+        self,
+        store: Store,
+        release: Callable[[list[T]], None],
+        failed: Callable[[StorageError], None],
+        crashes: Callable[[str], bool] = lambda point: False,
     ) -> None:
         self._store = store
         self._release = release
         self._failed = failed
+        self._crashes = crashes
         self._worker = ThreadPoolExecutor(1, "flumebeam-broker-store")
         self._records: list[Record] = []
         self._held: list[T] = []
@@ -61,15 +68,19 @@ class GroupCommit(Generic[T]):
             records, self._records = self._records, []
             held, self._held = self._held, []
             if records:
+                self._ended = self._ended or self._crashes("before-store")
+            if records and not self._ended:
                 try:
                     await loop.run_in_executor(self._worker, self._store.commit, records)
                 except StorageError as error:
                     if not self._ended:
                         self._ended, self._failure = True, error
                         self._failed(error)
+                self._ended = self._ended or self._crashes("after-store")
             if self._ended:
                 break
             self._release(held)
+            self._ended = bool(records) and self._crashes("after-answers")
         self._running = None
 
     async def durable(self) -> None:

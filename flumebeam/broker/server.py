@@ -6,20 +6,23 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
+from flumebeam.broker.client import Client
 from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.core.connection import Connection, ConnectionState
 from flumebeam.broker.core.engine import Engine
-from flumebeam.broker.faults import FaultPlan
+from flumebeam.broker.fault_plan import FaultPlan
+from flumebeam.broker.faults import Crash, CutConnections, Fault, FreezeConnections, SlowConnections
 from flumebeam.broker.group_commit import GroupCommit
-from flumebeam.broker.listeners import Codec, Listener, listeners
+from flumebeam.broker.listeners import Listener, listeners
 from flumebeam.broker.store import Store
 from flumebeam.broker.trace import Trace
 from flumebeam.clock import Clock
-from flumebeam.errors import ConfigurationError, FlumebeamError, ProtocolError, StorageError, StorageFullError
+from flumebeam.errors import ConfigurationError, FlumebeamError, StorageError, StorageFullError
+from flumebeam.smf.messages import AnyMessage
 
 __all__ = ["BrokerServer"]
 
@@ -50,13 +53,12 @@ class BrokerServer:
         self._clock = clock
         self.listeners: list[Listener] = listeners(config)
         """Where clients come in, the plain one first."""
-        self._clients: dict[Connection, _Client] = {}
+        self._clients: dict[Connection, Client] = {}
         self._empty = asyncio.Event()
         """Set while no connection exists; transports report their end in a later turn of the loop."""
         self._empty.set()
-        self._frozen = False
-        self._withheld: list[Output] = []
-        """Output that became durable while the broker was frozen."""
+        self.speed: int | None = None
+        """Bytes a second of each new connection; 0 while the broker is frozen, None without a limit."""
         self._ticker: asyncio.TimerHandle | None = None
         self._give_up = give_up
         self._recovery: asyncio.Task[None] | None = None
@@ -80,7 +82,7 @@ class BrokerServer:
                 engine.restore(store.records(), self.now())
             except (LookupError, TypeError, ValueError) as error:
                 raise store.damaged(error) from error
-            self._commits = GroupCommit(store, self._send, self._recover)
+            self._commits = GroupCommit(store, self._send, self._recover, self._crashes)
         return engine
 
     def _close_store(self) -> None:
@@ -122,7 +124,7 @@ class BrokerServer:
 
     def _tick(self) -> None:
         self._look_at_disk()
-        if not self._frozen:
+        if self.speed != 0:
             self.engine.tick(self.now())
             self.flush()
         self._ticker = asyncio.get_running_loop().call_later(_TICK_SECONDS, self._tick)
@@ -133,13 +135,11 @@ class BrokerServer:
 
     # Connections
 
-    def attach(self, client: _Client, peer: str) -> Connection:
+    def attach(self, client: Client, peer: str) -> Connection:
         """Return the core's state of a new connection."""
         connection = self.engine.connect(self.now(), peer)
         self._clients[connection] = client
         self._empty.clear()
-        if self._frozen:
-            client.hold(True)
         return connection
 
     def trace(self, connection: Connection) -> Trace | None:
@@ -161,19 +161,24 @@ class BrokerServer:
         """
         engine = self.engine
         output: list[Output] = []
-        if not self._frozen:
-            for connection in engine.take_pending():
-                closing = connection.state is ConnectionState.CLOSING
-                output.append((connection, connection.take_output(), closing))
+        for connection in engine.take_pending():
+            closing = connection.state is ConnectionState.CLOSING
+            output.append((connection, connection.take_output(), closing))
         if self._commits is None:
             self._send(output)
         else:
             self._commits.add(engine.take_journal(), output)
+        if self.faults:
+            self._carry_out()
+        for seconds, connection, message in engine.take_late():
+            asyncio.get_running_loop().call_later(seconds, self._send_late, connection, message)
+
+    def _send_late(self, connection: Connection, message: AnyMessage) -> None:
+        if connection in self._clients:
+            connection.send(message)
+            self.flush()
 
     def _send(self, output: list[Output]) -> None:
-        if self._frozen:
-            self._withheld += output
-            return
         for connection, data, closing in output:
             client = self._clients.get(connection)
             if client is not None:
@@ -203,16 +208,17 @@ class BrokerServer:
         # What the core has done is not durable and will not be, so it is undone as by a crash: back to what is.
         _logger.error("%s", error)
         if isinstance(error, StorageFullError):
-            self._recovery = asyncio.get_running_loop().create_task(self._begin_again())
+            self._recovery = asyncio.get_running_loop().create_task(self._begin_again(True, _TICK_SECONDS))
         else:
             self._give_up(error)
 
-    async def _begin_again(self) -> None:
+    async def _begin_again(self, keep_state: bool, down_seconds: float) -> None:
         try:
-            await self.restart(True, _TICK_SECONDS)
+            await self.restart(keep_state, down_seconds)
         except ConfigurationError as error:
             self._give_up(error)
         self._recovery = None
+        self._carry_out()
 
     # Faults
 
@@ -224,7 +230,7 @@ class BrokerServer:
         """
         try:
             for listener in self.listeners:
-                await listener.open(lambda codec: _Client(self, codec))
+                await listener.open(lambda codec: Client(self, codec))
         except ConfigurationError:
             self.refuse_connections()
             raise
@@ -232,7 +238,7 @@ class BrokerServer:
     @property
     def available(self) -> bool:
         """Whether clients can connect and are answered."""
-        return not self._frozen and all(listener.is_open for listener in self.listeners)
+        return self.speed != 0 and all(listener.is_open for listener in self.listeners)
 
     def refuse_connections(self) -> None:
         """Stop listening; connections that exist stay."""
@@ -250,23 +256,64 @@ class BrokerServer:
             shell.abort()
         return len(doomed)
 
-    def freeze(self) -> None:
-        """Let no byte in or out. Connections stay open, new ones are accepted and never answered."""
-        self._frozen = True
-        for client in self._clients.values():
-            client.hold(True)
+    def freeze(self, client: str | None = None) -> None:
+        """Let no byte in or out. Connections stay open, new ones are accepted and never answered.
 
-    def thaw(self) -> None:
-        """End :meth:`freeze`; what was held goes on, as if it had been under way."""
-        if not self._frozen:
-            return
-        self._frozen = False
+        Args:
+            client: Client name of the one to freeze; None freezes all.
+        """
+        self.slow(0, client)
+
+    def thaw(self, client: str | None = None) -> None:
+        """End :meth:`freeze` and :meth:`slow`; what was held goes on, as if it had been under way."""
         self.engine.excuse_silence(self.now())
-        for client in list(self._clients.values()):
-            client.hold(False)
-        withheld, self._withheld = self._withheld, []
-        self._send(withheld)
+        self.slow(None, client)
         self.flush()
+
+    def slow(self, bytes_per_second: int | None, client: str | None = None) -> None:
+        """Limit the speed of connections in each direction.
+
+        Args:
+            bytes_per_second: The limit; 0 freezes, None ends it.
+            client: Client name of the one to slow down; None slows all, new connections included.
+        """
+        if client is None:
+            self.speed = bytes_per_second
+        for connection, shell in list(self._clients.items()):
+            if client in (None, connection.client_name):
+                shell.limit(bytes_per_second)
+
+    def add_faults(self, faults: Iterable[Fault]) -> None:
+        """Append faults to the plan, and carry out those that wait for nothing.
+
+        Raises:
+            ConfigurationError: A crash of a broker that keeps no data.
+        """
+        faults = tuple(faults)
+        if self._store is None and any(isinstance(fault, Crash) for fault in faults):
+            raise ConfigurationError("Only a broker that keeps its data can crash at a point; give it a directory.")
+        self.faults.add(*faults)
+        self._carry_out()
+
+    def _carry_out(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._recovery is None and (fault := self.faults.at_once()) is not None:
+            if isinstance(fault, CutConnections):
+                self.cut_connections(fault.client)
+            elif isinstance(fault, FreezeConnections | SlowConnections):
+                self.slow(fault.bytes_per_second if isinstance(fault, SlowConnections) else 0, fault.client)
+                if fault.seconds is not None:
+                    loop.call_later(fault.seconds, self.thaw, fault.client)
+            else:
+                self._recovery = loop.create_task(self._begin_again(fault.keep_state, fault.down_seconds))
+
+    def _crashes(self, point: str) -> bool:
+        crash = self.faults.strike(Crash, point=point) if self.faults else None
+        if crash is None or self._recovery is not None:
+            return False
+        _logger.info("crash %s", point)
+        self._recovery = asyncio.get_running_loop().create_task(self._begin_again(True, crash.down_seconds))
+        return True
 
     async def restart(self, keep_state: bool, down_seconds: float) -> None:
         """Go down and come back.
@@ -280,8 +327,7 @@ class BrokerServer:
         Raises:
             ConfigurationError: The data or an address cannot be used any more.
         """
-        self._frozen = False
-        self._withheld.clear()
+        self.speed = None
         self.refuse_connections()
         self.cut_connections()
         await self._empty.wait()
@@ -301,100 +347,3 @@ class BrokerServer:
 
 def _new_spooler_id() -> int:
     return secrets.randbits(60) | 1 << 60
-
-
-class _Client(asyncio.Protocol):
-    """One connection's socket.
-
-    Args:
-        server: Whose connection it is.
-        codec: What its bytes are packed in, or None.
-    """
-
-    def __init__(self, server: BrokerServer, codec: Codec | None) -> None:
-        self._server = server
-        self._codec = codec
-        self._trace: Trace | None
-        self._connection: Connection
-        self._transport: asyncio.Transport
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what loop.create_server makes
-        self._transport = transport
-        host, port = transport.get_extra_info("peername")[:2]
-        self._connection = self._server.attach(self, f"{host}:{port}")
-        self._trace = self._server.trace(self._connection)
-
-    def data_received(self, data: bytes) -> None:
-        server = self._server
-        if self._codec is None:
-            if self._trace is not None:
-                self._trace.received(data)
-            server.engine.receive(self._connection, data, server.now())
-        else:
-            self._unpack(data, self._codec)
-        server.flush()
-
-    def _unpack(self, data: bytes, codec: Codec) -> None:
-        server, connection = self._server, self._connection
-        try:
-            for piece in codec.decode(data):
-                connection.certified_name = codec.certified_name
-                if self._trace is not None:
-                    self._trace.received(piece)
-                server.engine.receive(connection, piece, server.now())
-                # What a few bytes stand for is not answered all at once either.
-                server.flush()
-        except ProtocolError as error:
-            _logger.info("%s broke the protocol: %s", connection.client_name or connection.peer, error)
-            connection.close()
-        owed = codec.owed()
-        if owed:
-            self._transport.write(owed)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if self._trace is not None:
-            self._trace.lost()
-        self._server.detach(self._connection)
-
-    def pause_writing(self) -> None:
-        self._server.engine.writable(self._connection, False, self._server.now())
-
-    def resume_writing(self) -> None:
-        self._server.engine.writable(self._connection, True, self._server.now())
-        self._server.flush()
-
-    def write(self, output: bytes, closing: bool, max_unsent_bytes: int) -> None:
-        """Write what the core has put out for this connection, and close it if the core is done with it."""
-        connection, transport = self._connection, self._transport
-        connection.make_room()
-        if output:
-            if self._trace is not None:
-                self._trace.name(connection.client_name)
-                self._trace.sent(output)
-            transport.write(output if self._codec is None else self._codec.encode(output))
-        if transport.get_write_buffer_size() > max_unsent_bytes:
-            _logger.warning("%s does not read what it is sent: closed", connection.client_name or connection.peer)
-            transport.abort()
-        elif closing:
-            if transport.is_closing():
-                # It was asked to close before and its peer does not take the last bytes.
-                transport.abort()
-            elif self._codec is not None:
-                transport.write(self._codec.farewell())
-            transport.close()
-        elif connection.starved and connection.writable:
-            # One write per turn of the loop, so that a fast reader does not keep the others waiting.
-            asyncio.get_running_loop().call_soon(self.resume_writing)
-
-    def hold(self, held: bool) -> None:
-        """Stop or start reading."""
-        with contextlib.suppress(RuntimeError):  # the transport is closing
-            if held:
-                self._transport.pause_reading()
-            else:
-                self._transport.resume_reading()
-
-    def abort(self) -> None:
-        """Break the connection."""
-        self._transport.abort()

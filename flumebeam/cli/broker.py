@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from flumebeam.broker import BrokerConfig, DevelopmentBroker
+from flumebeam.broker import BrokerConfig, DevelopmentBroker, parse_fault
 from flumebeam.errors import ConfigurationError
 from flumebeam.exits import Exit
 
@@ -81,6 +81,14 @@ def broker(
     reject_on_no_match: Annotated[
         bool, typer.Option(help="Refuse guaranteed messages that no queue wants, instead of dropping them.")
     ] = _DEFAULTS.reject_on_no_match,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FAULT",
+            help="What is to go wrong at its next occasion, such as 'lose-commit-response applied=true'. Repeatable: "
+            "one after the other.",
+        ),
+    ] = None,
     trace: Annotated[bool, typer.Option("--trace", help="Print every frame, decoded, in both directions.")] = False,
 ) -> None:
     """Run a development broker, with the defaults of the vendor's own container. Not for production."""
@@ -101,10 +109,12 @@ def broker(
         reject_on_no_match=reject_on_no_match,
         trace=trace,
     )
+    faults = [parse_fault(text) for text in fault or ()]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     with DevelopmentBroker(config) as running:
         for name, topics in map(_queue, queue or ()):
             running.create_queue(name, subscriptions=topics)
+        running.fault(*faults)
         kept = "everything in memory" if data is None else f"data in {data}"
         typer.echo(f"Listening on {running.url}, VPN {vpn}, {kept}. Ctrl-C ends it.", err=True)
         if semp:

@@ -125,6 +125,11 @@ class Connection:
         """Note that what was taken has been written: as much may be delivered again."""
         self.delivery_room = self._delivery_batch_bytes
 
+    def break_off(self) -> None:
+        """Ask the shell to close the connection without what is in the output."""
+        self.output.clear()
+        self.close()
+
     def close(self) -> None:
         """Ask the shell to close the connection once the output is written."""
         self.state = ConnectionState.CLOSING

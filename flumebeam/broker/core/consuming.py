@@ -10,6 +10,7 @@ from flumebeam.broker.core.partitions import Partitions
 from flumebeam.broker.core.provisioning import invalid_queue_name
 from flumebeam.broker.core.queues import Permission, Queue
 from flumebeam.broker.core.vpn import NOT_PERMITTED, OK, QUEUE_SHUTDOWN, UNKNOWN_QUEUE, Vpn
+from flumebeam.broker.faults import LoseBindResponse
 from flumebeam.smf.assuredctrl import (
     AccessType,
     AckRange,
@@ -61,7 +62,11 @@ def handle_bind(vpn: Vpn, connection: Connection, request: AssuredControl) -> No
     flow.window = request.window or 0
     connection.consumers[flow_id] = flow
     vpn.touch((queue,))
-    connection.send(_bound(vpn, request, flow, active))
+    lost = vpn.faults.strike(LoseBindResponse) if vpn.faults else None
+    if lost is None:
+        vpn.answer(connection, "bind", _bound(vpn, request, flow, active))
+    elif lost.cut:
+        connection.break_off()
     kind = "browser" if isinstance(flow, Browser) else "consumer"
     vpn.report(f"{connection.client_name} bound a {kind} to queue {queue.name}" + ("" if active else ", standby"))
 

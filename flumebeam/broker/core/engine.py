@@ -14,7 +14,7 @@ from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.core.access import all_setup, drop_setup, has_profiles, initial_setup, put_setup
 from flumebeam.broker.core.connection import Connection, ConnectionState
 from flumebeam.broker.core.consuming import handle_ack, handle_bind, handle_unbind
-from flumebeam.broker.core.host import Host
+from flumebeam.broker.core.host import Host, Late
 from flumebeam.broker.core.journal import PublisherMoved, Record
 from flumebeam.broker.core.login import handle_client_control
 from flumebeam.broker.core.profiles import ClientUsername, Setup
@@ -37,7 +37,7 @@ from flumebeam.broker.core.spool import MessageIds
 from flumebeam.broker.core.transacting import handle_transaction
 from flumebeam.broker.core.vpn import OK, Vpn, VpnSettings
 from flumebeam.broker.core.vpns import add_vpn, configure_vpn, create_vpn, delete_vpn, invalid_vpn_name, note_vpn
-from flumebeam.broker.faults import FaultPlan
+from flumebeam.broker.fault_plan import FaultPlan
 from flumebeam.errors import ConfigurationError, ProtocolError, QueueError
 from flumebeam.smf.assuredctrl import AccessType, AssuredControl, AssuredKind
 from flumebeam.smf.clientctrl import ClientControl
@@ -130,7 +130,10 @@ class Engine:
         vpn = connection.vpn
         vpn.now = connection.heard_at = now
         try:
-            for frame in connection.reader.receive(data):
+            frames = connection.reader.receive(data)
+            if vpn.faults:
+                frames = vpn.faults.watch(frames, connection.break_off)
+            for frame in frames:
                 if frame[0][1] & 0x3F == _MESSAGE and connection.state is ConnectionState.LOGGED_IN:
                     handle_message(vpn, connection, frame)
                 else:
@@ -195,6 +198,11 @@ class Engine:
         pending = list(self._host.pending)
         self._host.pending.clear()
         return pending
+
+    def take_late(self) -> list[Late]:
+        """Return the answers that are to be sent later than now, each with its seconds, and forget them."""
+        late, self._host.late = self._host.late, []
+        return late
 
     # Durability
 

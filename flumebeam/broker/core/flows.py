@@ -148,10 +148,15 @@ class ConsumerFlow:
         connection.spend(room)
 
     def adopt(self, entries: Iterable[Entry]) -> None:
-        """Hold deliveries that the client has received on a flow before this one, in the order of their ids."""
+        """Hold deliveries that the client has received on a flow before this one, in the order of their ids.
+
+        They take up the window until the client confirms them: in a transacted session it does so only when its
+        application has taken them, and what comes beyond the window stays without a place there.
+        """
         for entry in entries:
             entry.holder = self
             self.unacked[entry.delivery_id] = entry
+            self._in_flight.append(entry.delivery_id)
 
     def settled(self, low: int, high: int) -> list[Entry]:
         """Take the deliveries with ``low <= id <= high`` out of the unacknowledged ones and return them."""

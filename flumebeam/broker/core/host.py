@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.core.journal import InVpn, Issued, Record
 from flumebeam.broker.core.spool import MessageIds
-from flumebeam.broker.faults import FaultPlan
+from flumebeam.broker.fault_plan import FaultPlan
 
 if TYPE_CHECKING:
     from flumebeam.broker.core.connection import Connection
     from flumebeam.broker.core.vpn import Vpn
+    from flumebeam.smf.assuredctrl import AssuredControl
 
-__all__ = ["Host"]
+__all__ = ["Host", "Late"]
 
 _RESERVED_IDS: Final = 1 << 20
 _RESERVED_HANDLES: Final = 1 << 10
 """Reserved ahead in the journal, so that most events need no record of what they gave out."""
+
+
+Late: TypeAlias = "tuple[float, Connection, AssuredControl]"
+"""An answer to be sent after some seconds."""
 
 
 class Host:
@@ -37,6 +42,7 @@ class Host:
         storage_full: Whether nothing more can be made durable for now.
         last_handle: The last flow or session id given out.
         clock_offset: What makes the shell's time one that another life of the broker understands, seconds.
+        late: Answers that the shell is to send later.
         journal: What has happened to message VPNs as a whole; None if nothing is kept.
     """
 
@@ -52,6 +58,7 @@ class Host:
         self.last_handle = 0
         self.clock_offset = 0.0
         self.journal: list[Record] | None = None
+        self.late: list[Late] = []
         self._issued = Issued(0, 0)
 
     def next_handle(self) -> int:

@@ -11,6 +11,7 @@ from flumebeam.broker.core.acl import may_connect
 from flumebeam.broker.core.connection import Connection, ConnectionState
 from flumebeam.broker.core.profiles import DEFAULT_USERNAME, ClientProfile
 from flumebeam.broker.core.vpn import OK, Vpn
+from flumebeam.broker.faults import RefuseLogins
 from flumebeam.errors import ProtocolError
 from flumebeam.smf.clientctrl import AuthenticationScheme, Capabilities, Capability, ClientControl, ClientControlKind
 from flumebeam.smf.values import Response
@@ -96,6 +97,9 @@ def _identity(vpn: Vpn, connection: Connection, request: ClientControl) -> tuple
 
 
 def _refusal(vpn: Vpn, connection: Connection, request: ClientControl, client_name: str) -> Response | None:
+    refused = vpn.faults.strike(RefuseLogins) if vpn.faults else None
+    if refused is not None:
+        return Response(refused.code, refused.reason)
     settings = vpn.settings
     if not settings.enabled:
         return Response(503, "Message VPN Unavailable")

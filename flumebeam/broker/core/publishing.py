@@ -215,12 +215,14 @@ def acknowledge(
     """
     if response is OK and vpn.faults and vpn.faults.strike(LosePublishAck) is not None:
         return
-    connection.send(
+    vpn.answer(
+        connection,
+        "publish-ack",
         AssuredControl(
             kind=AssuredKind.ACK,
             response=response,
             flow_id=flow.id,
             last_acked=message_id,
             window=MAX_WINDOW if response is OK else None,
-        )
+        ),
     )

@@ -20,7 +20,13 @@ from flumebeam.broker.core.routes import NO_MATCH, Route
 from flumebeam.broker.core.spool import SpooledMessage
 from flumebeam.broker.core.transactions import Staged, TransactedSession
 from flumebeam.broker.core.vpn import NOT_PERMITTED, OK, Vpn
-from flumebeam.broker.faults import FailCommit, LoseCommitResponse
+from flumebeam.broker.faults import (
+    AcceptUnknownSession,
+    CutAfterCommit,
+    FailCommit,
+    LoseCommitResponse,
+    LoseRollbackResponse,
+)
 from flumebeam.errors import ProtocolError
 from flumebeam.smf.assuredctrl import (
     AssuredControl,
@@ -61,20 +67,14 @@ def _open(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
             # instead would lose what the client published before, in silence.
             response = Response(503, "Unknown Transacted Session Name")
             session = None
+            if vpn.faults and vpn.faults.strike(AcceptUnknownSession) is not None:
+                response, session = OK, _new_session(vpn, connection)
     elif not connection.profile.transact:
         session, response = None, NOT_PERMITTED
     elif len(connection.sessions) >= connection.profile.max_sessions:
         session, response = None, Response(503, "Max Transacted Sessions Exceeded")
     else:
-        handle = vpn.next_handle()
-        session = TransactedSession(
-            handle,
-            f"session-{vpn.spool.spooler_id:x}-{handle}",
-            connection.client_name,
-            connection.profile.max_transaction_messages,
-            vpn.config.max_transaction_bytes,
-        )
-        vpn.note(SessionOpened(session.name, session.id, session.owner))
+        session = _new_session(vpn, connection)
     if session is not None:
         session.connection = connection
         session.limit(connection.profile.max_transaction_messages)
@@ -93,6 +93,19 @@ def _open(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
             session_state=state,
         )
     )
+
+
+def _new_session(vpn: Vpn, connection: Connection) -> TransactedSession:
+    handle = vpn.next_handle()
+    session = TransactedSession(
+        handle,
+        f"session-{vpn.spool.spooler_id:x}-{handle}",
+        connection.client_name,
+        connection.profile.max_transaction_messages,
+        vpn.config.max_transaction_bytes,
+    )
+    vpn.note(SessionOpened(session.name, session.id, session.owner))
+    return session
 
 
 def _close(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
@@ -131,22 +144,32 @@ def _commit(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
             _roll_back(vpn, connection, session, transaction)
             vpn.report(f"commit of {connection.client_name} failed: {failure}")
         if lost is None:
-            _answer(connection, session, request, failure)
+            _answer(vpn, connection, session, request, failure)
+            if vpn.faults and vpn.faults.strike(CutAfterCommit) is not None:
+                connection.close()
             return
     if lost.cut:
-        connection.output.clear()
-        connection.close()
+        connection.break_off()
 
 
 def _rollback(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
     session, transaction = _session(connection, request)
-    _roll_back(vpn, connection, session, transaction)
-    _answer(connection, session, request, None)
+    lost = vpn.faults.strike(LoseRollbackResponse) if vpn.faults else None
+    if lost is None or lost.applied:
+        _roll_back(vpn, connection, session, transaction)
+    if lost is None:
+        _answer(vpn, connection, session, request, None)
+    elif lost.cut:
+        connection.break_off()
 
 
-def _answer(connection: Connection, session: TransactedSession, request: AssuredControl, failure: str | None) -> None:
+def _answer(
+    vpn: Vpn, connection: Connection, session: TransactedSession, request: AssuredControl, failure: str | None
+) -> None:
     publisher = session.publisher
-    connection.send(
+    vpn.answer(
+        connection,
+        "rollback" if request.transaction_kind == TransactionKind.ROLLBACK else "commit",
         AssuredControl(
             kind=AssuredKind.TRANSACTION,
             pass_through=True,
@@ -156,7 +179,7 @@ def _answer(connection: Connection, session: TransactedSession, request: Assured
             session_id=session.id,
             transaction=request.transaction,
             publisher_acks=(PublisherAck(publisher.id, publisher.last_id, MAX_WINDOW),) if publisher else None,
-        )
+        ),
     )
 
 

@@ -22,6 +22,7 @@ from flumebeam.broker.core.resumables import Resumables
 from flumebeam.broker.core.routes import Routes
 from flumebeam.broker.core.spool import Spool, SpooledMessage
 from flumebeam.broker.core.transactions import TransactedSession
+from flumebeam.broker.faults import DelayAnswer, DuplicateAnswer
 from flumebeam.smf.assuredctrl import AccessType, AssuredControl, AssuredKind
 from flumebeam.smf.values import Response
 
@@ -124,6 +125,17 @@ class Vpn:
     def time(self) -> float:
         """Time of the event being handled as messages are dated by."""
         return self.now + self.host.clock_offset
+
+    def answer(self, connection: Connection, kind: str, message: AssuredControl) -> None:
+        """Send an answer, unless the fault plan has something else in mind for one of this kind."""
+        if self.faults:
+            late = self.faults.strike(DelayAnswer, answer=kind)
+            if late is not None:
+                self.host.late.append((late.seconds, connection, message))
+                return
+            if self.faults.strike(DuplicateAnswer, answer=kind) is not None:
+                connection.send(message)
+        connection.send(message)
 
     # Journal
 

@@ -264,7 +264,7 @@ def test_what_becomes_durable_while_the_broker_is_frozen_is_sent_when_it_thaws(
     loop = durable._loop
     eventually(lambda: durable._running()._commits._running is not None)
     loop.call_soon_threadsafe(durable._running().freeze)
-    eventually(lambda: durable._running()._frozen)
+    eventually(lambda: not durable._running().available)
     disk.set()
     durable._call(lambda server: None)
     assert len(durable._running()._withheld) == 1

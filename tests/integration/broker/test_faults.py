@@ -6,18 +6,35 @@ import logging
 import random
 import socket
 import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from solace.messaging.errors.pubsubplus_client_error import (
     PubSubPlusClientError,
     TransactionError,
+    UnknownTransactionStateError,
 )
 from solace.messaging.resources.queue import Queue
 from solace.messaging.resources.topic import Topic
 
-from flumebeam.broker import DevelopmentBroker, running_broker
+from flumebeam.broker import (
+    AcceptUnknownSession,
+    Crash,
+    CutConnections,
+    CutInFrame,
+    DelayAnswer,
+    DevelopmentBroker,
+    FailCommit,
+    FreezeConnections,
+    RefuseLogins,
+    Restart,
+    SlowConnections,
+    running_broker,
+)
+from flumebeam.errors import ConfigurationError
 from flumebeam.smf.assuredctrl import AssuredControl, AssuredKind
 from flumebeam.smf.clientctrl import ClientControl
 from flumebeam.smf.header import Frame
@@ -57,6 +74,10 @@ class RawClient:
                 raise EOFError
             self._frames = list(self._reader.receive(data))
         return decode_frame(self._frames.pop(0))
+
+    def read_to_the_end(self) -> None:
+        while True:
+            self.next()
 
     def login(self, name: str = "raw") -> None:
         self.send(ClientControl(username="default", client_name=name, vpn="default", keepalive_seconds=3))
@@ -129,6 +150,174 @@ def test_cut_of_one_client_leaves_the_others(
 
         assert two.next() == KeepAlive()
         assert broker.clients() == ("two",)
+
+
+def test_one_client_is_frozen_and_the_others_are_not(broker: DevelopmentBroker) -> None:
+    with RawClient(broker) as one, RawClient(broker) as two:
+        one.login("one")
+        two.login("two")
+        broker.freeze("one")
+        for client in (one, two):
+            client.send(KeepAlive())
+        assert two.next() == KeepAlive()
+        one.socket.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            one.next()
+        broker.thaw("one")
+        one.socket.settimeout(10)
+
+        assert one.next() == KeepAlive()
+
+
+def test_slow_client_gets_its_bytes_in_time_and_in_order(broker: DevelopmentBroker) -> None:
+    count = 20
+    with RawClient(broker) as slow, RawClient(broker) as fast:
+        slow.login("slow")
+        fast.login("fast")
+        broker.slow(2_000, "slow")
+        began = time.monotonic()
+        for client in (slow, fast):
+            client.send(*(AssuredControl(kind=AssuredKind.CREATE, correlation=n, queue=f"{n}") for n in range(count)))
+        assert [fast.next().correlation for _ in range(count)] == list(range(count))
+        early = time.monotonic() - began
+        assert [slow.next().correlation for _ in range(count)] == list(range(count))
+        # About 650 bytes each way, which at this speed take a third of a second each, and neither waits for the other.
+        assert time.monotonic() - began > 0.25
+        broker.thaw("slow")
+        slow.send(KeepAlive())
+
+        assert slow.next() == KeepAlive()
+    assert early < time.monotonic() - began
+
+
+def test_slow_broker_serves_new_connections_slowly_and_closes_them_in_the_end(broker: DevelopmentBroker) -> None:
+    broker.slow(5_000)
+    with RawClient(broker) as client:
+        client.send(ClientControl(username="nobody", client_name="x", vpn="default"))
+        answer = client.next()
+        assert isinstance(answer, ClientControl)
+        assert answer.response is not None
+        assert answer.response.code == 401
+        assert client.socket.recv(100) == b""
+    with pytest.raises(ConfigurationError, match="above 0"):
+        broker.slow(0)
+
+
+def test_faults_of_a_plan_strike_one_after_the_other(
+    broker: DevelopmentBroker, connect: Callable[..., Any], eventually: Callable[..., None]
+) -> None:
+    with RawClient(broker) as one, RawClient(broker) as two:
+        one.login("one")
+        two.login("two")
+        broker.fault(
+            RefuseLogins(code=503, reason="Too Many Clients"),
+            CutConnections(client="one"),
+            FreezeConnections(client="two", seconds=0.05),
+            SlowConnections(client="two", bytes_per_second=100_000, seconds=0.05),
+            FailCommit(),
+        )
+        with RawClient(broker) as three:
+            three.login("three")
+            with pytest.raises((EOFError, ConnectionResetError)):
+                three.next()
+        with pytest.raises((EOFError, ConnectionResetError)):
+            one.next()
+        assert broker.pending_faults() == 1
+        two.send(KeepAlive())
+        assert two.next() == KeepAlive()
+        broker.forget_faults()
+        assert broker.pending_faults() == 0
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_connection_breaks_inside_a_frame(broker: DevelopmentBroker, sent: bool) -> None:
+    with RawClient(broker) as client:
+        client.login()
+        broker.fault(CutInFrame(after_bytes=len(KeepAlive().encode()) + 5, sent=sent))
+        client.send(KeepAlive(), KeepAlive(), KeepAlive())
+        if sent:
+            assert client.next() == KeepAlive()
+        with pytest.raises((EOFError, ConnectionResetError)):
+            client.read_to_the_end()
+
+
+def test_delayed_answer_comes_after_its_time_and_only_to_those_who_are_still_there(
+    broker: DevelopmentBroker, eventually: Callable[..., None]
+) -> None:
+    with RawClient(broker) as client, RawClient(broker) as gone:
+        client.login()
+        gone.login("gone")
+        bind = AssuredControl(kind=AssuredKind.BIND, correlation=7, queue="q", window=0)
+        broker.fault(DelayAnswer(answer="bind", seconds=0.2), DelayAnswer(answer="bind", seconds=0.1))
+        client.send(bind)
+        client.send(KeepAlive())
+        assert client.next() == KeepAlive()
+        gone.send(bind)
+        eventually(lambda: broker.pending_faults() == 0)
+        gone.socket.close()
+        answer = client.next()
+
+        assert isinstance(answer, AssuredControl)
+        assert answer.correlation == 7
+
+
+def test_restart_in_a_plan_cuts_everybody_and_goes_on_with_the_plan(
+    broker: DevelopmentBroker, eventually: Callable[..., None]
+) -> None:
+    with RawClient(broker) as client:
+        client.login()
+        broker.fault(Restart(keep_state=False), CutConnections(), FailCommit())
+        with pytest.raises((EOFError, ConnectionResetError)):
+            client.next()
+    eventually(lambda: broker.pending_faults() == 1)
+    with RawClient(broker) as client:
+        client.login()
+
+
+def test_crash_needs_a_broker_that_keeps_its_data(broker: DevelopmentBroker) -> None:
+    with pytest.raises(ConfigurationError, match="give it a directory"):
+        broker.fault(Crash(point="after-store"))
+
+
+@pytest.mark.parametrize(("point", "outcome"), [("before-store", "unknown"), ("after-store", "committed")])
+def test_crash_around_the_store_leaves_a_transaction_whole_and_the_client_informed(
+    tmp_path: Path, connect: Callable[..., Any], point: str, outcome: str
+) -> None:
+    with running_broker(data=str(tmp_path)) as broker:
+        broker.create_queue("q", subscriptions=["t/>"])
+        service = connect(broker)
+        session = service.create_transactional_service_builder().build()
+        session.connect()
+        publisher = session.create_transactional_message_publisher_builder().build()
+        publisher.start()
+        publisher.publish(service.message_builder().build(bytearray(b"x")), Topic.of("t/1"))
+        broker.fault(Crash(point=point, down_seconds=0.1))
+        if outcome == "unknown":
+            with pytest.raises(UnknownTransactionStateError):
+                session.commit()
+        else:
+            session.commit()
+
+        assert broker.queue("q").messages == (outcome == "committed")
+
+
+def test_unknown_session_accepted_as_new_loses_in_silence_what_was_published_before(
+    broker: DevelopmentBroker, connect: Callable[..., Any], eventually: Callable[..., None]
+) -> None:
+    # What a broker must not do; programs that have to survive it can be tried on it.
+    service = connect(broker)
+    session = service.create_transactional_service_builder().build()
+    session.connect()
+    publisher = session.create_transactional_message_publisher_builder().build()
+    publisher.start()
+    publish = service.message_builder().build
+    publisher.publish(publish(bytearray(b"1")), Topic.of("t/1"))
+    broker.fault(Restart(keep_state=False), AcceptUnknownSession())
+    eventually(lambda: broker.pending_faults() == 0)
+    publisher.publish(publish(bytearray(b"2")), Topic.of("t/1"))
+    session.commit()
+
+    assert broker.queue("q").messages == 1
 
 
 def test_slow_consumer_costs_bounded_memory_and_gets_everything_later(

@@ -10,7 +10,7 @@ import pytest
 
 from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.core.engine import Engine
-from flumebeam.broker.faults import FaultPlan
+from flumebeam.broker.fault_plan import FaultPlan
 from flumebeam.smf.assuredctrl import AckRange, AssuredControl, AssuredKind, ConsumerAck, PublisherNotify
 from flumebeam.smf.clientctrl import ClientControl
 from flumebeam.smf.header import Flag

@@ -122,3 +122,31 @@ async def test_end_drops_what_no_commit_has_begun_on() -> None:
 
     assert rig.sent == []
     assert rig.store.commits == [[A]]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("point", "stored", "sent"),
+    [("before-store", [], []), ("after-store", [[A]], []), ("after-answers", [[A]], ["a"])],
+)
+async def test_crash_at_a_point_leaves_what_was_durable_and_tells_nobody_more(
+    point: str, stored: list[list[Record]], sent: list[str]
+) -> None:
+    rig = Rig()
+    asked: list[str] = []
+
+    def crashes(now: str) -> bool:
+        asked.append(now)
+        return now == point
+
+    store: Any = rig.store
+    commits: GroupCommit[str] = GroupCommit(store, rig.sent.extend, rig.failures.append, crashes)
+    commits.add([A], ["a"])
+    rig.store.go.release(10)
+    await commits.durable()
+    commits.add([B], ["b"])
+    await commits.end()
+
+    assert (rig.store.commits, rig.sent) == (stored, sent)
+    assert asked[-1] == point
+    assert rig.failures == []

@@ -107,6 +107,18 @@ def test_what_the_client_holds_is_not_sent_again_and_settled_by_its_old_id(world
     assert status(world) == (0, 0)
 
 
+def test_what_the_client_holds_takes_up_its_window_until_it_is_confirmed(world: Any) -> None:
+    # A transacted session confirms what its application has taken, and has no place for what comes beyond the window.
+    fill(world, b"a", b"b", b"c")
+    client = Consumer(world, window=2)
+    client.window = 0
+    client.receive()
+    client.cut()
+    client.peer.ack(client.flow_id, min(client.held), window=2)
+
+    assert [message.body for message in client.peer.deliveries()] == [b"c"]
+
+
 def test_what_was_under_way_comes_again_and_in_order(world: Any) -> None:
     fill(world, b"a", b"b", b"c")
     client = Consumer(world, window=1)
