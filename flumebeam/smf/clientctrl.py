@@ -48,6 +48,8 @@ class Capability(IntEnum):
     QUEUE_SUBSCRIPTIONS = 9
     TRANSACTED_SESSIONS = 13
     ACTIVE_FLOW_INDICATION = 15
+    REPLAY = 20
+    LONG_SELECTORS = 22
     SHARED_SUBSCRIPTIONS = 23
     ENDPOINT_ERROR_ID = 24
     """Clients repeat the endpoint error id of their last bind when they bind again."""

@@ -101,6 +101,11 @@ class Connection:
         self.delivery_room = room
         self._pending.add(self)
 
+    def come_back(self) -> None:
+        """Have the shell come back for more when others have had their turn."""
+        self.starved = True
+        self._pending.add(self)
+
     def send(self, message: AnyMessage) -> None:
         """Add a message to the output."""
         self.output.append(message.encode())

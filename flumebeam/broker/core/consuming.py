@@ -9,6 +9,7 @@ from flumebeam.broker.core.flows import Browser, ConsumerFlow
 from flumebeam.broker.core.partitions import Partitions
 from flumebeam.broker.core.provisioning import invalid_queue_name
 from flumebeam.broker.core.queues import Permission, Queue
+from flumebeam.broker.core.selectors import Selector, SelectorError
 from flumebeam.broker.core.vpn import NOT_PERMITTED, OK, QUEUE_SHUTDOWN, UNKNOWN_QUEUE, Vpn
 from flumebeam.broker.faults import LoseBindResponse
 from flumebeam.smf.assuredctrl import (
@@ -32,6 +33,13 @@ def handle_bind(vpn: Vpn, connection: Connection, request: AssuredControl) -> No
     """Bind a consumer or a browser to a queue; a temporary queue is made by it."""
     queue = vpn.queues.get(request.queue or "")
     refusal = _refusal(vpn, connection, request, queue)
+    selector = None
+    if request.selector and refusal is None:
+        try:
+            selector = Selector(request.selector)
+        except SelectorError as error:
+            vpn.report(f"{connection.client_name} bound with a selector that is none: {error}")
+            refusal = Response(400, "Invalid Selector")
     if refusal is not None:
         connection.send(AssuredControl(kind=request.kind, correlation=request.correlation, response=refusal))
         return
@@ -42,7 +50,7 @@ def handle_bind(vpn: Vpn, connection: Connection, request: AssuredControl) -> No
     flow_id = vpn.next_handle()
     flow: ConsumerFlow | Browser
     if request.flow_type == FlowType.BROWSER:
-        flow = Browser(flow_id, queue, connection, vpn.spool, request.last_received or 0)
+        flow = Browser(flow_id, queue, connection, vpn.spool, request.last_received or 0, selector)
         queue.browsers.append(flow)
         active = True
     else:
@@ -55,8 +63,11 @@ def handle_bind(vpn: Vpn, connection: Connection, request: AssuredControl) -> No
             request.session_id,
             bool(request.wants_flow_changes),
             request.last_received or 0,
+            selector,
         )
         queue.flows.append(flow)
+        if selector is not None:
+            queue.select()
         active = queue.is_active(flow)
         vpn.lineages.resume(flow, request.endpoint_error_id, vpn.spool.spooler_id)
     flow.window = request.window or 0
@@ -97,8 +108,6 @@ def _refusal(vpn: Vpn, connection: Connection, request: AssuredControl, queue: Q
             return Response(403, "Browsing Not Supported on Partitioned Queue")
         if request.selector:
             return Response(403, "Selectors Not Supported on Partitioned Queue")
-    if request.selector:
-        return Response(400, "Selectors Are Not Supported")
     if request.session_id is not None and request.session_id not in connection.sessions:
         return Response(503, "Unknown Transacted Session")
     if len(connection.consumers) >= profile.max_receiving:
@@ -145,8 +154,9 @@ def handle_ack(vpn: Vpn, connection: Connection, request: AssuredControl) -> Non
     flow.confirm(request.last_acked or 0, flow.window if request.window is None else request.window)
     queue = flow.queue
     if isinstance(flow, Browser):
-        for item in request.acks:
-            queue.remove_waiting(item.high)
+        if queue.allows(connection.username, Permission.CONSUME):
+            for item in request.acks:
+                queue.remove_waiting(item.high)
     elif flow.session_id is None:
         # In a transacted session only the commit settles.
         for item in request.acks:

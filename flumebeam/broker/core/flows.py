@@ -14,10 +14,14 @@ from flumebeam.smf.pubmsg import encode_delivery, encode_redelivery
 if TYPE_CHECKING:
     from flumebeam.broker.core.connection import Connection
     from flumebeam.broker.core.queues import Queue
+    from flumebeam.broker.core.selectors import Selector
 
 __all__ = ["Browser", "ConsumerFlow"]
 
 _BROWSE_AHEAD: Final = 1_000
+_BROWSE_AHEAD_BYTES: Final = 1_000_000
+_EXAMINED_AT_ONCE: Final = 2_000
+"""Messages put to a browser's selector before others have their turn: some 20 ms."""
 
 
 class ConsumerFlow:
@@ -34,6 +38,8 @@ class ConsumerFlow:
         max_unacked: Deliveries that may wait for settlement.
         session_id: Transacted session that it belongs to, or None.
         wants_changes: Whether the client asked to be told when the flow becomes active.
+        last_received: Highest delivery id that the client has seen before.
+        selector: What messages have to meet, or None.
         last_received: Highest delivery id that its client has received from the queue, on a flow before this one.
     """
 
@@ -45,6 +51,7 @@ class ConsumerFlow:
         "last_id",
         "max_unacked",
         "queue",
+        "selector",
         "session_id",
         "spool",
         "token",
@@ -63,11 +70,13 @@ class ConsumerFlow:
         session_id: int | None = None,
         wants_changes: bool = False,
         last_received: int = 0,
+        selector: Selector | None = None,
     ) -> None:
         self.id = flow_id
         self.queue = queue
         self.connection = connection
         self.spool = spool
+        self.selector = selector
         self.max_unacked = max_unacked
         self.session_id = session_id
         self.wants_changes = wants_changes
@@ -196,15 +205,33 @@ class Browser:
     It reads ahead a bounded number of entries, so that neither a large queue nor a slow browser costs more.
     """
 
-    __slots__ = ("_ahead", "_in_flight", "_previous_id", "_shown_id", "connection", "id", "queue", "spool", "window")
+    __slots__ = (
+        "_ahead",
+        "_in_flight",
+        "_previous_id",
+        "_shown_id",
+        "connection",
+        "id",
+        "queue",
+        "selector",
+        "spool",
+        "window",
+    )
 
     def __init__(
-        self, flow_id: int, queue: Queue, connection: Connection, spool: Spool, last_received: int = 0
+        self,
+        flow_id: int,
+        queue: Queue,
+        connection: Connection,
+        spool: Spool,
+        last_received: int = 0,
+        selector: Selector | None = None,
     ) -> None:
         self.id = flow_id
         self.queue = queue
         self.connection = connection
         self.spool = spool
+        self.selector = selector
         self.window = 0
         self._ahead: deque[Entry] = deque()
         self._shown_id = last_received
@@ -223,17 +250,23 @@ class Browser:
         Args:
             waiting: Returns the messages that wait and have a permanent id above a given one, oldest first.
         """
-        connection = self.connection
+        connection, selector = self.connection, self.selector
+        budget = _EXAMINED_AT_ONCE
         while connection.accepts_deliveries and len(self._in_flight) < self.window:
-            if not self._ahead:
-                self._ahead.extend(islice(waiting(self._shown_id), _BROWSE_AHEAD))
-                if not self._ahead:
-                    return
+            if not self._ahead and not self._look_ahead(waiting):
+                return
+            if not budget:
+                connection.come_back()
+                return
             entry = self._ahead.popleft()
             message = entry.message
             self._shown_id = message.id
             if entry.gone or entry.holder is not None:
                 continue
+            if selector is not None:
+                budget -= 1
+                if not selector.matches(message):
+                    continue
             parts = encode_delivery(
                 message.template,
                 message.summary,
@@ -247,6 +280,16 @@ class Browser:
             self._previous_id = message.id
             self._in_flight.append(message.id)
             connection.spend(connection.delivery_room - message.size - _DELIVERY_OVERHEAD)
+
+    def _look_ahead(self, waiting: Callable[[int], Iterator[Entry]]) -> bool:
+        # Not too much: what has left the queue meanwhile stays in memory until it is come by.
+        size = 0
+        for entry in islice(waiting(self._shown_id), _BROWSE_AHEAD):
+            self._ahead.append(entry)
+            size += entry.message.size
+            if size > _BROWSE_AHEAD_BYTES:
+                break
+        return bool(self._ahead)
 
 
 _DELIVERY_OVERHEAD: Final = 128

@@ -17,6 +17,7 @@ from flumebeam.broker.core.flows import Browser, ConsumerFlow
 from flumebeam.broker.core.journal import Delivered, Removed
 from flumebeam.broker.core.lines import Line, by_age, put_in_order
 from flumebeam.broker.core.partitions import MAX_PARTITIONS, Partitions
+from flumebeam.broker.core.selection import Selection
 from flumebeam.broker.core.spool import Entry, Spool, SpooledMessage
 from flumebeam.errors import ConfigurationError
 from flumebeam.smf.assuredctrl import AccessType
@@ -213,6 +214,15 @@ class Queue:
             self.line.delay_seconds = settings.rebalance_delay_seconds
             self.line.max_handoff_seconds = settings.max_handoff_seconds
 
+    def select(self) -> None:
+        """Line the messages up for flows with selectors, until the last of these has gone."""
+        if self.line is None:
+            held = (entry for flow in self.flows for entry in flow.unacked.values())
+            line = Selection()
+            line.extend(sorted((*self.waiting(), *held), key=by_age))
+            self.ready.clear()
+            self.line = line
+
     def _wait_in(self, line: Line | None) -> None:
         waiting = list(self.waiting())
         self.ready.clear()
@@ -408,6 +418,8 @@ class Queue:
         before = self.delivered_to
         for browser in self.browsers:
             browser.show(self.waiting)
+        if isinstance(self.line, Selection) and all(flow.selector is None for flow in self.flows):
+            self._wait_in(None)
         if self.line is None:
             self._deliver()
         else:

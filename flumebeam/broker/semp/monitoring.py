@@ -10,6 +10,7 @@ from flumebeam.broker.core.counts import Cause, Count
 from flumebeam.broker.core.flows import Browser, ConsumerFlow
 from flumebeam.broker.core.partitions import Partitions
 from flumebeam.broker.core.queues import Queue
+from flumebeam.broker.core.selection import Selection
 from flumebeam.broker.core.vpn import Vpn
 from flumebeam.broker.semp.configuring import CONFIG, show_queue
 from flumebeam.broker.semp.resources import Resource, World
@@ -51,6 +52,7 @@ def _show_queue(world: World, queue: Queue) -> dict[str, Any]:
             "redeliveredMsgCount": queue.redelivered,
             "spooledByteCount": queue.received_bytes,
             "spooledMsgCount": queue.received,
+            "txSelector": isinstance(line, Selection),
             "txUnackedMsgCount": sum(len(flow.unacked) for flow in queue.flows),
             "virtualRouter": "primary",
         }
@@ -63,7 +65,16 @@ def _flows(world: World, queue: Queue) -> Mapping[str, ConsumerFlow | Browser]:
 
 
 def _show_flow(world: World, flow: ConsumerFlow | Browser) -> dict[str, Any]:
-    shown: dict[str, Any] = {"clientName": flow.connection.client_name, "flowId": flow.id, "windowSize": flow.window}
+    selector = flow.selector
+    shown: dict[str, Any] = {
+        "clientName": flow.connection.client_name,
+        "flowId": flow.id,
+        "selector": selector is not None,
+        "selectorExaminedMsgCount": selector.examined if selector else 0,
+        "selectorMatchedMsgCount": selector.matched if selector else 0,
+        "selectorNotMatchedMsgCount": selector.examined - selector.matched if selector else 0,
+        "windowSize": flow.window,
+    }
     if isinstance(flow, Browser):
         return shown | {"activityState": "active-browser"}
     active = flow.queue.is_active(flow)

@@ -1,4 +1,4 @@
-"""Partitioned and last-value queues, with the vendor's client."""
+"""Partitioned and last-value queues, selectors and browsers, with the vendor's client."""
 
 from __future__ import annotations
 
@@ -107,3 +107,86 @@ def test_last_value_queue_gives_the_newest_message(broker: DevelopmentBroker, co
     receiver.start()
 
     assert settle(receiver, 1) == [("k0", 9)]
+
+
+def numbered(service: Any, count: int) -> None:
+    publisher = service.create_persistent_message_publisher_builder().build()
+    publisher.start()
+    for number in range(count):
+        message = (
+            service.message_builder()
+            .with_property("n", number)
+            .with_property("kind", "odd" if number % 2 else "even")
+            .with_priority(number % 10)
+            .with_application_message_id(f"id-{number}")
+            .with_application_message_type("test")
+            .with_sequence_number(number)
+            .build(bytearray(b"%d" % number))
+        )
+        publisher.publish_await_acknowledgement(message, Topic.of("t/1"), 5000)
+    publisher.terminate(1000)
+
+
+def numbers(receiver: Any, count: int) -> list[int]:
+    messages = [receiver.receive_message(5000) for _ in range(count)]
+    assert all(messages)
+    assert receiver.receive_message(100) is None
+    return [int(bytes(message.get_payload_as_bytes())) for message in messages]
+
+
+@pytest.mark.parametrize(
+    ("selector", "expected"),
+    [
+        ("kind = 'odd' AND n BETWEEN 3 AND 7", [3, 5, 7]),
+        ("JMSPriority >= 8", [8, 9]),
+        ("JMSMessageID IN ('id-2', 'id-4')", [2, 4]),
+        ("JMSType = 'test' AND sn = 6 AND JMSDestination LIKE 't/%' AND JMSDeliveryMode = 'PERSISTENT'", [6]),
+        ("missing IS NULL AND NOT (n < 9)", [9]),
+    ],
+)
+def test_consumer_gets_what_its_selector_matches(
+    broker: DevelopmentBroker, connect: Callable[..., Any], selector: str, expected: list[int]
+) -> None:
+    service = connect(broker)
+    numbered(service, 10)
+    builder = service.create_persistent_message_receiver_builder().with_message_selector(selector)
+    receiver = builder.build(Queue.durable_exclusive_queue("q"))
+    receiver.start()
+
+    assert numbers(receiver, len(expected)) == expected
+    assert broker.queue("q").messages == 10
+
+
+def test_bad_selector_is_refused_in_the_vendors_words(broker: DevelopmentBroker, connect: Callable[..., Any]) -> None:
+    builder = connect(broker).create_persistent_message_receiver_builder().with_message_selector("n = ")
+    receiver = builder.build(Queue.durable_exclusive_queue("q"))
+
+    with pytest.raises(PubSubPlusClientError, match="INVALID_SELECTOR"):
+        receiver.start()
+
+
+def test_selector_on_a_partitioned_queue_is_refused(broker: DevelopmentBroker, connect: Callable[..., Any]) -> None:
+    broker.create_queue("p", "non-exclusive", partitions=2)
+    builder = connect(broker).create_persistent_message_receiver_builder().with_message_selector("n = 1")
+    receiver = builder.build(Queue.durable_non_exclusive_queue("p"))
+
+    with pytest.raises(PubSubPlusClientError, match="SELECTORS_NOT_SUPPORTED_ON_PARTITIONED_QUEUE"):
+        receiver.start()
+
+
+def test_browser_with_a_selector_removes_what_it_shows_and_goes_on_with_what_comes(
+    broker: DevelopmentBroker, connect: Callable[..., Any], eventually: Callable[..., None]
+) -> None:
+    service = connect(broker)
+    numbered(service, 10)
+    builder = service.create_message_queue_browser_builder().with_message_selector("kind = 'odd'")
+    browser = builder.build(Queue.durable_exclusive_queue("q"))
+    browser.start()
+    shown = [browser.receive_message(5000) for _ in range(5)]
+    assert [message.get_property("n") for message in shown] == [1, 3, 5, 7, 9]
+    browser.remove(shown[1])
+    eventually(lambda: broker.queue("q").messages == 9)
+    numbered(service, 2)
+
+    assert browser.receive_message(5000).get_property("n") == 1
+    browser.terminate()

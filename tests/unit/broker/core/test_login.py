@@ -26,7 +26,7 @@ def test_login_is_answered_with_what_guaranteed_messaging_needs(world: Any) -> N
         Capability.TRANSACTED_SESSIONS,
         Capability.ACTIVE_FLOW_INDICATION,
     } <= reply.capabilities.granted
-    assert Capability.SELECTORS not in reply.capabilities.granted
+    assert Capability.SHARED_SUBSCRIPTIONS not in reply.capabilities.granted
     assert "app logged in as default" in world.lines[-1]
 
 
