@@ -17,9 +17,10 @@ from typing import Any, Final
 
 from rich.console import Console
 
+from tests.bench.broker import measure_broker
 from tests.bench.memory import measure_memory
 from tests.bench.programs import ProgramFailedError
-from tests.bench.report import memory_report, stall_report, throughput_report
+from tests.bench.report import broker_report, memory_report, stall_report, throughput_report
 from tests.bench.stall import measure_stall
 from tests.bench.throughput import measure_throughput
 from tests.bench.workload import MIN_LINE_BYTES
@@ -28,6 +29,7 @@ __all__ = ["SUITES", "Sizes", "main", "make_parser", "sizes_of"]
 
 SUITES: Final = {
     "throughput": "events per second and CPU of ingest and drain, beside plain loops",
+    "broker": "messages per second and CPU of the development broker, and its memory",
     "stall": "latency of the speed layer while the batch layer hangs",
     "memory": "resident memory of ingest and drain as the number of events grows",
 }
@@ -39,8 +41,10 @@ class Sizes:
 
     Attributes:
         events: Events of each lane in one run of ``throughput``.
-        runs: Runs of ``throughput``.
+        runs: Runs of ``throughput`` and ``broker``.
         stall_seconds: How long the batch layer runs normally, and then hangs.
+        broker_messages: Messages of one case and run of ``broker``.
+        broker_memory_messages: Messages that pass the broker for its memory.
         rate: Events per second of ``stall``.
         memory_events: Events of the small and of the large run of ``memory``.
         size: Bytes of a line.
@@ -49,12 +53,21 @@ class Sizes:
     events: int = 40_000
     runs: int = 3
     stall_seconds: float = 30.0
+    broker_messages: int = 200_000
+    broker_memory_messages: int = 10_000_000
     rate: int = 1_000
     memory_events: tuple[int, int] = (100_000, 1_000_000)
     size: int = 200
 
 
-_QUICK: Final = Sizes(events=5_000, runs=1, stall_seconds=4.0, memory_events=(3_000, 12_000))
+_QUICK: Final = Sizes(
+    events=5_000,
+    runs=1,
+    stall_seconds=4.0,
+    memory_events=(3_000, 12_000),
+    broker_messages=10_000,
+    broker_memory_messages=200_000,
+)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -68,7 +81,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(SUITES)} [all]")
     parser.add_argument("--quick", action="store_true", help="small sizes: about a minute in all, rough figures")
     parser.add_argument("--events", type=_positive, metavar="N", help="events of a lane and run of throughput [40000]")
-    parser.add_argument("--runs", type=_positive, metavar="R", help="runs of throughput [3]")
+    parser.add_argument("--runs", type=_positive, metavar="R", help="runs of throughput and broker [3]")
     parser.add_argument("--size", type=_positive, metavar="BYTES", help="bytes of a line [200]")
     parser.add_argument("--stall-seconds", type=float, metavar="S", help="how long the batch layer hangs [30]")
     parser.add_argument("--rate", type=_positive, metavar="N", help="events per second of stall [1000]")
@@ -78,6 +91,10 @@ def make_parser() -> argparse.ArgumentParser:
         nargs=2,
         metavar=("SMALL", "LARGE"),
         help="events of the two runs of memory [100000 1000000]",
+    )
+    parser.add_argument("--broker-messages", type=_positive, metavar="N", help="messages of a case of broker [200000]")
+    parser.add_argument(
+        "--broker-memory-messages", type=_positive, metavar="N", help="messages that pass the broker [10000000]"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     return parser
@@ -136,6 +153,15 @@ def _measure(suite: str, sizes: Sizes, console: Console) -> dict[str, Any]:
         elif suite == "stall":
             stall = measure_stall(place, rate=sizes.rate, size=sizes.size, seconds=sizes.stall_seconds, tell=tell)
             found, report = stall.to_json(), stall_report(stall)
+        elif suite == "broker":
+            broker = measure_broker(
+                place,
+                messages=sizes.broker_messages,
+                memory_messages=sizes.broker_memory_messages,
+                runs=sizes.runs,
+                tell=tell,
+            )
+            found, report = broker.to_json(), broker_report(broker)
         else:
             small, large = sizes.memory_events
             memory = measure_memory(place, small=small, large=large, size=sizes.size, tell=tell)

@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -37,12 +38,17 @@ class Depth:
 
 
 class BrokerProcess:
-    """A broker on a free port of loopback, as a context manager."""
+    """A broker on a free port of loopback, as a context manager.
+
+    Args:
+        data: Directory that it keeps its data in; by default it holds them in memory.
+    """
+
+    def __init__(self, data: Path | None = None) -> None:
+        self._command = [sys.executable, "-m", "tests.bench.broker_host", *([] if data is None else [str(data)])]
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.bench.broker_host"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.url: str = self._answer()
         return self
 
@@ -85,12 +91,12 @@ class BrokerProcess:
         return json.loads(text)
 
 
-def _serve() -> None:
+def _serve(data: str | None = None) -> None:
     # As DevelopmentBroker.serve_forever does for a process that is the broker's own.
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
-    with DevelopmentBroker(BrokerConfig(port=0)) as broker:
+    with DevelopmentBroker(BrokerConfig(port=0, data=data)) as broker:
         _say(broker.url)
         for text in sys.stdin:
             _say(_obey(broker, *json.loads(text)))
@@ -111,4 +117,4 @@ def _say(answer: Any) -> None:
 
 
 if __name__ == "__main__":
-    _serve()
+    _serve(*sys.argv[1:])

@@ -10,15 +10,18 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tests.bench.broker import BrokerFigures
+from tests.bench.figures import thinned
 from tests.bench.memory import Memory
 from tests.bench.passage import Passage
 from tests.bench.stall import Stall
 from tests.bench.throughput import LANES, PEER, SIDES, Throughput
 
-__all__ = ["memory_report", "sparkline", "stall_report", "throughput_report"]
+__all__ = ["broker_report", "memory_report", "sparkline", "stall_report", "throughput_report"]
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _MEGA: Final = 1024 * 1024
+_BARS_IN_A_LINE: Final = 40
 _WAYS: Final = {"ingest": "In: lines of a file to the queue", "drain": "Out: the queue to where the events go"}
 
 
@@ -121,6 +124,39 @@ def memory_report(found: Memory) -> RenderableType:
             f"The bars begin at 0. Both together passed {rates} events/s, start-up included."
         ),
     )
+
+
+def broker_report(found: BrokerFigures) -> RenderableType:
+    """Return the tables of the suite ``broker``."""
+    runs = len(next(iter(found.runs.values())))
+    parts: list[RenderableType] = []
+    for durable, where in ((False, "in memory"), (True, "kept on disk")):
+        table = _table(f"The development broker, {where}")
+        table.add_column("what", no_wrap=True)
+        for heading in ("bytes", "messages/s", "slowest-fastest", "CPU us each", "% core", "a core does"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for case in found.runs:
+            if case.durable is durable:
+                rate, cpu = found.of(case, lambda run: run.rate), found.of(case, lambda run: run.cpu).median
+                table.add_row(
+                    case.what,
+                    f"{case.size:,}",
+                    f"{rate.median:,.0f}",
+                    f"{rate.low:,.0f}-{rate.high:,.0f}",
+                    f"{cpu:.1f}",
+                    _percent(found.of(case, lambda run: run.share).median),
+                    f"{1e6 / cpu:,.0f}" if cpu else "",
+                )
+        parts.append(table)
+    verdict = "flat" if found.flat else "GROWS"
+    parts.append(
+        _note(
+            f"Medians of {runs} run{'s' if runs > 1 else ''}. CPU: of the broker's process. The clients cost next to nothing. With {found.passed:,} "
+            f"messages of 200 bytes passing, memory was {verdict}, {found.resident[-1] / _MEGA:.0f} MB at the end: "
+            + sparkline(thinned(found.resident, _BARS_IN_A_LINE))
+        )
+    )
+    return Group(*parts)
 
 
 def _table(title: str) -> Table:

@@ -11,7 +11,7 @@ import pytest
 from tests.bench.procfs import usage
 
 ROOT = Path(__file__).parents[3]
-TINY = "--runs 1 --events 600 --stall-seconds 1 --rate 400 --memory-events 300 900".split()
+TINY = "--runs 1 --events 600 --stall-seconds 1 --rate 400 --memory-events 300 900 --broker-messages 2000 --broker-memory-messages 20000".split()
 
 
 @pytest.mark.slow
@@ -21,6 +21,7 @@ TINY = "--runs 1 --events 600 --stall-seconds 1 --rate 400 --memory-events 300 9
     [
         ("throughput", ["pipeline on Beam", "plain loop, our channel", "plain loop, vendor's client"]),
         ("stall", ["normal", "stalled", "catching up", "p99 ms"]),
+        ("broker", ["in memory", "kept on disk", "publish, in transactions", "deliver, acknowledged", "64 queues"]),
         ("memory", ["ingest", "drain", "verdict"]),
     ],
 )

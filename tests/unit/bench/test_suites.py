@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from tests.bench.broker import BrokerFigures, cases
 from tests.bench.latencies import LatencyNotes, read_latencies, stamped
 from tests.bench.memory import Memory, MemoryRun, Residence
 from tests.bench.programs import ProgramFailedError
@@ -108,3 +110,19 @@ def test_lines_are_counted_in_files_that_readers_see(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"one\ntwo\n")
 
     assert lines_in(tmp_path) == 4
+
+
+def test_the_brokers_memory_is_flat_if_its_end_is_as_its_beginning() -> None:
+    steady = BrokerFigures(resident=[50 * MEGA] * 20)
+    grown = BrokerFigures(resident=[50 * MEGA + number * 2 * MEGA for number in range(20)])
+
+    assert steady.flat
+    assert not grown.flat
+
+
+def test_every_case_that_fills_a_queue_is_followed_by_one_that_empties_it_or_deletes_it() -> None:
+    found = list(cases())
+
+    for filling, emptying in pairwise(found):
+        if filling.side == "publish" and filling.queues == 1:
+            assert emptying == filling._replace(what=emptying.what, side="consume")
