@@ -1,7 +1,7 @@
 """Suite ``broker``: what the development broker does per second and core, and whether its memory stays.
 
-The clients are those of :mod:`tests.bench.wire`, which leave the broker the machine. Each round runs every case once, so
-that whatever else the machine does hits all alike.
+The clients are those of :mod:`tests.bench.wire`, which leave the broker the machine. Each round runs every case once,
+so that whatever else the machine does hits all alike.
 """
 
 from __future__ import annotations
@@ -96,10 +96,8 @@ class BrokerFigures:
     @property
     def flat(self) -> bool:
         """Whether the last tenth of the messages found no more memory in use than the first fifth."""
-        early, late = (
-            self.resident[: max(1, len(self.resident) // 5)],
-            self.resident[-max(1, len(self.resident) // 10) :],
-        )
+        samples = len(self.resident)
+        early, late = self.resident[: max(1, samples // 5)], self.resident[-max(1, samples // 10) :]
         return is_flat(max(early), max(late))
 
     def to_json(self) -> dict[str, Any]:
@@ -128,7 +126,7 @@ def cases() -> Iterator[BrokerCase]:
                 yield BrokerCase(f"deliver, {told}", size, durable, "consume", mode)
         for queues in _FAN_OUTS[1:]:
             yield BrokerCase(
-                f"publish in transactions to {queues} queues", 200, durable, "publish", "transacted", queues
+                f"publish, in transactions, to {queues} queues", 200, durable, "publish", "transacted", queues
             )
 
 

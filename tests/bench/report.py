@@ -151,9 +151,9 @@ def broker_report(found: BrokerFigures) -> RenderableType:
     verdict = "flat" if found.flat else "GROWS"
     parts.append(
         _note(
-            f"Medians of {runs} run{'s' if runs > 1 else ''}. CPU: of the broker's process. The clients cost next to nothing. With {found.passed:,} "
-            f"messages of 200 bytes passing, memory was {verdict}, {found.resident[-1] / _MEGA:.0f} MB at the end: "
-            + sparkline(thinned(found.resident, _BARS_IN_A_LINE))
+            f"Medians of {runs} run{'s' if runs > 1 else ''}. CPU: of the broker's process; the clients cost next to "
+            f"nothing. With {found.passed:,} messages of 200 bytes passing, memory was {verdict}, "
+            f"{found.resident[-1] / _MEGA:.0f} MB at the end: {sparkline(thinned(found.resident, _BARS_IN_A_LINE))}"
         )
     )
     return Group(*parts)

@@ -1,7 +1,7 @@
 """A client of the wire protocol that costs next to nothing, so that what is measured is the broker.
 
-It is no client to build upon: it sends frames made beforehand, differing in their ids only, and looks at the ids of what
-it receives. ``python -m tests.bench.wire publish|consume`` runs it.
+It is no client to build upon: it sends frames made beforehand, differing in their ids only, and looks at the ids of
+what it receives. ``python -m tests.bench.wire publish|consume`` runs it.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _check(answer: Any) -> None:
 
 
 def _blocks(flow_id: int, topic: str, size: int, count: int) -> Iterator[tuple[int, int, npt.NDArray[np.uint8]]]:
-    """Yield frames in blocks of up to a transaction: how many, the last id, and the bytes, shape ``(n, frame bytes)``."""
+    """Yield frames in blocks of up to a transaction: how many, the last id, the bytes of shape ``(n, frame bytes)``."""
 
     def frame(message_id: int, previous_id: int) -> npt.NDArray[np.uint8]:
         parameters = HeaderParameters(

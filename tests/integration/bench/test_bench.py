@@ -11,7 +11,10 @@ import pytest
 from tests.bench.procfs import usage
 
 ROOT = Path(__file__).parents[3]
-TINY = "--runs 1 --events 600 --stall-seconds 1 --rate 400 --memory-events 300 900 --broker-messages 2000 --broker-memory-messages 20000".split()
+TINY = (
+    "--runs 1 --events 600 --stall-seconds 1 --rate 400 --memory-events 300 900 "
+    "--broker-messages 2000 --broker-memory-messages 20000"
+).split()
 
 
 @pytest.mark.slow
