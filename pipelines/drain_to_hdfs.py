@@ -16,6 +16,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from flumebeam.commitlog.log import CommitLogOptions, QueueAccess
 from flumebeam.pipelines import registry
+from flumebeam.pipelines.hdfs_options import HdfsTargetOptions
 from flumebeam.pipelines.options import ConnectionOptions, QueueOptions, TargetOptions, required
 from flumebeam.pipelines.program import as_program, parse, run_built
 from flumebeam.transforms.acknowledge import Acknowledge
@@ -25,7 +26,7 @@ from flumebeam.transforms.solace_read import ReadFromSolace
 __all__ = ["NAME", "OPTIONS", "build", "main"]
 
 NAME: Final = "drain_to_hdfs"
-OPTIONS: Final = (ConnectionOptions, QueueOptions, TargetOptions)
+OPTIONS: Final = (ConnectionOptions, QueueOptions, TargetOptions, HdfsTargetOptions)
 
 
 def build(pipeline: beam.Pipeline, options: PipelineOptions, *, queue: str | None = None) -> None:
@@ -61,6 +62,8 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, *, queue: str | Non
             file_prefix=target.file_prefix,
             format=target.format,
             codec=target.codec,
+            hdfs_options=options.view_as(HdfsTargetOptions).hdfs(),
+            dead_letters=target.target_dead_letters or None,
             commit_log=CommitLogOptions(access=access, patience_seconds=target.patience_seconds),
             queue=queue,
             broker=connection.vpn,

@@ -21,6 +21,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 
 from flumebeam.errors import ConfigurationError
 from flumebeam.pipelines import drain_to_hdfs, ingest, registry, speed_layer
+from flumebeam.pipelines.hdfs_options import HdfsTargetOptions
 from flumebeam.pipelines.options import (
     ConnectionOptions,
     CountOptions,
@@ -59,7 +60,8 @@ class LayerOptions(PipelineOptions):
         )
 
 
-OPTIONS: Final = (ConnectionOptions, FileOptions, TopicOptions, LayerOptions, TargetOptions, CountOptions)
+_OF_TARGET: Final = (TargetOptions, HdfsTargetOptions)
+OPTIONS: Final = (ConnectionOptions, FileOptions, TopicOptions, LayerOptions, *_OF_TARGET, CountOptions)
 
 
 def build(pipeline: beam.Pipeline, options: PipelineOptions) -> None:

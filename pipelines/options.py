@@ -260,6 +260,12 @@ class TargetOptions(PipelineOptions):
             "--file_prefix", default="FlumeData", metavar="TEXT", help="start of file names [FlumeData]"
         )
         parser.add_argument(
+            "--target_dead_letters",
+            default="_dead-letters",
+            metavar="DIR",
+            help="below the target, for events that the format cannot hold; '' stops at the first [_dead-letters]",
+        )
+        parser.add_argument(
             "--patience_seconds",
             type=float,
             default=60.0,

@@ -10,13 +10,14 @@ if TYPE_CHECKING:
     from flumebeam.hdfs.cluster import LocalHdfs
     from flumebeam.testing.hdfs_gateway import HttpFs
     from flumebeam.testing.hdfs_ha import HaHdfs
+    from flumebeam.testing.hdfs_secure import SecureHdfs
 
 # How long one example takes says more about the machine than about the code.
 settings.register_profile("flumebeam", deadline=None)
 settings.load_profile("flumebeam")
 
 
-_CLUSTERS = {"hdfs_cluster", "hdfs_pair"}
+_CLUSTERS = {"hdfs_cluster", "hdfs_pair", "secure_hdfs"}
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +46,15 @@ def hdfs_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HaHdfs]:
 
     with running_pair(tmp_path_factory.mktemp("pair")) as pair:
         yield pair
+
+
+@pytest.fixture(scope="session")
+def secure_hdfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureHdfs]:
+    """A cluster that asks for Kerberos, over TLS."""
+    from flumebeam.testing.hdfs import running_secure_hdfs
+
+    with running_secure_hdfs(tmp_path_factory.mktemp("secure")) as cluster:
+        yield cluster
 
 
 @pytest.hookimpl(tryfirst=True)

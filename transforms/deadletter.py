@@ -21,6 +21,8 @@ from flumebeam.ids import delivery_ids
 
 __all__ = ["DeadLetter", "DeadLettersToFiles"]
 
+_SEPARATORS: Final = (",", ":")
+
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
@@ -41,6 +43,16 @@ class DeadLetter:
         if (origin := self.event.provenance) is not None:
             yield Durable(origin.receiver, delivery_ids([origin.delivery]))
 
+    def line(self) -> str:
+        """Return it as a line of JSON: ``target``, ``cause``, ``headers``, and ``body`` in base64."""
+        facts = {
+            "target": self.target,
+            "cause": self.cause,
+            "headers": dict(self.event.headers),
+            "body": b64encode(self.event.body).decode("ascii"),
+        }
+        return json.dumps(facts, separators=_SEPARATORS) + "\n"
+
 
 class DeadLettersToFiles(beam.PTransform):
     """Keeps dead letters as JSON lines in a local directory, one file per bundle that has any.
@@ -49,7 +61,7 @@ class DeadLettersToFiles(beam.PTransform):
     commit step, after the file has been written and synced. A bundle that fails may leave a file behind whose events
     come again.
 
-    Each line has ``target``, ``cause``, ``headers``, and the body as ``body`` (base64).
+    Each is a line as :meth:`DeadLetter.line` makes it.
 
     Args:
         directory: On the worker that runs the sink; made if it is missing.
@@ -90,7 +102,7 @@ def _write(directory: Path, letters: list[DeadLetter]) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="ascii") as file:
-            file.writelines(_line(letter) for letter in letters)
+            file.writelines(letter.line() for letter in letters)
             file.flush()
             os.fsync(file.fileno())
         folder = os.open(directory, os.O_RDONLY)
@@ -102,16 +114,3 @@ def _write(directory: Path, letters: list[DeadLetter]) -> None:
         raise StorageError(
             f"Dead letters cannot be kept in {directory}: {error.strerror}; make it a directory that can be written."
         ) from error
-
-
-_SEPARATORS: Final = (",", ":")
-
-
-def _line(letter: DeadLetter) -> str:
-    facts = {
-        "target": letter.target,
-        "cause": letter.cause,
-        "headers": dict(letter.event.headers),
-        "body": b64encode(letter.event.body).decode("ascii"),
-    }
-    return json.dumps(facts, separators=_SEPARATORS) + "\n"

@@ -15,6 +15,8 @@ from flumebeam.commitlog.protocol import PartDraft
 from flumebeam.formats import Format
 from flumebeam.hdfs.paths import PathTemplate
 from flumebeam.ids import delivery_ids, id_pairs
+from flumebeam.transforms.deadletter import DeadLetter
+from flumebeam.transforms.poison import encoded, sift
 
 __all__ = ["FileNaming", "PendingTransaction"]
 
@@ -54,6 +56,7 @@ class PendingTransaction:
     _held: IdIndex = field(default_factory=IdIndex)
     _ids: list[pa.FixedSizeBinaryArray] = field(default_factory=list)
     _paths: dict[str, list[EventBatch]] = field(default_factory=dict)
+    _letters: list[DeadLetter] = field(default_factory=list)
 
     def add(self, batch: EventBatch, template: PathTemplate, arrival_ms: int) -> None:
         """Add the events of a batch, but those that are held already: a client may hand a message over twice.
@@ -81,16 +84,49 @@ class PendingTransaction:
 
     @property
     def files(self) -> int:
-        """Number of files it will make."""
+        """Number of files it will make, that of dead letters not counted."""
         return len(self._paths)
 
-    def drafts(self, file_format: Format, naming: FileNaming) -> list[PartDraft]:
-        """Return one part per path; events are encoded when a part is written, and again if it must be repeated."""
-        name = naming.name(self.life.file_stem())
-        return [
-            PartDraft(path, name, partial(file_format.encode, batches), sum(len(batch) for batch in batches))
+    @property
+    def dead(self) -> int:
+        """Number of events that :meth:`set_aside` has set aside."""
+        return len(self._letters)
+
+    def drafts(self, file_format: Format, naming: FileNaming, dead_letters: str) -> list[PartDraft]:
+        """Return one part per path, and one of dead letters if there are any.
+
+        Events are encoded when a part is written, and again if it must be repeated.
+
+        Args:
+            file_format: Encodes them.
+            naming: Names the files.
+            dead_letters: Directory of dead letters, relative to the target.
+        """
+        stem = self.life.file_stem()
+        drafts = [
+            PartDraft(path, naming.name(stem), partial(encoded, file_format, batches), sum(map(len, batches)))
             for path, batches in self._paths.items()
         ]
+        if self._letters:
+            lines = "".join(letter.line() for letter in self._letters).encode("ascii")
+            name = f"_dead-letters.{stem}.jsonl"
+            drafts.append(PartDraft(dead_letters, name, lambda: [lines], len(self._letters)))
+        return drafts
+
+    def set_aside(self, file_format: Format) -> bool:
+        """Take out the events that a format cannot hold, and keep them as dead letters; tell whether there were any."""
+        before = self.dead
+        for path, batches in list(self._paths.items()):
+            kept = []
+            for batch in batches:
+                good, letters = sift(file_format, batch, path or "/")
+                self._letters += letters
+                if len(good):
+                    kept.append(good)
+            self._paths[path] = kept
+            if not kept:
+                del self._paths[path]
+        return self.dead > before
 
     def _without_held(self, batch: EventBatch, ids: pa.FixedSizeBinaryArray) -> EventBatch:
         own = IdSet.of(ids)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import posixpath
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ from flumebeam.commitlog.driver import ignore
 from flumebeam.commitlog.log import CommitLogOptions, Life
 from flumebeam.commitlog.steps import CrashPoint
 from flumebeam.deliveries import Durable
-from flumebeam.errors import ConfigurationError, EpochClosedError
+from flumebeam.errors import ConfigurationError, EpochClosedError, FormatError
 from flumebeam.formats import Format, open_format
 from flumebeam.hdfs.paths import PathOptions, PathTemplate
 from flumebeam.hdfs.targets import HdfsOptions, parse_target
@@ -26,7 +28,12 @@ from flumebeam.transforms.hdfs_lives import Lives, LivesPlan
 from flumebeam.transforms.hdfs_transaction import FileNaming, PendingTransaction
 from flumebeam.transforms.receivers import RECEIVERS
 
-__all__ = ["WriteToHdfs"]
+__all__ = ["DEAD_LETTERS", "WriteToHdfs"]
+
+DEAD_LETTERS: Final = "_dead-letters"
+"""Where dead letters go unless something else is said: below the target, hidden from its readers."""
+
+_log: Final = logging.getLogger(__name__)
 
 _NOBODY: Final = ""
 """Stands for the receiver of events that have none."""
@@ -48,6 +55,9 @@ class WriteToHdfs(beam.PTransform):
     for longer than the broker's patience may repeat its last transaction. What is never lost: anything; deliveries are
     reported when all files of their transaction have their final names.
 
+    An event that the format cannot hold does not stop the sink: it becomes a dead letter, with its cause, in a hidden
+    file of the same transaction, so it is there exactly once as well.
+
     Batches that a program made, without provenance, are written at least once: a bundle that a runner repeats is
     written again, in files of its own, and nothing is reported.
 
@@ -62,6 +72,8 @@ class WriteToHdfs(beam.PTransform):
         max_events: Events of one transaction. Not more than half of the queue's limit of unacknowledged messages.
         max_bytes: Bytes of bodies and headers of one transaction, which are held in memory.
         max_seconds: Age of a transaction, looked at when a batch comes; a bundle's end commits in any case.
+        dead_letters: Directory below the target for events that the format cannot hold, one line of JSON each with
+            cause, headers and body (base64); ``None`` stops at the first one.
         path_options: Time zone, rounding and source of the time in ``path``.
         hdfs_options: How to talk to HDFS.
         commit_log: How the commit log works: access of the queue, patience, threads, days kept.
@@ -87,6 +99,7 @@ class WriteToHdfs(beam.PTransform):
         max_events: int = 5_000,
         max_bytes: int = 64 * 1024 * 1024,
         max_seconds: float = 10.0,
+        dead_letters: str | None = DEAD_LETTERS,
         path_options: PathOptions | None = None,
         hdfs_options: HdfsOptions | None = None,
         commit_log: CommitLogOptions | None = None,
@@ -121,6 +134,7 @@ class WriteToHdfs(beam.PTransform):
             file_format,
             PathTemplate(path, path_options),
             FileNaming(file_prefix, suffix),
+            _dead_letters(dead_letters),
             limits,
             clock or SystemClock(),
         )
@@ -133,6 +147,16 @@ class WriteToHdfs(beam.PTransform):
     def display_data(self) -> dict[str, Any]:
         """Return what a runner's interface shows about this sink; no secrets."""
         return self._shown
+
+
+def _dead_letters(directory: str | None) -> str | None:
+    if directory is not None and (
+        not directory or posixpath.normpath(directory) != directory or directory[0] == "/" or directory[:2] == ".."
+    ):
+        raise ConfigurationError(
+            f"dead_letters must be a directory below the target, so that one commit covers both; got {directory!r}."
+        )
+    return directory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +187,7 @@ class _WriteFn(beam.DoFn):
         file_format: Format,
         template: PathTemplate,
         naming: FileNaming,
+        dead_letters: str | None,
         limits: _Limits,
         clock: Clock,
     ) -> None:
@@ -170,11 +195,13 @@ class _WriteFn(beam.DoFn):
         self._format = file_format
         self._template = template
         self._naming = naming
+        self._dead_letters = dead_letters
         self._limits = limits
         self._clock = clock
         self._lives: Lives | None = None
         self._written = Metrics.counter("flumebeam", "events_written")
         self._known = Metrics.counter("flumebeam", "events_known")
+        self._dead = Metrics.counter("flumebeam", "events_dead")
         self._files = Metrics.counter("flumebeam", "files_written")
         self._transactions = Metrics.counter("flumebeam", "transactions_committed")
 
@@ -258,19 +285,32 @@ class _WriteFn(beam.DoFn):
         if not pending.events:
             return
         try:
-            ids = pending.life.commit(pending.drafts(self._format, self._naming), pending.ids)
+            ids = self._commit_with_dead_letters(pending)
         except EpochClosedError:
             if receiver != _NOBODY:
                 self._give_up(receiver)
                 return
             # Closed because nothing was committed for long; nobody else has these events.
             pending.life = self._life_of_nobody()
-            ids = pending.life.commit(pending.drafts(self._format, self._naming), pending.ids)
-        self._written.inc(pending.events)
+            ids = self._commit_with_dead_letters(pending)
+        self._written.inc(pending.events - pending.dead)
+        self._dead.inc(pending.dead)
         self._files.inc(pending.files)
         self._transactions.inc()
         if receiver != _NOBODY:
             yield Durable(receiver, ids)
+
+    def _commit_with_dead_letters(self, pending: PendingTransaction) -> pa.FixedSizeBinaryArray:
+        """Commit a transaction; if the format refuses events of it, again with those as dead letters."""
+        kept = self._dead_letters or ""
+        try:
+            return pending.life.commit(pending.drafts(self._format, self._naming, kept), pending.ids)
+        except FormatError as error:
+            # Nothing has happened yet: parts are written before anything is committed.
+            if self._dead_letters is None or not pending.set_aside(self._format):
+                raise
+            _log.warning("%d events go to %s: %s", pending.dead, kept, error)
+        return pending.life.commit(pending.drafts(self._format, self._naming, kept), pending.ids)
 
     def _give_up(self, receiver: str) -> None:
         """Drop what a refused life holds, and have its receiver closed: its source then delivers that to a new one."""

@@ -39,6 +39,7 @@ from flumebeam.commitlog.steps import (
 from flumebeam.errors import (
     CommitLogError,
     EpochClosedError,
+    FormatError,
     StorageConflictError,
     StorageError,
     StorageFullError,
@@ -167,6 +168,7 @@ def prepare(scribe: Scribe, epoch: str, number: int, drafts: Sequence[PartDraft]
 
     Raises:
         EpochClosedError: A successor fenced this life.
+        FormatError: An event cannot be written; what was written is removed.
         StorageError: What was written is removed if that makes sense, or is swept when the epoch is closed.
     """
     layout = scribe.layout
@@ -175,6 +177,9 @@ def prepare(scribe: Scribe, epoch: str, number: int, drafts: Sequence[PartDraft]
         parts = yield from together([_write_part(scribe, epoch, draft, tried) for draft in drafts])
         record = Record(RecordKind.TRANSACTION, epoch, number, scribe.now_ms(), tuple(parts), ids)
         path, written = yield from _write_beside(scribe, layout.epoch_parts(epoch), lambda: [record.to_bytes()], tried)
+    except FormatError:
+        yield from together([delete(path) for path in tried])
+        raise
     except StorageError as error:
         if not (yield from is_open(layout, epoch)):
             raise closed_error(layout, epoch) from error

@@ -50,6 +50,10 @@ class Login(Protocol):
         """Take note that a server did not accept :meth:`parameters`; tell whether it will be something else next."""
         ...
 
+    def close(self) -> None:
+        """Release connections. Idempotent; a later call opens new ones."""
+        ...
+
 
 def login_of(options: HdfsOptions, request: Callable[..., requests.Response]) -> Login:
     """Return the login that options ask for.
@@ -87,6 +91,9 @@ class _ByName:
     def refused(self) -> bool:
         return False
 
+    def close(self) -> None:
+        """Do nothing: there is nothing to release."""
+
 
 class _Kerberos:
     """A ticket for each server, by SPNEGO, and then the cookie that the server gives for it."""
@@ -119,6 +126,7 @@ class _Kerberos:
                     self.creds = login.credentials()
                     header: str = super().generate_request_header(response, host, is_preemptive)
                 except (gssapi.exceptions.GSSError, requests_gssapi.exceptions.SPNEGOExchangeError) as error:
+                    response.close()
                     raise NoTicketError(_reason_of(error), request=getattr(response, "request", None)) from error
                 return header
 
@@ -132,6 +140,9 @@ class _Kerberos:
 
     def refused(self) -> bool:
         return False
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to release."""
 
     def credentials(self) -> Any:
         """Return what a negotiation starts from: the key's ticket, fresh; ``None`` for the ticket cache."""
@@ -174,6 +185,9 @@ class _TokenFromFile:
             before, self._read = self._read, None
         return before is not None and self.parameters()["delegation"] != before[1]
 
+    def close(self) -> None:
+        """Do nothing: there is nothing to release."""
+
 
 class _OwnToken:
     """A token got by Kerberos, renewed at three quarters of its time, replaced when it cannot be renewed any more."""
@@ -212,6 +226,9 @@ class _OwnToken:
         with self._lock:
             had, self._token = self._token is not None, None
         return had
+
+    def close(self) -> None:
+        self._session.close()
 
     def _renew(self) -> None:
         parameters = {"op": "RENEWDELEGATIONTOKEN", "token": str(self._token)}

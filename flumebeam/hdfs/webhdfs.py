@@ -254,6 +254,7 @@ class WebHdfsFileSystem:
     def close(self) -> None:
         """Release connections. Idempotent; a later call opens new ones."""
         self._session.close()
+        self._login.close()
 
     def _call(self, what: str, path: str, call: Callable[[NameNode], _T], *, repeatable: bool = True) -> _T:
         """Ask one NameNode after the other, each once, the one that answered last first.

@@ -5,6 +5,7 @@ Failures come in two families: answers of a server, which name a Java exception,
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Sequence
 from typing import Any, Final
@@ -133,6 +134,11 @@ def storage_error(failures: Sequence[Exception], *, what: str, path: str, user: 
             f"HDFS could not {what} {path}: there is no valid Kerberos ticket or token ({last}); "
             "run kinit, or see to the keytab or the token file."
         )
+    if isinstance(last, requests.exceptions.SSLError):
+        return StorageError(
+            f"HDFS could not {what} {path}: {_host(last)} does not prove who it is, or does not know us "
+            f"({_tls_reason(last)}); name the authority that vouches for it, and our certificate if it wants one."
+        )
     if refused_token(last) and not isinstance(last, NoWebHdfsError):
         return StorageUnavailableError(
             f"HDFS could not {what} {path}: it does not accept the delegation token ({last}); get a fresh one."
@@ -190,6 +196,11 @@ def _reason(failure: Exception) -> str:
         unknown = isinstance(failure.args[0].reason.__context__, socket.gaierror)
         return f"{host} is unknown" if unknown else f"{host} refuses connections"
     return f"the connection to {host} broke"
+
+
+def _tls_reason(failure: Exception) -> str:
+    found = re.search(r"\[SSL[^]]*\] (.*?)(?: \(_ssl|$)", str(failure))
+    return found[1] if found else "no TLS"
 
 
 def _host(failure: Exception) -> str:

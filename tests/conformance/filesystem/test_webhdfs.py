@@ -1,17 +1,20 @@
-"""The suite over the ways to an HDFS: a NameNode, an HA pair, the gateway."""
+"""The suite over the ways to an HDFS: a NameNode, an HA pair, the gateway, Kerberos and TLS."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from flumebeam.hdfs.cluster import LocalHdfs
 from flumebeam.hdfs.httpfs import HttpFsFileSystem
+from flumebeam.hdfs.options import Tokens
 from flumebeam.hdfs.webhdfs import HdfsOptions, WebHdfsFileSystem
 from flumebeam.testing.hdfs import fresh_directory
 from flumebeam.testing.hdfs_gateway import HttpFs
 from flumebeam.testing.hdfs_ha import HaHdfs
+from flumebeam.testing.hdfs_secure import SecureHdfs
 from tests.conformance.filesystem.contract import FileSystemContract
 
 
@@ -42,5 +45,23 @@ class TestAPairOfNameNodes(TestWebHdfsFileSystem):
     def fs(self, hdfs_pair: HaHdfs) -> Iterator[WebHdfsFileSystem]:
         urls = hdfs_pair.webhdfs_urls if hdfs_pair.active else tuple(reversed(hdfs_pair.webhdfs_urls))
         filesystem = WebHdfsFileSystem(HdfsOptions(webhdfs_urls=urls))
+        yield filesystem
+        filesystem.close()
+
+
+class TestKerberosAndTls(TestWebHdfsFileSystem):
+    @pytest.fixture
+    def fs(self, secure_hdfs: SecureHdfs) -> Iterator[WebHdfsFileSystem]:
+        filesystem = WebHdfsFileSystem(secure_hdfs.options("hdfs/localhost"))
+        yield filesystem
+        filesystem.close()
+
+
+class TestDelegationTokens(TestWebHdfsFileSystem):
+    @pytest.fixture
+    def fs(self, secure_hdfs: SecureHdfs) -> Iterator[WebHdfsFileSystem]:
+        options = secure_hdfs.options("hdfs/localhost")
+        assert options.kerberos is not None
+        filesystem = WebHdfsFileSystem(replace(options, kerberos=replace(options.kerberos, tokens=Tokens.OWN)))
         yield filesystem
         filesystem.close()
