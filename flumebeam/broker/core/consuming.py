@@ -70,7 +70,7 @@ def handle_bind(vpn: Vpn, connection: Connection, request: AssuredControl) -> No
             queue.select()
         active = queue.is_active(flow)
         vpn.lineages.resume(flow, request.endpoint_error_id, vpn.spool.spooler_id)
-    flow.window = request.window or 0
+    flow.confirm(0, request.window or 0)
     connection.consumers[flow_id] = flow
     vpn.touch((queue,))
     lost = vpn.faults.strike(LoseBindResponse) if vpn.faults else None

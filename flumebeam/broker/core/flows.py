@@ -46,6 +46,7 @@ class ConsumerFlow:
     __slots__ = (
         "_in_flight",
         "_previous_id",
+        "_widest",
         "connection",
         "id",
         "last_id",
@@ -81,6 +82,8 @@ class ConsumerFlow:
         self.session_id = session_id
         self.wants_changes = wants_changes
         self.window = 0
+        self._widest = 0
+        """Largest window that the client has granted: it has that much room when it holds nothing."""
         self.last_id = last_received
         """Highest delivery id sent; the client drops anything not above it."""
         self.token = 0
@@ -103,6 +106,7 @@ class ConsumerFlow:
         while in_flight and in_flight[0] <= last_acked:
             in_flight.popleft()
         self.window = window
+        self._widest = max(self._widest, window)
 
     def deliver(self, ready: deque[Entry], limit: int) -> None:
         """Send up to ``limit`` messages from the front of ``ready``, less if the connection's output is full."""
@@ -190,12 +194,14 @@ class ConsumerFlow:
     def take_back(self) -> list[Entry]:
         """Return all unacknowledged deliveries and forget them, and start a new chain of previous ids.
 
-        After a rollback the client discards what was under way until a message names 0 as its previous one.
+        After a rollback the client discards what was under way until a message names 0 as its previous one. It drops
+        what it has not handed out, too, and does not say that it has room again.
         """
         entries = list(self.unacked.values())
         self.unacked.clear()
         self._in_flight.clear()
         self._previous_id = 0
+        self.window = max(self.window, self._widest)
         return entries
 
 

@@ -206,6 +206,18 @@ def test_rollback_with_a_full_window_delivers_again(world: Any) -> None:
     assert len(peer.deliveries()) == 255
 
 
+def test_rollback_opens_the_window_of_a_client_that_had_no_room_left(world: Any) -> None:
+    # It drops what it has, and says nothing about the room that this makes (solace-pubsubplus 1.11).
+    peer, publisher = transacted(world)
+    peer.publish(publisher, b"a", b"b")
+    peer.commit(publisher)
+    flow = peer.bind(session_id=peer.session_id, window=255).flow_id
+    peer.ack(flow, 0, window=0)
+    peer.send(peer.ending(3))
+
+    assert len(peer.deliveries()) == 2
+
+
 def test_rollback_leaves_flows_outside_the_session_alone(world: Any) -> None:
     world.engine.create_queue("other", "exclusive", ["t/>"])
     peer, publisher = transacted(world)
