@@ -126,10 +126,13 @@ def test_receiver_settles_after_a_reconnect_what_it_got_before(
     receiver.start()
     zero, one, two = taken(receiver, 3)
     broker.cut_connections()
+    # What is settled before the client has noticed goes to the dead connection.
+    eventually(lambda: broker.queue("q").unacknowledged == 3)
     receiver.settle(one, Outcome.FAILED)
     (again,) = taken(receiver, 1)
     assert (bodies([again]), again.is_redelivered()) == ([b"1"], True)
     broker.cut_connections()
+    eventually(lambda: broker.queue("q").unacknowledged == 3)
     for message in (again, two, zero):
         receiver.ack(message)
     eventually(lambda: broker.queue("q").messages == 0)
