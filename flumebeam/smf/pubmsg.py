@@ -61,6 +61,7 @@ class MessageTemplate:
         flow_id: Publisher flow of guaranteed messages, else 0.
         ttl_ms: Time to live in milliseconds, or None.
         priority: 0 to 255; 4 is normal.
+        to_one: Whether one client only is to get them, and those that always do.
         lead: First four header bytes of the delivered form (flags, protocol, service, hops).
         parameters: Forwarded parameters of the guaranteed delivered form, without contents summary and ids.
         direct_lead: As ``lead``, for delivery to direct subscribers.
@@ -76,6 +77,7 @@ class MessageTemplate:
         "lead",
         "parameters",
         "priority",
+        "to_one",
         "topic",
         "ttl_ms",
     )
@@ -108,6 +110,7 @@ class MessageTemplate:
             guaranteed.append(encode_parameter(ParameterCode.DELIVERY_MODE, U8.encode(0)))
         self.topic: str = topic
         self.assured = bool(head[0] & _ASSURED)
+        self.to_one = bool(head[0] & Flag.DELIVER_TO_ONE)
         self.flow_id: int = flow_id
         self.ttl_ms: int | None = ttl_ms
         self.priority = priority

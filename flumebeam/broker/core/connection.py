@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from flumebeam.smf.messages import AnyMessage
 from flumebeam.smf.pubmsg import MessageReader, MessageTemplate, encode_direct
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from flumebeam.broker.core.vpn import Vpn
 
 __all__ = ["Connection", "ConnectionState"]
+
+
+_OVERHEAD: Final = 128
+"""Bytes of a message beyond its body, roughly: keeps small ones from filling the output without being counted."""
 
 
 class ConnectionState(Enum):
@@ -61,6 +65,8 @@ class Connection:
         self.certified_name: str | None = None
         """Common name of the client certificate that the shell has verified, if there was one."""
         self.inbox = ""
+        self.description = self.software = self.platform = ""
+        """What the client says about itself."""
         self.opened_at = self.heard_at = now
         self.silence_limit = config.login_timeout_seconds
         self.reader = FrameReader(config.max_login_bytes)
@@ -74,6 +80,8 @@ class Connection:
         """Whether a queue had more for this connection than it could take."""
         self.discarding = False
         """Whether direct messages were discarded since the last one sent."""
+        self.discarded = 0
+        """Direct messages that it did not take in time."""
         self.publishers: dict[int, PublisherFlow] = {}
         self.consumers: dict[int, ConsumerFlow | Browser] = {}
         self.sessions: dict[int, TransactedSession] = {}
@@ -115,10 +123,11 @@ class Connection:
         """Add a direct message to the output, or discard it if the client does not keep up."""
         if not self.accepts_deliveries:
             self.discarding = True
+            self.discarded += 1
             return
         self.output += encode_direct(template, summary, body, self.discarding)
         self.discarding = False
-        self.spend(self.delivery_room - len(body))
+        self.spend(self.delivery_room - len(body) - _OVERHEAD)
 
     def take_output(self) -> bytes:
         """Return what is to be written."""

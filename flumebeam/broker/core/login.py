@@ -19,6 +19,7 @@ from flumebeam.smf.values import Response
 __all__ = ["handle_client_control"]
 
 _ROUTER: Final = "flumebeam"
+_BAD_NAME: Final = Response(400, "Client Name Parse Error")
 _UNKNOWN_VPN: Final = Response(403, "Message VPN Not Allowed")
 _MAX_CLIENT_NAME: Final = 160
 _GRANTED: Final = frozenset(
@@ -31,6 +32,7 @@ _GRANTED: Final = frozenset(
         Capability.SELECTORS,
         Capability.ENDPOINT_MESSAGE_TTL,
         Capability.QUEUE_SUBSCRIPTIONS,
+        Capability.SHARED_SUBSCRIPTIONS,
         Capability.TRANSACTED_SESSIONS,
         Capability.ACTIVE_FLOW_INDICATION,
         Capability.LONG_SELECTORS,
@@ -50,8 +52,7 @@ def handle_client_control(vpn: Vpn, connection: Connection, request: ClientContr
         ProtocolError: The connection is logged in already.
     """
     if request.kind is ClientControlKind.UPDATE:
-        response = Response(400, "Client Update Is Not Supported")
-        connection.send(ClientControl(kind=request.kind, correlation=request.correlation, response=response))
+        _update(vpn, connection, request)
         return
     if connection.state is not ConnectionState.CONNECTED:
         raise ProtocolError("A client that is logged in logged in again.")
@@ -80,12 +81,49 @@ def handle_client_control(vpn: Vpn, connection: Connection, request: ClientContr
     connection.client_name = client_name
     connection.username = username if username in vpn.users else DEFAULT_USERNAME
     admit(vpn, connection)
-    connection.inbox = f"#P2P/v:{_ROUTER}/{vpn.spool.spooler_id:x}/{client_name}"
+    connection.description = request.description or ""
+    connection.software = request.software_version or ""
+    connection.platform = request.platform or ""
+    connection.inbox = _inbox(vpn, client_name)
     connection.reader.max_frame_bytes = vpn.config.max_message_bytes + vpn.config.max_login_bytes
     connection.silence_limit = (request.keepalive_seconds or math.inf) * vpn.config.keepalive_misses
     vpn.clients[client_name] = connection
     connection.send(_welcome(vpn, connection, request))
     vpn.report(f"{client_name} logged in as {connection.username} from {connection.peer}")
+
+
+def _inbox(vpn: Vpn, client_name: str) -> str:
+    return f"#P2P/v:{_ROUTER}/{vpn.spool.spooler_id:x}/{client_name}"
+
+
+def _update(vpn: Vpn, connection: Connection, request: ClientControl) -> None:
+    """Change a client's name or description, with the inbox that its name makes."""
+    if connection.state is not ConnectionState.LOGGED_IN:
+        raise ProtocolError("A client that is not logged in changed its name or description.")
+    name = request.client_name or connection.client_name
+    response = OK
+    if vpn.clients.get(name, connection) is not connection:
+        response = Response(403, "Client Name Already In Use")
+    elif len(name.encode()) > _MAX_CLIENT_NAME:
+        response = _BAD_NAME
+    else:
+        if request.description is not None:
+            connection.description = request.description
+        if name != connection.client_name:
+            vpn.report(f"{connection.client_name} is now {name}")
+            connection.inbox = _inbox(vpn, name)
+            vpn.rename(connection, name)
+            admit(vpn, connection)
+    connection.send(
+        ClientControl(
+            kind=request.kind,
+            correlation=request.correlation,
+            response=response,
+            client_name=connection.client_name,
+            description=connection.description,
+            p2p_topic=connection.inbox,
+        )
+    )
 
 
 def _identity(vpn: Vpn, connection: Connection, request: ClientControl) -> tuple[str, bool]:
@@ -123,7 +161,7 @@ def _refusal(vpn: Vpn, connection: Connection, request: ClientControl, client_na
     if not may_connect(vpn.acl_profiles[user.acl_profile].connect, connection.peer):
         return Response(403, "Forbidden")
     if len(client_name.encode()) > _MAX_CLIENT_NAME:
-        return Response(400, "Client Name Parse Error")
+        return _BAD_NAME
     if len(vpn.host.connections) > vpn.config.max_connections or (
         len(vpn.clients) >= vpn.settings.max_connections and client_name not in vpn.clients
     ):

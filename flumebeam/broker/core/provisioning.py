@@ -8,7 +8,7 @@ from typing import Final
 from flumebeam.broker.core.connection import Connection
 from flumebeam.broker.core.journal import Subscribed, Unsubscribed
 from flumebeam.broker.core.queues import Permission, Queue
-from flumebeam.broker.core.topics import invalid_topic
+from flumebeam.broker.core.shared import Subscription, invalid_subscription, parse_subscription
 from flumebeam.broker.core.vpn import NOT_PERMITTED, OK, UNKNOWN_QUEUE, Vpn
 from flumebeam.smf.assuredctrl import AccessType, AssuredControl, Durability
 from flumebeam.smf.subctrl import SubscriptionControl, SubscriptionFlag, SubscriptionKind
@@ -29,7 +29,7 @@ _EXISTS: Final = Response(400, "Subscription Already Exists")
 _NOT_FOUND: Final = Response(400, "Subscription Not Found")
 _TOO_MANY: Final = Response(400, "Max Num Subscriptions Exceeded")
 _DENIED: Final = Response(403, "Subscription ACL Denied")
-_SHARED_PREFIX: Final = "#share/"
+_NO_SHARING: Final = Response(403, "Shared Subscription Permission Denied")
 
 
 def invalid_queue_name(name: str) -> bool:
@@ -96,12 +96,10 @@ def _change(vpn: Vpn, connection: Connection, request: SubscriptionControl) -> R
         if not queue.allows(connection.username, Permission.MODIFY_TOPIC):
             return NOT_PERMITTED
         if request.kind is SubscriptionKind.ADD_TO_QUEUE:
-            if connection.subscribing is not None and not connection.subscribing.covers(request.topic):
-                return _DENIED
-            return subscribe_queue(vpn, queue, request.topic)
+            return _denial(connection, parse_subscription(request.topic)) or subscribe_queue(vpn, queue, request.topic)
         return unsubscribe_queue(vpn, queue, request.topic)
     if request.kind is SubscriptionKind.ADD:
-        return _subscribe_client(vpn, connection, request.topic)
+        return _subscribe_client(vpn, connection, request)
     if request.kind is SubscriptionKind.REMOVE:
         return _unsubscribe_client(vpn, connection, request.topic)
     if not connection.user.manages_subscriptions:
@@ -110,7 +108,7 @@ def _change(vpn: Vpn, connection: Connection, request: SubscriptionControl) -> R
     if client is None:
         return Response(400, "Client Not Found")
     if request.kind is SubscriptionKind.ADD_FOR_CLIENT:
-        return _subscribe_client(vpn, client, request.topic)
+        return _subscribe_client(vpn, client, request)
     return _unsubscribe_client(vpn, client, request.topic)
 
 
@@ -120,7 +118,7 @@ def _owned(vpn: Vpn, username: str) -> int:
 
 def subscribe_queue(vpn: Vpn, queue: Queue, topic: str) -> Response:
     """Let ``queue`` get what matches ``topic``, and return what a client is told."""
-    if invalid_topic(topic) or topic.startswith(_SHARED_PREFIX):
+    if invalid_subscription(parse_subscription(topic)):
         return _BAD_SUBSCRIPTION
     if topic in queue.subscriptions:
         return _EXISTS
@@ -146,21 +144,34 @@ def unsubscribe_queue(vpn: Vpn, queue: Queue, topic: str) -> Response:
     return OK
 
 
-def _subscribe_client(vpn: Vpn, connection: Connection, topic: str) -> Response:
+def _denial(connection: Connection, subscription: Subscription) -> Response | None:
+    if connection.subscribing is not None and not connection.subscribing.covers(subscription.topic):
+        return _DENIED
+    if subscription.share is None:
+        return None
+    if connection.sharing is not None and not connection.sharing.covers(subscription.share):
+        return _DENIED
+    return None if connection.profile.share_subscriptions else _NO_SHARING
+
+
+def _subscribe_client(vpn: Vpn, connection: Connection, request: SubscriptionControl) -> Response:
+    topic = request.topic
     if topic in connection.subscriptions:
         return _EXISTS
     # The client's inbox may be longer than topics of messages are: it holds the client's name.
     if topic != f"{connection.inbox}/>":
-        if invalid_topic(topic) or topic.startswith(_SHARED_PREFIX):
+        subscription = parse_subscription(topic)
+        if invalid_subscription(subscription):
             return _BAD_SUBSCRIPTION
-        if connection.subscribing is not None and not connection.subscribing.covers(topic):
-            return _DENIED
+        denial = _denial(connection, subscription)
+        if denial is not None:
+            return denial
         if len(connection.subscriptions) >= connection.profile.max_subscriptions + connection.has_inbox:
             return _TOO_MANY
     if len(vpn.routes) >= vpn.settings.max_subscriptions:
         return _TOO_MANY
     connection.subscriptions.add(topic)
-    vpn.routes.add(topic, connection)
+    vpn.routes.add(topic, connection, bool(request.flags & SubscriptionFlag.DELIVER_ALWAYS))
     return OK
 
 

@@ -141,7 +141,7 @@ def handle_message(vpn: Vpn, connection: Connection, frame: Frame) -> None:
 
 def _pass_on(vpn: Vpn, template: MessageTemplate, summary: bytes, body: bytes) -> None:
     route = vpn.routes.of(template.topic)
-    for client in route.clients:
+    for client in vpn.routes.one_of(route) if template.to_one and route.clients else route.clients:
         client.send_direct(template, summary, body)
     if route.queues or route.shut:
         if not all_fit(vpn, ((route, 1, len(body)),)):

@@ -52,7 +52,8 @@ class TransactedSession:
         self._staged: deque[Staged] = deque(maxlen=max_messages)
         self._staged_bytes = 0
         self._max_bytes = max_bytes
-        self._ended: tuple[int, int] | None = None
+        self.ended: tuple[int, int] | None = None
+        """Counters of the last transaction that has ended."""
         self._outcome = SessionState.NEW
         self.interrupted = False
 
@@ -96,9 +97,9 @@ class TransactedSession:
     def end(self, transaction: tuple[int, int], outcome: SessionState) -> None:
         """Remember how a transaction ended and start the next one."""
         self.clear()
-        self._ended, self._outcome = transaction, outcome
+        self.ended, self._outcome = transaction, outcome
         self.interrupted = False
 
     def outcome(self, transaction: tuple[int, int]) -> SessionState:
         """Return how the transaction with this pair of counters ended; NEW unless it is the last one that has."""
-        return self._outcome if transaction == self._ended else SessionState.NEW
+        return self._outcome if transaction == self.ended else SessionState.NEW

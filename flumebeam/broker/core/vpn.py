@@ -13,7 +13,18 @@ from flumebeam.broker.core.connection import Connection
 from flumebeam.broker.core.dead_messages import bury
 from flumebeam.broker.core.flows import Browser, ConsumerFlow
 from flumebeam.broker.core.host import Host
-from flumebeam.broker.core.journal import PublisherClosed, QueueDeleted, QueueSet, Record, SessionClosed, Stored
+from flumebeam.broker.core.journal import (
+    PublisherClosed,
+    PublisherMoved,
+    PublisherOpened,
+    QueueDeleted,
+    QueueSet,
+    Record,
+    SessionClosed,
+    SessionEnded,
+    SessionOpened,
+    Stored,
+)
 from flumebeam.broker.core.lineages import Lineages
 from flumebeam.broker.core.profiles import ClientProfile, ClientUsername
 from flumebeam.broker.core.publishers import PublisherFlow
@@ -263,6 +274,24 @@ class Vpn:
         self.note(PublisherClosed(flow.name))
 
     # Connections
+
+    def rename(self, connection: Connection, name: str) -> None:
+        """Give a client another name, and what it may resume by its own name with it."""
+        del self.clients[connection.client_name]
+        connection.client_name = name
+        self.clients[name] = connection
+        for session in connection.sessions.values():
+            session.owner = name
+            self.note(SessionClosed(session.name))
+            self.note(SessionOpened(session.name, session.id, name))
+            if session.ended is not None:
+                self.note(SessionEnded(session.name, session.ended, session.outcome(session.ended)))
+        for publisher in connection.publishers.values():
+            publisher.owner = name
+            self.note(PublisherClosed(publisher.name))
+            inside = publisher.session.name if publisher.session else None
+            self.note(PublisherOpened(publisher.name, publisher.id, name, inside, publisher.eager_acks))
+            self.note(PublisherMoved(publisher.name, publisher.last_id))
 
     def drop(self, connection: Connection) -> None:
         """Take a connection out of everything that knows it; what can be resumed is kept for its client."""

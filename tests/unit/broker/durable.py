@@ -61,6 +61,6 @@ def durable_state(engine: Engine, name: str = "default") -> dict[str, Any]:
         # What a transacted session has staged does not survive, and so its flow's position does not either.
         "positions": {flow.name: flow.last_id for flow in publishers if flow.session is None},
         "sessions": {
-            session.name: (session.id, session.owner, session._ended, session._outcome) for session in sessions
+            session.name: (session.id, session.owner, session.ended, session._outcome) for session in sessions
         },
     }

@@ -34,6 +34,7 @@ from flumebeam.broker.store import FILE_NAME, Store
 from flumebeam.broker.store_schema import _STEPS, VERSION
 from flumebeam.errors import ConfigurationError, StorageError, StorageFullError
 from flumebeam.smf.assuredctrl import AckRange, AssuredControl, AssuredKind, ConsumerAck, Outcome, SessionState
+from flumebeam.smf.clientctrl import ClientControl, ClientControlKind
 from flumebeam.smf.pubmsg import MessageTemplate
 from flumebeam.smf.subctrl import SubscriptionControl, SubscriptionKind
 from tests.unit.broker.conftest import Peer
@@ -313,6 +314,21 @@ def test_outcome_of_the_last_transaction_survives(make_world: Callable[..., Any]
 
     assert after.session(session_name=opened_name, transaction=(1, 2)).session_state == SessionState.COMMITTED
     assert after.session(session_name=opened_name, transaction=(2, 3)).session_state == SessionState.NEW
+
+
+def test_what_a_renamed_client_may_resume_survives(make_world: Callable[..., Any], keeper: Any, store: Store) -> None:
+    peer, flow = transacted(keeper)
+    peer.publish(flow, b"a")
+    peer.commit(flow)
+    plain = peer.publisher()
+    peer.publish(plain.flow_id, b"b")
+    peer.ask(ClientControl(kind=ClientControlKind.UPDATE, client_name="new"))
+    before = durable_state(keeper.engine)
+
+    after = reborn(make_world, keeper, store)
+
+    assert durable_state(after.engine) == before
+    assert after.client("new").publisher(flow_name=plain.flow_name).last_sent == 1
 
 
 def test_transaction_that_was_open_is_rolled_back_whatever_its_client_counts(

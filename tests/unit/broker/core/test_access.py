@@ -72,6 +72,18 @@ def test_denied_subscription_is_refused_for_client_and_queue_and_never_for_the_i
     assert peer.subscribe("t/>", "q", kind=SubscriptionKind.REMOVE_FROM_QUEUE).response.code == 200
 
 
+def test_shared_subscription_needs_its_topic_its_name_and_the_client_profile(world: Any) -> None:
+    acl(world, subscribe=nothing_but("ok/>"), share=everything_but("no"))
+    peer = world.client()
+
+    assert peer.subscribe("#share/g/no").response == NO_SUBSCRIPTION
+    assert peer.subscribe("#share/no/ok/1").response == NO_SUBSCRIPTION
+    assert peer.subscribe("#share/g/ok/1").response.code == 200
+    profile(world, share_subscriptions=False)
+    assert peer.subscribe("#share/h/ok/1", "q").response == Response(403, "Shared Subscription Permission Denied")
+    assert peer.subscribe("ok/1").response.code == 200
+
+
 def test_change_of_a_profile_is_that_of_clients_that_are_there(world: Any) -> None:
     peer = world.client()
     flow = peer.publisher().flow_id

@@ -26,7 +26,6 @@ def test_login_is_answered_with_what_guaranteed_messaging_needs(world: Any) -> N
         Capability.TRANSACTED_SESSIONS,
         Capability.ACTIVE_FLOW_INDICATION,
     } <= reply.capabilities.granted
-    assert Capability.SHARED_SUBSCRIPTIONS not in reply.capabilities.granted
     assert "app logged in as default" in world.lines[-1]
 
 
@@ -128,9 +127,50 @@ def test_second_login_breaks_the_protocol(world: Any) -> None:
     assert "broke the protocol" in world.lines[-1]
 
 
-def test_client_update_is_refused_and_the_connection_stays(world: Any) -> None:
-    peer = world.client()
-    reply = peer.ask(ClientControl(kind=ClientControlKind.UPDATE, description="d"))
+def update(peer: Any, **changes: Any) -> Any:
+    return peer.ask(ClientControl(kind=ClientControlKind.UPDATE, **changes))
 
-    assert reply.response.code == 400
-    assert peer.connection.state is ConnectionState.LOGGED_IN
+
+def test_client_changes_its_name_and_description_and_has_an_inbox_of_its_new_name(world: Any) -> None:
+    peer = world.client("app")
+    reply = update(peer, client_name="new", description="d")
+
+    assert (reply.response.code, reply.client_name, reply.description) == (200, "new", "d")
+    assert reply.p2p_topic.endswith("/new")
+    assert world.engine.clients() == {"new": peer.connection}
+    assert "app is now new" in world.lines
+    assert update(peer, client_name="new").description == "d"
+    peer.leave()
+    assert world.engine.clients() == {}
+
+
+def test_flow_and_session_are_resumed_under_the_new_name(world: Any) -> None:
+    peer = world.client("app")
+    plain = peer.publisher()
+    session = peer.session()
+    inside = peer.publisher(session_id=session.session_id)
+    update(peer, client_name="new")
+    peer.leave()
+    former, renamed = world.client("app"), world.client("new")
+
+    assert former.publisher(flow_name=plain.flow_name).response.code == 400
+    assert former.session(session_name=session.session_name).response.code == 503
+    assert renamed.publisher(flow_name=plain.flow_name).response.code == 200
+    assert renamed.session(session_name=session.session_name).response.code == 200
+    assert renamed.publisher(flow_name=inside.flow_name, session_id=session.session_id).response.code == 200
+
+
+def test_name_in_use_or_too_long_is_refused_and_the_connection_stays(world: Any) -> None:
+    world.client("other")
+    peer = world.client("app")
+
+    assert update(peer, client_name="other").response == Response(403, "Client Name Already In Use")
+    assert update(peer, client_name="n" * 161).response == Response(400, "Client Name Parse Error")
+    assert world.engine.clients()["app"] is peer.connection
+
+
+def test_update_before_the_login_closes_the_connection(world: Any) -> None:
+    peer = world.stranger()
+    peer.send(ClientControl(kind=ClientControlKind.UPDATE, client_name="n"))
+
+    assert peer.connection.state is ConnectionState.CLOSING

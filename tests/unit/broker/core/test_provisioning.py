@@ -86,7 +86,9 @@ def test_subscription_of_a_temporary_queue_is_removed(world: Any) -> None:
     assert world.engine.queue(name).subscriptions == ()
 
 
-@pytest.mark.parametrize("topic", ["", "t" * 251, "#share/group/t"])
+@pytest.mark.parametrize(
+    "topic", ["", "t" * 251, "#share/group", "#share/group/", "#share//t", "#share/g*/t", "#share/>/t", "#noexport/"]
+)
 @pytest.mark.parametrize("queue", [None, "q"])
 def test_invalid_subscriptions_are_refused(world: Any, topic: str, queue: str | None) -> None:
     assert world.client().subscribe(topic, queue).response == Response(400, "Subscription Parse Error")
