@@ -54,7 +54,13 @@ def test_an_example_runs_as_it_is_printed(example: str, broker: DevelopmentBroke
 def test_every_option_of_the_pages_exists() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     commands = [[command.name] for command in app.registered_commands if command.name != "run"]
-    commands += [["hdfs", "start"], ["cluster", "flink"], ["cluster", "spark"]]
+    commands += [
+        ["hdfs", "start"],
+        ["commits", "show"],
+        ["commits", "repair"],
+        ["cluster", "flink"],
+        ["cluster", "spark"],
+    ]
     shown = "".join(CliRunner().invoke(app, [*command, "--help"]).output for command in commands)
     shown += "".join(f"--{name} " for name in PipelineOptions([]).get_all_options())
     programs = [["tests.bench"], *(["flumebeam", "run", name] for name in registry.summaries())]
