@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flumebeam.broker import BrokerConfig, DevelopmentBroker, QueueStatus
+from flumebeam.demo.packed import Packed, move_packed
 from flumebeam.demo.processes import Stage
 from flumebeam.demo.proof import LayerProof, files_below, prove_ids, prove_lines
 from flumebeam.demo.screen import QueueView, Screen, StageView
@@ -104,19 +105,19 @@ class Demo:
             )
             if lines or any(left):
                 self._move(broker, lines + max(left))
-        return self._prove(workspace.progress())
+            packed = self._move_packed(broker) if lines and not self._stopped else None
+        return self._prove(workspace.progress(), packed)
 
     # -- moving ------------------------------------------------------------------------------------------------------
 
     def _stages(self, broker: DevelopmentBroker) -> dict[str, Stage]:
-        workspace = self._workspace
+        workspace, environment = self._workspace, self._environment(broker)
         positions = workspace.positions(workspace.input)
         options = {
             "ingest": ["--input", str(workspace.input), "--topic", _TOPIC, "--tracker_dir", str(positions)],
             "drain_to_hdfs": ["--queue", "batch", "--target", str(workspace.batch)],
             "speed_layer": ["--queue", "speed", "--counts_to", str(workspace.counts), "--seen_to", str(workspace.seen)],
         }
-        environment = {"SOLACE_HOST": broker.url, "SOLACE_VPN": "default", "SOLACE_USERNAME": "default"}
         return {
             name: Stage(name, arguments, workspace.logs / f"{name}.log", environment)
             for name, arguments in options.items()
@@ -149,6 +150,18 @@ class Demo:
                 stage.stop()
         for stage in stages.values():
             stage.check()
+
+    def _environment(self, broker: DevelopmentBroker) -> dict[str, str]:
+        return {"SOLACE_HOST": broker.url, "SOLACE_VPN": "default", "SOLACE_USERNAME": "default"}
+
+    def _move_packed(self, broker: DevelopmentBroker) -> Packed | None:
+        self._console.print(
+            "Again   the same log, many events in one message: flumebeam run ingest --pack",
+            highlight=False,
+            soft_wrap=True,
+        )
+        workspace, environment = self._workspace, self._environment(broker)
+        return move_packed(broker, workspace.input, workspace.packed, environment, lambda: bool(self._interrupts))
 
     def _through(self, broker: DevelopmentBroker, ingest: Stage) -> bool:
         return not ingest.running and ingest.check() and not any(status.messages for status in broker.queues())
@@ -196,7 +209,7 @@ class Demo:
 
     # -- proving -----------------------------------------------------------------------------------------------------
 
-    def _prove(self, inputs: list[Progress]) -> int:
+    def _prove(self, inputs: list[Progress], packed: Packed | None) -> int:
         files = files_below(self._workspace.batch)
         batch = prove_lines(((progress.path, progress.offset) for progress in inputs), files)
         speed = prove_ids(self._expected_ids(inputs), self._seen_ids())
@@ -212,7 +225,9 @@ class Demo:
             highlight=False,
             soft_wrap=True,
         )
-        closes = batch.closes and speed.closes
+        if packed is not None:
+            self._tell_of(packed)
+        closes = batch.closes and speed.closes and (packed is None or packed.proof.closes)
         if closes:
             self._console.print("Proof   every line is in the files once, and was seen live once", style="green")
         else:
@@ -220,6 +235,16 @@ class Demo:
         if not closes:
             return 1
         return 130 if self._stopped else 0
+
+    def _tell_of(self, packed: Packed) -> None:
+        rate = packed.proof.seen / packed.seconds if packed.seconds else 0.0
+        self._console.print(
+            f"Packed  {packed.proof.seen:,} events in {packed.messages:,} messages, through ingest and batch layer in "
+            f"{packed.seconds:.1f} s: {rate:,.0f} events per second, lost {packed.proof.lost:,}, "
+            f"repeated {packed.proof.repeated:,}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
     def _rows(self, batch: LayerProof, speed: LayerProof) -> Iterator[tuple[str, str, str, str]]:
         meters = list(self._meters.values())

@@ -46,6 +46,7 @@ class Workspace:
 
     Attributes:
         batch: Where the batch layer writes.
+        packed: Where the second pass, with packed messages, keeps everything; emptied by each run.
         counts: Where the speed layer writes its counts.
         seen: Where the speed layer notes the ids it has seen.
         input: The log of this run.
@@ -54,6 +55,7 @@ class Workspace:
     def __init__(self, root: Path, given: Path | None) -> None:
         self.root = root
         self.batch = root / "batch"
+        self.packed = root / "packed"
         self.counts = root / "speed" / "counts.jsonl"
         self.seen = root / "speed" / "seen.ids"
         self._given = given

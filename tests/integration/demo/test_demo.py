@@ -41,6 +41,8 @@ def test_a_log_of_any_bytes_is_proven_and_a_lost_line_is_found(tmp_path: Path) -
     assert first.returncode == 0, first.stdout + first.stderr
     assert "with kill -9 after" in first.stdout
     assert sorted(lines_below(output / "batch")) == sorted(log.read_bytes().split(b"\n"))
+    assert re.search(r"Packed  3,007 events in \d+ messages, .* lost 0, repeated 0", first.stdout)
+    assert sorted(lines_below(output / "packed" / "files")) == sorted(log.read_bytes().split(b"\n"))
 
     again = demo(output, "--input", str(log))
 
