@@ -16,11 +16,13 @@ from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.core.acl import AclProfile
 from flumebeam.broker.core.profiles import ClientProfile, ClientUsername
 from flumebeam.broker.core.queues import QueueStatus
+from flumebeam.broker.core.replay_ids import parse_message_id
 from flumebeam.broker.faults import Fault, SlowConnections
 from flumebeam.broker.listeners import Listener
 from flumebeam.broker.server import BrokerServer
 from flumebeam.clock import Clock, SystemClock
 from flumebeam.errors import ConfigurationError, FlumebeamError
+from flumebeam.smf.assuredctrl import ReplayFrom, ReplayStart
 
 __all__ = ["DevelopmentBroker", "running_broker"]
 
@@ -297,6 +299,45 @@ class DevelopmentBroker:
             QueueError: There is no such queue.
         """
         return self._call(lambda server: server.engine.queue(name, vpn))
+
+    def keep_replay_log(self, max_bytes: int = 100_000_000, *, vpn: str | None = None) -> None:
+        """Keep guaranteed messages that are published from now on, to be replayed, or change how many.
+
+        Args:
+            max_bytes: Bodies that are kept; beyond it the oldest go.
+            vpn: Name of the message VPN; None is the first one.
+
+        Raises:
+            ConfigurationError: There is no such message VPN, or the limit is not above 0.
+        """
+        self._call(lambda server: server.engine.put_replay_log(max_bytes, vpn=vpn))
+
+    def start_replay(
+        self, queue: str, *, from_time: float | None = None, after: str | None = None, vpn: str | None = None
+    ) -> None:
+        """Empty a queue, and deliver what the replay log has for it once more. Its consumers bind again by themselves.
+
+        Args:
+            queue: Name of the queue.
+            from_time: Begin at this time, seconds since 1970 UTC; without it and ``after`` at the beginning.
+            after: Begin behind the message with this replication group message id, as clients show it.
+            vpn: Name of the message VPN; None is the first one.
+
+        Raises:
+            ConfigurationError: There is no such message VPN, ``after`` is no id, or both starts are given.
+            QueueError: There is no such queue or no replay log, or it does not go back that far.
+        """
+        start = ReplayStart(ReplayFrom.BEGINNING)
+        if from_time is not None and after is not None:
+            raise ConfigurationError("A replay begins at a time or behind a message; give one of them.")
+        if from_time is not None:
+            start = ReplayStart(ReplayFrom.TIME, time_ns=int(from_time * 1_000_000_000))
+        elif after is not None:
+            try:
+                start = parse_message_id(after)
+            except ValueError as error:
+                raise ConfigurationError(str(error)) from error
+        self._call(lambda server: server.engine.start_replay(queue, start, vpn))
 
     def queues(self, *, vpn: str | None = None) -> tuple[QueueStatus, ...]:
         """Return what all queues hold now, by name."""

@@ -76,7 +76,7 @@ class BrokerServer:
     def _new_engine(self) -> Engine:
         store = self._store
         spooler_id = _new_spooler_id() if store is None else store.spooler_id
-        engine = Engine(self._config, self.faults, spooler_id, self._clock.epoch_ms(), _logger.info)
+        engine = Engine(self._config, self.faults, spooler_id, self._clock.epoch_ms(), _logger.info, self.now())
         if store is not None:
             try:
                 engine.restore(store.records(), self.now())

@@ -33,6 +33,7 @@ from flumebeam.broker.core.journal import (
     Record,
     Removed,
     Renumbered,
+    Replayed,
     SessionEnded,
     SessionOpened,
     Stored,
@@ -187,6 +188,10 @@ class Store:
             elif isinstance(record, (Renumbered, DeliveredAgain)):
                 self._move(arrivals, departures)
                 self._mark(scope.queues[record.queue], record)
+            elif isinstance(record, Replayed):
+                # Some may have left the queue a moment ago.
+                self._move(arrivals, departures)
+                self._put_again(scope.queues[record.queue], record.message_ids)
             elif isinstance(record, QueueSet):
                 self._set_queue(scope, record)
             elif isinstance(record, Configured):
@@ -248,6 +253,11 @@ class Store:
     def _drop_queue(self, number: int) -> None:
         self._connection.execute("DELETE FROM subscriptions WHERE queue = ?", (number,))
         self._connection.execute("DELETE FROM queues WHERE id = ?", (number,))
+
+    def _put_again(self, queue: int, message_ids: Iterable[int]) -> None:
+        self._connection.executemany(
+            "INSERT INTO entries (message, queue) VALUES (?, ?)", ((number, queue) for number in message_ids)
+        )
 
     def _mark(self, queue: int, record: Renumbered | DeliveredAgain) -> None:
         if isinstance(record, Renumbered):

@@ -24,6 +24,8 @@ __all__ = [
     "Outcome",
     "PublisherAck",
     "PublisherNotify",
+    "ReplayFrom",
+    "ReplayStart",
     "SessionState",
     "TransactionKind",
     "decode_assured_control",
@@ -111,6 +113,30 @@ class AckRange(NamedTuple):
     outcome: Outcome = Outcome.ACCEPTED
 
 
+class ReplayFrom(IntEnum):
+    """Where a replay begins."""
+
+    BEGINNING = 0
+    TIME = 1
+    MESSAGE = 2
+
+
+class ReplayStart(NamedTuple):
+    """The point from which messages are to be replayed (measured against solace-pubsubplus 1.11).
+
+    Attributes:
+        kind: One of :class:`ReplayFrom`, or a number that is none.
+        time_ns: Nanoseconds since 1970 UTC, of the kind TIME.
+        spooler_id: Identity of the message spool, of the kind MESSAGE.
+        message_id: Permanent id of the message behind which it begins, of the kind MESSAGE.
+    """
+
+    kind: int
+    time_ns: int = 0
+    spooler_id: int = 0
+    message_id: int = 0
+
+
 class PublisherNotify(NamedTuple):
     """What a transaction published: ``messages`` of them on a flow, ``last_id`` the last."""
 
@@ -150,6 +176,25 @@ def _decode_range(raw: bytes) -> AckRange:
     return AckRange(int.from_bytes(raw[:8], "big"), int.from_bytes(raw[8:16], "big"), outcome)
 
 
+def _encode_start(start: ReplayStart) -> bytes:
+    if start.kind == ReplayFrom.TIME:
+        return bytes((start.kind,)) + U64.encode(start.time_ns)
+    if start.kind == ReplayFrom.MESSAGE:
+        return bytes((start.kind,)) + U64.encode(start.spooler_id) + U64.encode(start.message_id)
+    return bytes((start.kind,))
+
+
+def _decode_start(raw: bytes) -> ReplayStart:
+    if not raw:
+        raise ProtocolError("A start of a replay has no kind.")
+    kind = raw[0]
+    if kind == ReplayFrom.TIME:
+        return ReplayStart(kind, time_ns=U64.decode(raw[1:]))
+    if kind == ReplayFrom.MESSAGE:
+        return ReplayStart(kind, spooler_id=U64.decode(raw[1:9]), message_id=U64.decode(raw[9:]))
+    return ReplayStart(kind)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssuredControl:
     """One AssuredCtrl message: its kind, and the parameters it carries (None, False and () mean absent)."""
@@ -177,6 +222,7 @@ class AssuredControl:
     active: int | None = None
     acks: tuple[AckRange, ...] = ()
     selector: str | None = None
+    start_replay: ReplayStart | None = None
     last_received: int | None = None
     flow_type: int | None = None
     session_name: str | None = None
@@ -226,6 +272,7 @@ _FIELDS: Final = FieldTable(
         Field(0x20, "active", U8),
         Field(0x05, "acks", ValueCodec(_encode_range, _decode_range), repeated=True),
         Field(0x0D, "selector", TEXT),
+        Field(0x33, "start_replay", ValueCodec(_encode_start, _decode_start)),
         Field(0x10, "last_received", U64),
         Field(0x12, "flow_type", U8),
         Field(0x19, "session_name", TEXT),

@@ -42,12 +42,13 @@ def all_fit(vpn: Vpn, totals: Iterable[tuple[Route, int, int]]) -> bool:
         totals: Per route the number of messages and the sum of their bytes. Several routes may share a queue.
     """
     config, host = vpn.config, vpn.host
-    spooled = vpn.spool.bytes
+    spooled, kept = vpn.spool.bytes, False
     per_queue: dict[Queue, tuple[int, int]] = {}
     for route, messages, size in totals:
         if route.shut:
             return False
-        if route.queues:
+        if route.queues or route.logs:
+            kept = True
             spooled += size
         for queue in route.queues:
             before = per_queue.get(queue) or (queue.messages, queue.bytes)
@@ -56,7 +57,7 @@ def all_fit(vpn: Vpn, totals: Iterable[tuple[Route, int, int]]) -> bool:
                 # Perhaps not one of them alone.
                 return False
     if host.storage_full:
-        return not per_queue
+        return not kept
     if spooled > vpn.settings.max_spool_bytes or spooled + _elsewhere(vpn) > config.max_spool_bytes:
         return False
     max_messages = config.max_queue_messages
@@ -92,7 +93,7 @@ class Admission:
 
     def place(self, route: Route, template: MessageTemplate, size: int) -> tuple[Queue, ...] | Response:
         """Return the queues that take a message, or what the publisher is told, which undoes what came before."""
-        if route.queues and self._vpn.host.storage_full:
+        if (route.queues or route.logs) and self._vpn.host.storage_full:
             return OVER_QUOTA
         takers = []
         discards = [(queue, Count.DISABLED) for queue in route.shut]
@@ -107,7 +108,7 @@ class Admission:
                 queue.counts[obstacle] += 1
                 return _REFUSALS[obstacle]
         self._discards += discards
-        if takers:
+        if takers or route.logs:
             self._spooled += size
         for queue in takers:
             messages, held = self._held.get(queue) or (queue.messages, queue.bytes)

@@ -9,6 +9,7 @@ from flumebeam.broker.core.flows import Browser, ConsumerFlow
 from flumebeam.broker.core.partitions import Partitions
 from flumebeam.broker.core.provisioning import invalid_queue_name
 from flumebeam.broker.core.queues import Permission, Queue
+from flumebeam.broker.core.replaying import replay_for_client
 from flumebeam.broker.core.selectors import Selector, SelectorError
 from flumebeam.broker.core.vpn import NOT_PERMITTED, OK, QUEUE_SHUTDOWN, UNKNOWN_QUEUE, Vpn
 from flumebeam.broker.faults import LoseBindResponse
@@ -40,6 +41,9 @@ def handle_bind(vpn: Vpn, connection: Connection, request: AssuredControl) -> No
         except SelectorError as error:
             vpn.report(f"{connection.client_name} bound with a selector that is none: {error}")
             refusal = Response(400, "Invalid Selector")
+    if request.start_replay is not None and refusal is None:
+        replayed = replay_for_client(vpn, queue, request.start_replay, request.flow_type == FlowType.BROWSER)
+        refusal = None if replayed is OK else replayed
     if refusal is not None:
         connection.send(AssuredControl(kind=request.kind, correlation=request.correlation, response=refusal))
         return

@@ -33,13 +33,14 @@ from flumebeam.broker.core.publishing import (
 )
 from flumebeam.broker.core.queues import Permission, QueueStatus
 from flumebeam.broker.core.replay import replay
+from flumebeam.broker.core.replaying import start_replay
 from flumebeam.broker.core.spool import MessageIds
 from flumebeam.broker.core.transacting import handle_transaction
 from flumebeam.broker.core.vpn import OK, Vpn, VpnSettings
 from flumebeam.broker.core.vpns import add_vpn, configure_vpn, create_vpn, delete_vpn, invalid_vpn_name, note_vpn
 from flumebeam.broker.fault_plan import FaultPlan
 from flumebeam.errors import ConfigurationError, ProtocolError, QueueError
-from flumebeam.smf.assuredctrl import AccessType, AssuredControl, AssuredKind
+from flumebeam.smf.assuredctrl import AccessType, AssuredControl, AssuredKind, ReplayStart
 from flumebeam.smf.clientctrl import ClientControl
 from flumebeam.smf.header import Frame, Protocol
 from flumebeam.smf.messages import KeepAlive, decode_frame
@@ -97,6 +98,7 @@ class Engine:
         spooler_id: Identity of the message spool, drawn at random for each broker without memory of another.
         epoch_ms: Time of its creation, milliseconds since 1970 UTC; message ids start from it.
         report: Told of logins, binds and the like, one readable line each.
+        now: The same time on the shell's clock, seconds.
     """
 
     def __init__(
@@ -106,11 +108,12 @@ class Engine:
         spooler_id: int,
         epoch_ms: int,
         report: Callable[[str], None],
+        now: float = 0.0,
     ) -> None:
         self._config = config
-        self._epoch_ms = epoch_ms
         self._report = report
         self._host = Host(config, MessageIds(spooler_id, epoch_ms), faults, report)
+        self._host.clock_offset = epoch_ms / 1000 - now
         self._vpn = add_vpn(self._host, config.vpn, VpnSettings.of(config), initial_setup(config, config.users), 0.0)
         for name, users in config.more_vpns.items():
             add_vpn(self._host, name, VpnSettings.of(config), initial_setup(config, users), 0.0)
@@ -214,7 +217,6 @@ class Engine:
         """
         for vpn in self._host.vpns.values():
             vpn.now = now
-        self._host.clock_offset = self._epoch_ms / 1000 - now
         found = replay(self._host, records, now)
         self._host.start_journal()
         for name in self._config.more_vpns:
@@ -280,6 +282,8 @@ class Engine:
                     )
                     for topic in queue.subscriptions:
                         subscribe_queue(vpn, copy, topic)
+            if source.log is not None:
+                vpn.put_log(source.log.log_name, source.log.settings)
 
     def create_vpn(self, name: str, users: Mapping[str, str | None]) -> None:
         """Create a message VPN.
@@ -399,6 +403,44 @@ class Engine:
         if queue is None:
             raise QueueError(f"There is no queue {name}.")
         home.remove_queue(queue)
+        home.settle()
+
+    def put_replay_log(self, max_bytes: int, name: str = "replay", vpn: str | None = None) -> None:
+        """Create or change the replay log of a message VPN.
+
+        Args:
+            max_bytes: Bodies that it holds; beyond it the oldest go.
+            name: Its name, if it is not there yet.
+            vpn: Name of the message VPN.
+
+        Raises:
+            ConfigurationError: There is no such message VPN, or the limit is not above 0.
+        """
+        if max_bytes <= 0:
+            raise ConfigurationError(f"A replay log cannot hold {max_bytes} bytes; give it more than 0.")
+        home = self._find_vpn(vpn)
+        home.put_log(name, replace(home.default_settings(), max_bytes=max_bytes))
+        home.settle()
+
+    def start_replay(self, queue: str, start: ReplayStart, vpn: str | None = None) -> None:
+        """Empty a queue, and give it what the replay log has for it.
+
+        Args:
+            queue: Name of the queue.
+            start: From where on.
+            vpn: Name of the message VPN.
+
+        Raises:
+            ConfigurationError: There is no such message VPN.
+            QueueError: There is no such queue, or it cannot be given a replay.
+        """
+        home = self._find_vpn(vpn)
+        target = home.queues.get(queue)
+        if target is None:
+            raise QueueError(f"There is no queue {queue}; create it first.")
+        response = start_replay(home, target, start)
+        if response is not OK:
+            raise QueueError(f"Queue {queue} cannot be given a replay: {response.text}.")
         home.settle()
 
     def queues(self, vpn: str | None = None) -> tuple[QueueStatus, ...]:

@@ -41,7 +41,7 @@ class Host:
         pending: Connections with output to write or a wish to be closed.
         storage_full: Whether nothing more can be made durable for now.
         last_handle: The last flow or session id given out.
-        clock_offset: What makes the shell's time one that another life of the broker understands, seconds.
+        clock_offset: What makes the shell's time the time since 1970 UTC, seconds.
         late: Answers that the shell is to send later.
         journal: What has happened to message VPNs as a whole; None if nothing is kept.
     """

@@ -36,6 +36,7 @@ __all__ = [
     "Record",
     "Removed",
     "Renumbered",
+    "Replayed",
     "SessionClosed",
     "SessionEnded",
     "SessionOpened",
@@ -131,6 +132,13 @@ class Removed(NamedTuple):
     message_ids: Sequence[int]
 
 
+class Replayed(NamedTuple):
+    """Messages that the replay log has were put into a queue once more, given by their permanent ids."""
+
+    queue: str
+    message_ids: Sequence[int]
+
+
 class Delivered(NamedTuple):
     """Messages of a queue up to this permanent id may have been delivered: redelivered, from now on."""
 
@@ -210,6 +218,7 @@ Record: TypeAlias = (
     | Unsubscribed
     | Stored
     | Removed
+    | Replayed
     | Delivered
     | DeliveredAgain
     | Renumbered

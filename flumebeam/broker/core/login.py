@@ -35,6 +35,7 @@ _GRANTED: Final = frozenset(
         Capability.SHARED_SUBSCRIPTIONS,
         Capability.TRANSACTED_SESSIONS,
         Capability.ACTIVE_FLOW_INDICATION,
+        Capability.REPLAY,
         Capability.LONG_SELECTORS,
         Capability.ENDPOINT_ERROR_ID,
         Capability.SETTLEMENT_OUTCOMES,

@@ -8,6 +8,7 @@ from typing import Final
 from flumebeam.broker.core.connection import Connection
 from flumebeam.broker.core.journal import Subscribed, Unsubscribed
 from flumebeam.broker.core.queues import Permission, Queue
+from flumebeam.broker.core.replay_log import LOG_PREFIX
 from flumebeam.broker.core.shared import Subscription, invalid_subscription, parse_subscription
 from flumebeam.broker.core.vpn import NOT_PERMITTED, OK, UNKNOWN_QUEUE, Vpn
 from flumebeam.smf.assuredctrl import AccessType, AssuredControl, Durability
@@ -33,8 +34,8 @@ _NO_SHARING: Final = Response(403, "Shared Subscription Permission Denied")
 
 
 def invalid_queue_name(name: str) -> bool:
-    """Return whether ``name`` is empty or longer than 200 bytes."""
-    return not name or len(name.encode()) > _MAX_QUEUE_NAME
+    """Return whether ``name`` is empty, longer than 200 bytes, or like that of a replay log."""
+    return not name or len(name.encode()) > _MAX_QUEUE_NAME or name.startswith(LOG_PREFIX)
 
 
 def handle_create(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:

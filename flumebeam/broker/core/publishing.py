@@ -194,7 +194,7 @@ def _place(vpn: Vpn, route: Route, template: MessageTemplate, body: bytes, can_r
 
 def spool_message(vpn: Vpn, route: Route, template: MessageTemplate, summary: bytes, body: bytes) -> None:
     """Put a message into the queues of its route and pass it to the clients of its route."""
-    queues = route.queues
+    queues = route.queues + route.logs
     if queues:
         message = vpn.spool.store(template, summary, body, vpn.time, len(queues))
         vpn.note_stored((message,), queues)

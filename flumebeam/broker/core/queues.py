@@ -141,6 +141,21 @@ class QueueStatus:
     partitions_served: dict[str, int]
 
 
+@dataclass(slots=True)
+class Replays:
+    """What was replayed into a queue.
+
+    Attributes:
+        started: Replays that were started.
+        cancelled: Those of them that were cancelled.
+        last_id: Permanent id of the last message of the last one.
+    """
+
+    started: int = 0
+    cancelled: int = 0
+    last_id: int = 0
+
+
 class Queue:
     """One queue.
 
@@ -194,6 +209,7 @@ class Queue:
         self.delivered_to = 0
         """Highest permanent id delivered. As messages wait in the order of their ids, all up to it have been."""
         self.counts: Counter[Count] = Counter()
+        self.replays = Replays()
         self._spool = spool
         self._bury = bury
         self._clock = clock
@@ -255,9 +271,9 @@ class Queue:
         start = bisect_right(self.ready, after, key=by_age) if after else 0
         return (entry for entry in islice(self.ready, start, None) if not entry.gone)
 
-    def clear(self) -> int:
-        """Let go of all messages that wait, and return how many."""
-        doomed = list(self.waiting())
+    def clear(self, last_id: int | None = None) -> int:
+        """Let go of all messages that wait, or of those up to a permanent id, and return how many."""
+        doomed = [entry for entry in self.waiting() if last_id is None or entry.message.id <= last_id]
         self.remove(doomed)
         self._compact()
         return len(doomed)

@@ -30,6 +30,7 @@ from flumebeam.broker.core.journal import (
 )
 from flumebeam.broker.core.publishers import PublisherFlow
 from flumebeam.broker.core.queues import Permission
+from flumebeam.broker.core.replay_log import LOG_PREFIX
 from flumebeam.broker.core.transactions import TransactedSession
 from flumebeam.broker.core.vpn import Vpn
 from flumebeam.broker.core.vpns import add_vpn, configure_vpn
@@ -84,6 +85,9 @@ def _configured(vpn: Vpn, record: Configured) -> None:
 
 
 def _queue_set(vpn: Vpn, record: QueueSet) -> None:
+    if record.name.startswith(LOG_PREFIX):
+        vpn.put_log(record.name.removeprefix(LOG_PREFIX), record.settings)
+        return
     vpn.add_queue(record.name, record.access, record.owner, Permission(record.permission), settings=record.settings)
 
 
@@ -96,7 +100,7 @@ def _subscribed(vpn: Vpn, record: Subscribed) -> None:
 def _stored(vpn: Vpn, record: Stored) -> None:
     size = sum(vpn.spool.adopt(message, len(record.queues)) for message in record.messages)
     for name in record.queues:
-        vpn.queues[name].extend(record.messages, size)
+        vpn.holder(name).extend(record.messages, size)
 
 
 def _delivered(vpn: Vpn, record: Delivered) -> None:

@@ -37,6 +37,8 @@ class Route(NamedTuple):
     """Groups of queues, of each of which one gets a message. Whoever asks for a route is given it."""
     always: frozenset[Connection] = frozenset()
     """Those of the clients that get messages which are to be delivered to one only beside that one."""
+    logs: tuple[Queue, ...] = ()
+    """The replay log that keeps guaranteed messages, if there is one."""
 
 
 class Routes:
@@ -53,6 +55,8 @@ class Routes:
         self._groups: dict[tuple[Subscription, bool], ClientGroup | QueueGroup] = {}
         self._turn = 0
         self._remembered: dict[str, Route] = {}
+        self.log: Queue | None = None
+        """The replay log; the owner tells of changes by :meth:`forget`."""
 
     def __len__(self) -> int:
         return len(self._tree) + sum(len(group.members) - 1 for group in self._groups.values())
@@ -109,15 +113,26 @@ class Routes:
 
     def of(self, topic: str) -> Route:
         """Return the route of ``topic``."""
-        route = self._remembered.get(topic)
-        if route is None:
-            if len(self._remembered) >= _MAX_REMEMBERED:
-                self._remembered.clear()
-            route = self._remembered[topic] = self._find(topic)
+        route = self._remembered.get(topic) or self._look_up(topic)
         if route.shared:
             takers = (group.next_open() for group in route.shared)
             queues = dict.fromkeys((*route.queues, *(queue for queue in takers if queue is not None)))
             return route._replace(queues=tuple(queues))
+        return route
+
+    def reach(self, topic: str, queue: Queue) -> bool:
+        """Return whether a queue gets messages on a topic, or its share of them, open or not."""
+        route = self._remembered.get(topic) or self._look_up(topic)
+        return queue in route.queues or queue in route.shut or any(queue in group.members for group in route.shared)
+
+    def _look_up(self, topic: str) -> Route:
+        if len(self._remembered) >= _MAX_REMEMBERED:
+            self._remembered.clear()
+        route = self._find(topic)
+        log = self.log
+        if log is not None and log.settings.ingress_enabled and not topic.startswith(_TEMPORARY_PREFIX):
+            route = route._replace(logs=(log,))
+        self._remembered[topic] = route
         return route
 
     def one_of(self, route: Route) -> Iterable[Connection | ClientGroup]:

@@ -21,7 +21,7 @@ class SpooledMessage:
 
     Attributes:
         id: Its permanent id, which the client shows as part of the replication group message id.
-        arrived: When it came, seconds since 1970 UTC where messages are kept, else of the shell's clock.
+        arrived: When it came, seconds since 1970 UTC.
         references: Number of queues that hold it.
     """
 

@@ -243,10 +243,11 @@ def _consumed_flows(
 class _Share:
     """What a transaction publishes that takes the same route: all with one template, for which it is looked up once."""
 
-    __slots__ = ("messages", "route", "size", "stored")
+    __slots__ = ("holders", "messages", "route", "size", "stored")
 
     def __init__(self, route: Route) -> None:
         self.route = route
+        self.holders = route.queues + route.logs
         self.stored: list[SpooledMessage] = []
         self.messages = 0
         self.size = 0
@@ -295,21 +296,21 @@ def _spool(vpn: Vpn, published: list[Staged], shares: list[_Share]) -> None:
     sizes: dict[Queue, int] = {}
     distinct = dict.fromkeys(shares)
     for share in distinct:
-        for queue in share.route.queues:
+        for queue in share.holders:
             arrivals[queue] = []
             sizes[queue] = sizes.get(queue, 0) + share.size
     store, time = vpn.spool.store, vpn.time
     for (_, template, summary, body), share in zip(published, shares, strict=True):
-        route = share.route
-        if route.queues:
-            message = store(template, summary, body, time, len(route.queues))
+        holders = share.holders
+        if holders:
+            message = store(template, summary, body, time, len(holders))
             share.stored.append(message)
-            for queue in route.queues:
+            for queue in holders:
                 arrivals[queue].append(message)
-        for client in route.clients:
+        for client in share.route.clients:
             client.send_direct(template, summary, body)
     for share in distinct:
-        vpn.note_stored(share.stored, share.route.queues)
+        vpn.note_stored(share.stored, share.holders)
     for queue, messages in arrivals.items():
         queue.extend(messages, sizes[queue])
     vpn.touch(arrivals)

@@ -29,6 +29,7 @@ from flumebeam.broker.core.lineages import Lineages
 from flumebeam.broker.core.profiles import ClientProfile, ClientUsername
 from flumebeam.broker.core.publishers import PublisherFlow
 from flumebeam.broker.core.queues import Permission, Queue, QueueSettings
+from flumebeam.broker.core.replay_log import ReplayLog
 from flumebeam.broker.core.resumables import Resumables
 from flumebeam.broker.core.routes import Routes
 from flumebeam.broker.core.spool import Spool, SpooledMessage
@@ -126,6 +127,7 @@ class Vpn:
         self.lineages = Lineages(config.session_retention_seconds, config.max_resumable)
         self.orphans: Resumables[Queue] = Resumables(config.temporary_queue_grace_seconds, config.max_queues)
         """Temporary queues."""
+        self.log: ReplayLog | None = None
         self._touched: dict[Queue, None] = {}
 
     def next_handle(self) -> int:
@@ -226,6 +228,40 @@ class Vpn:
             self.note(QueueDeleted(queue.name))
         self.routes.forget()
         self.report(f"queue {queue.name} deleted")
+
+    # Replay log
+
+    def put_log(self, name: str, settings: QueueSettings) -> ReplayLog:
+        """Create the replay log, which there is none of yet, or change the one that there is."""
+        log = self.log
+        if log is None:
+            log = self.log = self.routes.log = ReplayLog(
+                name, self.spool, settings, partial(bury, self), lambda: self.time, self.config.max_queue_messages
+            )
+        log.settings = settings
+        self.note_setup(log)
+        self.routes.forget()
+        self.touch((log,))
+        self.report(f"replay log {name} set up")
+        return log
+
+    def remove_log(self, log: ReplayLog) -> None:
+        """Delete the replay log with its messages; what was replayed of them stays in the queues."""
+        log.clear()
+        self.note(QueueDeleted(log.name))
+        self.log = self.routes.log = None
+        self._touched.pop(log, None)
+        self.routes.forget()
+        self.report(f"replay log {log.log_name} deleted")
+
+    def holder(self, name: str) -> Queue:
+        """Return what has this name in the journal: a queue, or the replay log.
+
+        Raises:
+            KeyError: There is nothing of that name.
+        """
+        log = self.log
+        return log if log is not None and log.name == name else self.queues[name]
 
     def touch(self, queues: Iterable[Queue]) -> None:
         """Have queues pumped at the end of the event being handled, each once."""

@@ -68,6 +68,8 @@ def delete_vpn(vpn: Vpn) -> None:
     _close_all(vpn)
     for queue in list(vpn.queues.values()):
         vpn.remove_queue(queue)
+    if vpn.log is not None:
+        vpn.remove_log(vpn.log)
     host, changes = vpn.host, vpn.spool.journal
     if host.journal is not None and changes is not None:
         host.journal += (InVpn(vpn.name), *changes, VpnDeleted(vpn.name))

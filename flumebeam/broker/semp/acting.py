@@ -6,7 +6,8 @@ from typing import Final
 
 from flumebeam.broker.core.administration import delete_messages, disconnect
 from flumebeam.broker.semp.configuring import CONFIG
-from flumebeam.broker.semp.resources import Resource
+from flumebeam.broker.semp.replays import LOG_ACTIONS, QUEUE_ACTIONS
+from flumebeam.broker.semp.resources import Action, Resource
 
 __all__ = ["ACTION"]
 
@@ -23,7 +24,7 @@ ACTION: Final = Resource(
             noun="queue",
             members=lambda world, vpn: vpn.queues,
             show=lambda world, queue: {},
-            actions={"deleteMsgs": lambda world, queue: delete_messages(world.vpn, queue)},
+            actions={"deleteMsgs": Action(lambda world, queue, _: delete_messages(world.vpn, queue))} | QUEUE_ACTIONS,
         ),
         Resource(
             name="clients",
@@ -31,7 +32,8 @@ ACTION: Final = Resource(
             noun="client",
             members=lambda world, vpn: vpn.clients,
             show=lambda world, client: {},
-            actions={"disconnect": lambda world, client: disconnect(world.vpn, client)},
+            actions={"disconnect": Action(lambda world, client, _: disconnect(world.vpn, client))},
         ),
+        LOG_ACTIONS,
     ),
 )

@@ -21,6 +21,7 @@ from flumebeam.broker.semp.endpoint_settings import (
     default_values,
     show_settings,
 )
+from flumebeam.broker.semp.replays import CONFIG_LOGS
 from flumebeam.broker.semp.replies import Problem, Status
 from flumebeam.broker.semp.resources import Resource, World
 from flumebeam.broker.semp.vpn_settings import VPN_ATTRIBUTES, put_vpn, remove_vpn, show_vpn, vpn_defaults
@@ -136,5 +137,6 @@ CONFIG: Final = Resource(
         CLIENT_USERNAMES,
         ACL_PROFILES,
         CLIENT_PROFILES,
+        CONFIG_LOGS,
     ),
 )

@@ -13,6 +13,7 @@ from flumebeam.broker.core.queues import Queue
 from flumebeam.broker.core.selection import Selection
 from flumebeam.broker.core.vpn import Vpn
 from flumebeam.broker.semp.configuring import CONFIG, show_queue
+from flumebeam.broker.semp.replays import MONITOR_LOGS, show_replays
 from flumebeam.broker.semp.resources import Resource, World
 from flumebeam.broker.semp.vpn_settings import show_vpn
 
@@ -41,6 +42,7 @@ def _show_queue(world: World, queue: Queue) -> dict[str, Any]:
     return (
         show_queue(world, queue)
         | world.rates.of((queue,))
+        | show_replays(queue)
         | {count.value: queue.counts[count] for count in _COUNTS}
         | {
             "deletedMsgCount": queue.deleted,
@@ -148,5 +150,6 @@ MONITOR: Final = Resource(
             },
             children=(_SUBSCRIPTIONS,),
         ),
+        MONITOR_LOGS,
     ),
 )

@@ -11,7 +11,7 @@ from flumebeam.broker.core.vpn import Vpn
 from flumebeam.broker.semp.attributes import Attribute
 from flumebeam.broker.semp.rates import Rates
 
-__all__ = ["Resource", "World"]
+__all__ = ["Action", "Resource", "World"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,19 @@ class World:
     host: Host
     vpn: Vpn
     rates: Rates
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What may be done with an object.
+
+    Attributes:
+        carry_out: Does it, and is given what the request says.
+        attributes: What a request may say.
+    """
+
+    carry_out: Callable[[World, Any, dict[str, Any]], object]
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +75,7 @@ class Resource:
     defaults: Callable[[World], dict[str, Any]] = lambda world: {}
     put: Callable[[World, Any, str, Any | None, dict[str, Any]], Any] | None = None
     delete: Callable[[World, Any, Any], None] | None = None
-    actions: Mapping[str, Callable[[World, Any], object]] = field(default_factory=dict)
+    actions: Mapping[str, Action] = field(default_factory=dict)
 
     def names(self, name: str) -> dict[str, str]:
         """Return the attributes that name an object."""

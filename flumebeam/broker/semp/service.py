@@ -259,6 +259,7 @@ def _act(request: Request, target: _Target) -> dict[str, Any]:
     if request.method != "PUT":
         raise _not_supported(request.method, target)
     member = _find(target.resource, target.parent, target.name or "", target.world)
-    parse_body(request.body, {}, {}, creating=False)
-    target.resource.actions[target.action or ""](target.world, member)
+    action = target.resource.actions[target.action or ""]
+    given = parse_body(request.body, action.attributes, {}, creating=False)
+    action.carry_out(target.world, member, given)
     return {}

@@ -31,7 +31,7 @@ class World:
         self.faults = FaultPlan()
         self.lines: list[str] = []
         self.config = BrokerConfig(port=0, **options)
-        self.engine = Engine(self.config, self.faults, SPOOLER, EPOCH_MS, self.lines.append)
+        self.engine = Engine(self.config, self.faults, SPOOLER, EPOCH_MS, self.lines.append, self.now)
 
     def stranger(self) -> Peer:
         """Return a connection that has not logged in."""

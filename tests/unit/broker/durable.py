@@ -50,6 +50,8 @@ def durable_state(engine: Engine, name: str = "default") -> dict[str, Any]:
                     for entry in entries
                 ],
             )
+    for entry in vpn.log.ready if vpn.log else ():
+        bodies[entry.message.id] = entry.message.size
     assert vpn.spool.bytes == sum(bodies.values())
     publishers = vpn.publishers._things.values()
     sessions = vpn.sessions._things.values()

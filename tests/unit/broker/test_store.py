@@ -33,7 +33,16 @@ from flumebeam.broker.core.vpns import configure_vpn
 from flumebeam.broker.store import FILE_NAME, Store
 from flumebeam.broker.store_schema import _STEPS, VERSION
 from flumebeam.errors import ConfigurationError, StorageError, StorageFullError
-from flumebeam.smf.assuredctrl import AckRange, AssuredControl, AssuredKind, ConsumerAck, Outcome, SessionState
+from flumebeam.smf.assuredctrl import (
+    AckRange,
+    AssuredControl,
+    AssuredKind,
+    ConsumerAck,
+    Outcome,
+    ReplayFrom,
+    ReplayStart,
+    SessionState,
+)
 from flumebeam.smf.clientctrl import ClientControl, ClientControlKind
 from flumebeam.smf.pubmsg import MessageTemplate
 from flumebeam.smf.subctrl import SubscriptionControl, SubscriptionKind
@@ -288,6 +297,58 @@ def test_last_value_survives_and_what_came_before_it_goes(
     consumer = again.client("other")
     consumer.consume("v")
     assert bodies(consumer) == [b"c"]
+
+
+def test_replay_log_survives_with_its_ids_and_times_and_what_it_let_go_stays_gone(
+    make_world: Callable[..., Any], keeper: Any, store: Store
+) -> None:
+    keeper.engine.put_replay_log(4, "kept")
+    peer = keeper.client()
+    flow = peer.publisher().flow_id
+    for body in (b"a", b"bb", b"cc"):
+        peer.publish(flow, body)
+        keeper.tick(10)
+    reader = keeper.client("reader")
+    consumer = reader.consume("q")
+    got = reader.deliveries()
+    reader.ack(consumer, 0, AckRange(0, got[-1].parameters.message_id))
+
+    def kept(world: Any) -> list[tuple[int, float, bytes]]:
+        messages = [entry.message for entry in world.engine.vpn.log.ready]
+        return [(message.id, message.arrived, message.body) for message in messages]
+
+    after = reborn(make_world, keeper, store)
+    assert kept(after) == kept(keeper)
+    assert [body for _, _, body in kept(after)] == [b"bb", b"cc"]
+    assert (after.engine.vpn.log.log_name, after.engine.vpn.log.settings.max_bytes) == ("kept", 4)
+    assert after.engine.queue("q").messages == 0
+    after.engine.vpn.remove_log(after.engine.vpn.log)
+    assert reborn(make_world, after, store).engine.vpn.log is None
+
+
+def test_replay_survives_as_if_its_messages_had_never_been_delivered(
+    make_world: Callable[..., Any], keeper: Any, store: Store
+) -> None:
+    keeper.engine.put_replay_log(1_000)
+    peer = keeper.client()
+    peer.publish(peer.publisher().flow_id, b"a", b"b", b"c")
+    reader = keeper.client("reader")
+    flow = reader.consume("q")
+    got = [message.parameters.message_id for message in reader.deliveries()]
+    reader.ack(flow, 0, AckRange(0, got[0]))
+    store.commit(keeper.engine.take_journal())
+    keeper.engine.start_replay("q", ReplayStart(ReplayFrom.BEGINNING))
+    reader.received()
+    reader.ack(reader.bind("q").flow_id, window=1)
+
+    after = reborn(make_world, keeper, store)
+    assert durable_state(after.engine) == durable_state(keeper.engine)
+    consumer = after.client("other")
+    consumer.consume("q")
+    came = consumer.deliveries()
+    assert [message.body for message in came] == [b"a", b"b", b"c"]
+    assert [message.parameters.redelivered for message in came] == [True, False, False]
+    assert after.engine.vpn.spool.bytes == 3
 
 
 def test_publisher_goes_on_where_it_was(make_world: Callable[..., Any], keeper: Any, store: Store) -> None:
