@@ -7,14 +7,21 @@ events durable emits :class:`Durable` values; a later step in the same process l
 
 from __future__ import annotations
 
+import json
+from base64 import b64encode
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import pyarrow as pa
 
 from flumebeam.batch import EventBatch
+from flumebeam.event import Event
+from flumebeam.ids import delivery_ids
 
-__all__ = ["Durable", "Receiver"]
+__all__ = ["DeadLetter", "Durable", "Receiver"]
+
+_SEPARATORS: Final = (",", ":")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,6 +35,36 @@ class Durable:
 
     receiver: str
     ids: pa.FixedSizeBinaryArray
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An event that was refused, and would be refused again.
+
+    Attributes:
+        event: The event as it was to be written, with its provenance.
+        target: Where it was to go, for example the topic.
+        cause: Why it was refused, for people.
+    """
+
+    event: Event
+    target: str
+    cause: str
+
+    def durables(self) -> Iterator[Durable]:
+        """Yield what may be acknowledged once the dead letter itself is kept somewhere; nothing without a source."""
+        if (origin := self.event.provenance) is not None:
+            yield Durable(origin.receiver, delivery_ids([origin.delivery]))
+
+    def line(self) -> str:
+        """Return it as a line of JSON: ``target``, ``cause``, ``headers``, and ``body`` in base64."""
+        facts = {
+            "target": self.target,
+            "cause": self.cause,
+            "headers": dict(self.event.headers),
+            "body": b64encode(self.event.body).decode("ascii"),
+        }
+        return json.dumps(facts, separators=_SEPARATORS) + "\n"
 
 
 class Receiver(Protocol):

@@ -9,7 +9,6 @@ import math
 from argparse import ArgumentParser
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final
 
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -26,7 +25,6 @@ from flumebeam.interceptors import (
 from flumebeam.solace.config import LANES, SolaceOptions
 from flumebeam.solace.packing import Packing
 from flumebeam.solace.reconnect import PRESETS
-from flumebeam.solace.settings import settings_of_file
 from flumebeam.sources.options import FileSourceOptions, WhenDone
 
 __all__ = [
@@ -111,7 +109,7 @@ class ConnectionOptions(PipelineOptions):
         given: dict[str, Any] = {name: getattr(self, f"solace_{name}") for name, _, _ in _CONNECTION}
         file = given.pop("config")
         named = {name: value for name, value in given.items() if value}
-        options = SolaceOptions.from_environment_and(*([settings_of_file(Path(file))] if file else []), named)
+        options = SolaceOptions.from_environment_and(named, config=file or None)
         if self.reconnect_seconds is None:
             return options
         policy = options.reconnect

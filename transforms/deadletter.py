@@ -7,52 +7,16 @@ import os
 import uuid
 from base64 import b64encode
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindows
 
-from flumebeam.deliveries import Durable
+from flumebeam.deliveries import DeadLetter, Durable
 from flumebeam.errors import StorageError
-from flumebeam.event import Event
-from flumebeam.ids import delivery_ids
 
 __all__ = ["DeadLetter", "DeadLettersToFiles"]
-
-_SEPARATORS: Final = (",", ":")
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """An event that was refused, and would be refused again.
-
-    Attributes:
-        event: The event as it was to be written, with its provenance.
-        target: Where it was to go, for example the topic.
-        cause: Why it was refused, for people.
-    """
-
-    event: Event
-    target: str
-    cause: str
-
-    def durables(self) -> Iterator[Durable]:
-        """Yield what may be acknowledged once the dead letter itself is kept somewhere; nothing without a source."""
-        if (origin := self.event.provenance) is not None:
-            yield Durable(origin.receiver, delivery_ids([origin.delivery]))
-
-    def line(self) -> str:
-        """Return it as a line of JSON: ``target``, ``cause``, ``headers``, and ``body`` in base64."""
-        facts = {
-            "target": self.target,
-            "cause": self.cause,
-            "headers": dict(self.event.headers),
-            "body": b64encode(self.event.body).decode("ascii"),
-        }
-        return json.dumps(facts, separators=_SEPARATORS) + "\n"
-
 
 class DeadLettersToFiles(beam.PTransform):
     """Keeps dead letters as JSON lines in a local directory, one file per bundle that has any.

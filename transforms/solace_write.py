@@ -14,13 +14,13 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from flumebeam.batch import EventBatch
 from flumebeam.channel.base import Channel
+from flumebeam.channel.publishing import Publisher, PublisherCounts
+from flumebeam.channel.topics import TopicFunction, topic_function
 from flumebeam.deliveries import Durable
 from flumebeam.errors import ConfigurationError, PublishRefusedError
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.packing import Packing
 from flumebeam.transforms.deadletter import DeadLetter
-from flumebeam.transforms.publishing import Publisher, PublisherCounts
-from flumebeam.transforms.topics import TopicFunction, topic_function
 
 __all__ = ["WriteResult", "WriteToSolace"]
 
@@ -141,7 +141,7 @@ class PublishFn(beam.DoFn):
     Args:
         open_channel: Opens the channel of one instance; pickled.
         topics: The topics of a batch; pickled.
-        limits: Options of the :class:`~flumebeam.transforms.publishing.Publisher`.
+        limits: Options of the :class:`~flumebeam.channel.publishing.Publisher`.
         keeps_dead_letters: Whether somebody takes the dead letters; if not, the first one is an error.
     """
 

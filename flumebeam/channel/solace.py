@@ -34,6 +34,7 @@ class SolaceChannel:
     Args:
         options: The broker.
         queue: Durable queue to take from; a channel that only puts needs none.
+        selector: Take only messages that it matches, in the language of JMS; empty for all.
         max_transaction_messages: The broker's limit of messages per transaction, puts and takes together; 256 unless
             its administrator raised it.
         connector: Opens a connection.
@@ -47,6 +48,7 @@ class SolaceChannel:
         options: SolaceOptions,
         *,
         queue: str | None = None,
+        selector: str = "",
         max_transaction_messages: int = 256,
         connector: Callable[[SolaceOptions], Connection] = connect,
     ) -> None:
@@ -54,6 +56,7 @@ class SolaceChannel:
             raise ConfigurationError("max_transaction_messages must be at least 1.")
         self._options = options
         self._queue = queue
+        self._selector = selector
         self._max_messages = max_transaction_messages
         self._connector = connector
         self._lock = threading.Lock()
@@ -110,7 +113,7 @@ class SolaceChannel:
                 connection.close()
                 raise ConnectionFailedError("The channel was closed while it connected.")
             self._connection = connection
-        self._session = connection.transacted_session(queue=self._queue)
+        self._session = connection.transacted_session(queue=self._queue, selector=self._selector)
         return self._session
 
     def _release(self) -> None:

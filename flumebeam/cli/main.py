@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flumebeam._version import __version__
-from flumebeam.cli import broker, commits, demo, hdfs, jobs, run, runners
+from flumebeam.cli import broker, commits, demo, hdfs, jobs, put, run, runners, take
 from flumebeam.errors import ConfigurationError, FlumebeamError
 from flumebeam.exits import Exit
 
@@ -26,6 +26,8 @@ app.command("demo")(demo.demo)
 app.command("broker")(broker.broker)
 app.add_typer(commits.app, name="commits")
 app.add_typer(hdfs.app, name="hdfs")
+app.command("put")(put.put)
+app.command("take")(take.take)
 app.command("run", context_settings=run.CONTEXT, add_help_option=False)(run.run)
 app.command("jobs")(jobs.jobs)
 app.command("stop")(jobs.stop)

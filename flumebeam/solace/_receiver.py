@@ -11,12 +11,13 @@ import ctypes
 import threading
 import uuid
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from time import monotonic, sleep
 from typing import Any, Final
 
 import pyarrow as pa
 from solace.messaging.config._sol_constants import _SolClientFlowEvent
+from solace.messaging.core._core_api_utility import prepare_array
 from solace.messaging.errors.pubsubplus_client_error import PubSubPlusClientError
 from solace.messaging.messaging_service import MessagingService
 from solace.messaging.receiver._impl._persistent_message_receiver import _PersistentMessageReceiver
@@ -30,6 +31,7 @@ from flumebeam.solace._native import OK
 from flumebeam.solace._packs import OpenPacks
 from flumebeam.solace._reader import MessageReader
 from flumebeam.solace.config import SolaceOptions
+from flumebeam.solace.flows import FlowOptions
 from flumebeam.solace.mapping import ReceivedMessage, events_of_messages
 from flumebeam.solace.packing import is_pack, unpack_message
 
@@ -47,11 +49,19 @@ _keep_thread_state: Final = ctypes.pythonapi.PyGILState_Ensure
 class _Flow(_PersistentMessageReceiver):  # type: ignore[misc]
     """The vendor's persistent receiver with its two callbacks led to us, in the thread that makes them."""
 
-    def __init__(self, builder: Any, on_message: Callable[[int], None], on_event: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        builder: Any,
+        changes: Mapping[str, str],
+        on_message: Callable[[int], None],
+        on_event: Callable[[int], None],
+    ) -> None:
         self._on_message = on_message
         self._on_event = on_event
         self._thread = 0
         super().__init__(builder)
+        self._config |= changes
+        self._flow_arr = prepare_array(self._config)
 
     def _flow_message_receive_callback_routine(self, _flow: int, message: int, _user: Any) -> int:
         if self._thread != threading.get_ident():
@@ -84,6 +94,8 @@ class FlowReceiver:
         options: Where it leads, for errors.
         queue: Name of a durable queue.
         before_bind: Called with the receiver's id before the flow is bound.
+        flow: How it is bound.
+        on_close: Called once when the receiver is closed.
 
     Raises:
         QueueError: The queue is unknown, or permission is missing.
@@ -96,10 +108,12 @@ class FlowReceiver:
         options: SolaceOptions,
         queue: str,
         before_bind: Callable[[str], None] | None,
+        flow: FlowOptions,
         on_close: Callable[[FlowReceiver], None],
     ) -> None:
         self._options = options
         self._queue = queue
+        self._how = flow
         self._on_close = on_close
         self._receiver_id = uuid.uuid4().hex
         self._reader = MessageReader()
@@ -127,7 +141,7 @@ class FlowReceiver:
     def _bind(self, service: MessagingService) -> _Flow:
         builder = service.create_persistent_message_receiver_builder().with_message_client_acknowledgement()
         builder._endpoint_to_consume_from = Queue.durable_exclusive_queue(self._queue)
-        flow = _Flow(builder, self._on_message, self._on_event)
+        flow = _Flow(builder, self._how.properties(), self._on_message, self._on_event)
         self._flow = flow  # messages may come before start() returns
         try:
             flow.start()
@@ -162,7 +176,7 @@ class FlowReceiver:
             if not known:
                 self._buffered_bytes += len(message.body)
                 self._buffer.append(message)
-        if settled:
+        if settled and not self._how.browse:
             _native.acknowledge(self._flow.handle(), number)  # the first acknowledgement was lost with its connection
         elif not known:
             if not self._stopped and self._is_full(1):
@@ -293,6 +307,9 @@ class FlowReceiver:
         self._told = True
         flow = self._flow.handle()
         whole = self._packs.completed_by(ids)
+        if self._how.browse:
+            self._forget(whole)
+            return
         with self._lock:
             due = {id_: self._open[id_] for id_ in whole if id_ in self._handed_out and id_ in self._open}
         for number in due.values():
@@ -302,11 +319,23 @@ class FlowReceiver:
             # A reconnect in between may have brought them again, under other numbers.
             renumbered = [now for id_, number in due.items() if (now := self._open.pop(id_, number)) != number]
             self._handed_out.difference_update(due)
-            self._acknowledged.update(dict.fromkeys(due))
-            while len(self._acknowledged) > _REMEMBERED_ACKS:
-                self._acknowledged.popitem(last=False)
+            for id_ in due:
+                self._remember(id_)
         for number in renumbered:
             _native.acknowledge(flow, number)
+
+    def _remember(self, id_: bytes) -> None:
+        self._acknowledged[id_] = None
+        if len(self._acknowledged) > _REMEMBERED_ACKS:
+            self._acknowledged.popitem(last=False)
+
+    def _forget(self, ids: Iterable[bytes]) -> None:
+        """Drop what was only looked at: the client would delete it on the broker if it were acknowledged."""
+        with self._lock:
+            for id_ in ids:
+                self._handed_out.discard(id_)
+                if self._open.pop(id_, None) is not None:
+                    self._remember(id_)
 
     @property
     def settled(self) -> bool:

@@ -52,6 +52,7 @@ _REFUSALS: Final = {
     "INVALID_TOPIC_SYNTAX": "a topic of it is not valid",
 }
 """Answers to a commit that the same transaction would get again."""
+_PUBLISH_FAILURE: Final = "MESSAGE_PUBLISH_FAILURE"
 
 
 class VendorSession:
@@ -61,6 +62,7 @@ class VendorSession:
         service: A connected service.
         options: Where it leads.
         queue: Name of the queue to take from, or ``None``.
+        selector: Take only messages that it matches; empty for all.
         losses: Returns how often the connection was lost so far.
         on_close: Called once when the session is closed.
 
@@ -74,12 +76,14 @@ class VendorSession:
         service: MessagingService,
         options: SolaceOptions,
         queue: str | None,
+        selector: str,
         losses: Callable[[], int],
         on_close: Callable[[VendorSession], None],
     ) -> None:
         self._service = service
         self._options = options
         self._queue = queue
+        self._selector = selector
         self._losses = losses
         self._on_close = on_close
         self._receiver_id = uuid.uuid4().hex
@@ -110,10 +114,10 @@ class VendorSession:
         self._publisher = self._session.create_transactional_message_publisher_builder().build().start()
         self._flow: Any = None
         if self._queue is not None:
-            flow = self._session.create_transactional_message_receiver_builder().build(
-                Queue.durable_exclusive_queue(self._queue)
-            )
-            self._flow = flow.start()
+            builder = self._session.create_transactional_message_receiver_builder()
+            if self._selector:
+                builder = builder.with_message_selector(self._selector)
+            self._flow = builder.build(Queue.durable_exclusive_queue(self._queue)).start()
         self._lane = open_lane(
             self._lane_name, service=self._service, session=self._session, publisher=self._publisher, flow=self._flow
         )
@@ -180,7 +184,11 @@ class VendorSession:
             self._submit(self._session.commit)
         except TransactionRollbackError as error:
             cause = subcode(error)
-            if told := _REFUSALS.get(cause):
+            told = _REFUSALS.get(cause)
+            if cause == _PUBLISH_FAILURE and self._losses() == self._baseline:
+                # The answer to messages that were lost with a connection, too; but none was lost.
+                told = "a queue that it is sent to does not exist"
+            if told:
                 return Outcome(OutcomeKind.ROLLED_BACK, f"the broker refused the transaction: {told}", refused=True)
             return Outcome(OutcomeKind.ROLLED_BACK, f"the broker rolled back: {_told(error)}")
         except IllegalStateError as error:

@@ -97,13 +97,18 @@ class SolaceOptions:
         return cls.from_layers(values)
 
     @classmethod
-    def from_environment_and(cls, *layers: Mapping[str, Any]) -> Self:
-        """Return options from this process's environment, and layers of settings that win over it.
+    def from_environment_and(cls, values: Mapping[str, Any], *, config: str | Path | None = None) -> Self:
+        """Return options from this process's environment, and settings that win over it.
+
+        Args:
+            values: Settings by name.
+            config: A file of settings, which win over the environment and not over ``values``.
 
         Raises:
             ConfigurationError: A name is unknown, or a value cannot work.
         """
-        return cls.from_layers(*settings.environment_layers(os.environ, own=True), *layers)
+        file = {} if config is None else settings.settings_of_file(Path(config))
+        return cls.from_layers(*settings.environment_layers(os.environ, own=True), file, values)
 
     @classmethod
     def from_layers(cls, *layers: Mapping[str, Any]) -> Self:

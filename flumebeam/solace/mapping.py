@@ -61,6 +61,7 @@ __all__ = [
     "header_text",
     "json_body",
     "messages_of_events",
+    "queue_topic",
 ]
 
 TOPIC_HEADER: Final = "solace.topic"
@@ -95,8 +96,14 @@ FIELD_HEADERS: Final = (
 )
 """Headers of the message's other fields, in the order of :class:`ReceivedMessage`; times in milliseconds since 1970."""
 
+_QUEUE_TOPIC: Final = "#P2P/QUE/"
 _MAX_TOPIC_BYTES: Final = 250  # limits of the broker
 _MAX_TOPIC_LEVELS: Final = 128
+
+
+def queue_topic(queue: str) -> str:
+    """Return the topic by which a message is sent to one queue and nowhere else, whatever is subscribed."""
+    return _QUEUE_TOPIC + queue
 
 
 class Destination(NamedTuple):

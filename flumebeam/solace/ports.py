@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from flumebeam.batch import EventBatch
 from flumebeam.deliveries import Receiver
+from flumebeam.solace.flows import FlowOptions
 from flumebeam.solace.packing import Packing
 
 __all__ = ["Connection", "Outcome", "OutcomeKind", "TransactedSession"]
@@ -118,8 +119,8 @@ class Connection(Protocol):
         """Whether it stands, or is being restored by the reconnect policy."""
         ...
 
-    def transacted_session(self, *, queue: str | None = None) -> TransactedSession:
-        """Open a transacted session, with a consumer flow on ``queue`` if one is named.
+    def transacted_session(self, *, queue: str | None = None, selector: str = "") -> TransactedSession:
+        """Open a transacted session, with a consumer flow on ``queue`` if one is named, for what a selector matches.
 
         Raises:
             QueueError: The queue is unknown, or permission is missing.
@@ -127,13 +128,16 @@ class Connection(Protocol):
         """
         ...
 
-    def receiver(self, queue: str, *, before_bind: Callable[[str], None] | None = None) -> Receiver:
+    def receiver(
+        self, queue: str, *, before_bind: Callable[[str], None] | None = None, flow: FlowOptions | None = None
+    ) -> Receiver:
         """Bind a consumer flow whose messages are acknowledged by id.
 
         Args:
             queue: Name of a durable queue.
             before_bind: Called with the new receiver's id before the flow is bound, so that an exactly-once sink can
                 open an epoch of that name.
+            flow: How the flow is bound; by default it takes everything.
 
         Raises:
             QueueError: The queue is unknown, or permission is missing.

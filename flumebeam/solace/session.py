@@ -27,6 +27,7 @@ from flumebeam.solace._tokens import TokenKeeper, tokens_of
 from flumebeam.solace._transacted import VendorSession
 from flumebeam.solace.auth import OAuthAuthentication
 from flumebeam.solace.config import SolaceOptions
+from flumebeam.solace.flows import FlowOptions
 
 __all__ = ["VendorConnection", "connect", "ensure_queue"]
 
@@ -100,31 +101,34 @@ class VendorConnection:
         """Whether the connection is lost and being restored: that nothing comes means nothing meanwhile."""
         return self._away
 
-    def transacted_session(self, *, queue: str | None = None) -> VendorSession:
-        """Open a transacted session, with a consumer flow on ``queue`` if one is named.
+    def transacted_session(self, *, queue: str | None = None, selector: str = "") -> VendorSession:
+        """Open a transacted session, with a consumer flow on ``queue`` if one is named, for what a selector matches.
 
         Raises:
             QueueError: The queue is unknown, or permission is missing.
             ConnectionFailedError: The broker does not answer.
         """
         self._must_be_usable()
-        session = VendorSession(self._service, self._options, queue, lambda: self._losses, self._forget)
+        session = VendorSession(self._service, self._options, queue, selector, lambda: self._losses, self._forget)
         self._keep(session)
         return session
 
-    def receiver(self, queue: str, *, before_bind: Callable[[str], None] | None = None) -> FlowReceiver:
+    def receiver(
+        self, queue: str, *, before_bind: Callable[[str], None] | None = None, flow: FlowOptions | None = None
+    ) -> FlowReceiver:
         """Bind a consumer flow whose messages are acknowledged by id.
 
         Args:
             queue: Name of a durable queue.
             before_bind: Called with the new receiver's id before the flow is bound.
+            flow: How it is bound; by default it takes everything.
 
         Raises:
             QueueError: The queue is unknown, or permission is missing.
             ConnectionFailedError: The broker does not answer.
         """
         self._must_be_usable()
-        receiver = FlowReceiver(self._service, self._options, queue, before_bind, self._forget)
+        receiver = FlowReceiver(self._service, self._options, queue, before_bind, flow or FlowOptions(), self._forget)
         self._keep(receiver)
         return receiver
 

@@ -42,7 +42,7 @@ class StubConnection:
         self.closed = False
         self.sessions: list[StubSession] = []
 
-    def transacted_session(self, *, queue: str | None = None) -> StubSession:
+    def transacted_session(self, *, queue: str | None = None, selector: str = "") -> StubSession:
         self.sessions.append(StubSession(queue))
         return self.sessions[-1]
 

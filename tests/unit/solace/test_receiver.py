@@ -14,6 +14,7 @@ from flumebeam.ids import DeliveryId, delivery_ids
 from flumebeam.solace import _native, _receiver
 from flumebeam.solace._receiver import FlowReceiver
 from flumebeam.solace.config import SolaceOptions
+from flumebeam.solace.flows import FlowOptions
 from flumebeam.solace.mapping import ReceivedMessage
 
 FLOW = 77
@@ -60,7 +61,7 @@ def acks(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
 @pytest.fixture
 def receiver(acks: list[tuple[int, int]]) -> FlowReceiver:
-    return Unbound(None, SolaceOptions(host="b"), "q", None, lambda _: None)  # type: ignore[arg-type]
+    return Unbound(None, SolaceOptions(host="b"), "q", None, FlowOptions(), lambda _: None)  # type: ignore[arg-type]
 
 
 def hand_over(receiver: FlowReceiver, delivery: int, number: int, *, redelivered: bool = False) -> None:

@@ -14,6 +14,7 @@ from apache_beam.utils.timestamp import Timestamp
 
 from flumebeam.batch import EventBatch
 from flumebeam.channel.memory import Failure, MemoryChannel, MemoryQueue
+from flumebeam.channel.topics import topic_function
 from flumebeam.errors import ConfigurationError, PublishRefusedError, StorageError
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.testing.memory_queue import MemoryQueue as SourceQueue
@@ -24,7 +25,6 @@ from flumebeam.transforms.read_options import BundleLimits, ReadLimits
 from flumebeam.transforms.receiver_read import ReadFromReceivers
 from flumebeam.transforms.running import run_pipeline
 from flumebeam.transforms.solace_write import PublishFn, WriteToSolace
-from flumebeam.transforms.topics import topic_function
 
 TARGETS: dict[str, MemoryQueue] = {}
 """Where channels of a test put events, by the test's name: the in-process runner runs them in this process."""

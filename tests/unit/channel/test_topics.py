@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flumebeam.batch import EventBatch
+from flumebeam.channel.topics import TopicTemplate, topic_function
 from flumebeam.errors import ConfigurationError
-from flumebeam.transforms.topics import TopicTemplate, topic_function
 
 BATCH = EventBatch.from_bodies(
     [b"1", b"2", b"3"], {"host": "h1"}, {"level": ["info", None, ""], "app": ["a", "b/c", "a"]}

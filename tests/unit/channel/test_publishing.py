@@ -9,6 +9,7 @@ import pytest
 from flumebeam.batch import EventBatch
 from flumebeam.channel.base import Transaction
 from flumebeam.channel.memory import Failure, MemoryChannel
+from flumebeam.channel.publishing import Publisher
 from flumebeam.clock import ManualClock
 from flumebeam.deliveries import Durable
 from flumebeam.errors import ConnectionFailedError, LoginRefusedError
@@ -16,7 +17,6 @@ from flumebeam.event import Event, Provenance
 from flumebeam.ids import DeliveryId
 from flumebeam.solace.packing import Packing, events_of
 from flumebeam.transforms.deadletter import DeadLetter
-from flumebeam.transforms.publishing import Publisher
 
 BAD = {"header": "a\0b"}
 """A header that the client would cut: refused when it is put."""

@@ -22,11 +22,10 @@ import pyarrow.compute as pc
 from flumebeam.batch import EventBatch
 from flumebeam.channel.base import Channel
 from flumebeam.clock import Clock, SystemClock
-from flumebeam.deliveries import Durable
+from flumebeam.deliveries import DeadLetter, Durable
 from flumebeam.errors import ConnectionFailedError, PublishRefusedError
 from flumebeam.solace.packing import Packing, by_topic
 from flumebeam.solace.ports import Outcome, OutcomeKind
-from flumebeam.transforms.deadletter import DeadLetter
 
 __all__ = ["Publisher", "PublisherCounts"]
 

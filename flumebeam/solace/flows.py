@@ -1,0 +1,88 @@
+"""How a consumer flow is bound: what it gets of a queue, and whether it takes it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Self
+
+from flumebeam.errors import ConfigurationError
+
+__all__ = ["FlowOptions", "ReplayStart"]
+
+_MAX_SELECTOR_CHARS: Final = 2000  # limit of the broker
+_MESSAGE_ID: Final = re.compile(r"rmid1:[0-9a-f]{5}-[0-9a-f]{11}-[0-9a-f]{8}-[0-9a-f]{8}")
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayStart:
+    """Where a replay of the broker's replay log begins.
+
+    Attributes:
+        location: As the vendor's client has it: ``BEGINNING``, ``DATE:`` and seconds since 1970, or the replication
+            group message id behind which it begins.
+    """
+
+    location: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the start that a text names: ``beginning``, a time as ISO 8601, or ``rmid1:...``.
+
+        A time without a zone is UTC.
+
+        Raises:
+            ConfigurationError: It is none of these.
+        """
+        if text.lower() == "beginning":
+            return cls("BEGINNING")
+        if _MESSAGE_ID.fullmatch(text):
+            return cls(text)
+        try:
+            time = datetime.fromisoformat(text)
+        except ValueError:
+            raise ConfigurationError(
+                f"A replay starts at 'beginning', a time like 2026-01-31T12:00:00Z, or behind a message id like "
+                f"rmid1:...; {text!r} is none of them."
+            ) from None
+        return cls(f"DATE:{int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowOptions:
+    """How a flow is bound to its queue.
+
+    Attributes:
+        selector: The broker hands over only messages that it matches, in the language of JMS; empty for all.
+        browse: Look and take nothing: messages stay on the queue, acknowledgements mean nothing.
+        replay: Have the broker put messages of its replay log into the queue again, from there on.
+        settles: Whether messages may be given back as failed or rejected, which brokers before 10.2.1 refuse.
+
+    Raises:
+        ConfigurationError: A combination that cannot work.
+    """
+
+    selector: str = ""
+    browse: bool = False
+    replay: ReplayStart | None = None
+    settles: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.selector) > _MAX_SELECTOR_CHARS:
+            raise ConfigurationError(f"A selector has at most {_MAX_SELECTOR_CHARS} characters.")
+        if self.browse and self.replay is not None:
+            raise ConfigurationError("A flow that browses starts no replay: leave out one of them.")
+
+    def properties(self) -> dict[str, str]:
+        """Return the native properties of the flow that differ from those of a plain one."""
+        changes = {}
+        if self.selector:
+            changes["FLOW_SELECTOR"] = self.selector
+        if self.browse:
+            changes |= {"FLOW_BROWSER": "1", "FLOW_ACTIVE_FLOW_IND": "0"}
+        if self.replay is not None:
+            changes["FLOW_REPLAY_START_LOCATION"] = self.replay.location
+        if self.settles:
+            changes |= {"FLOW_REQUIRED_OUTCOME_FAILED": "1", "FLOW_REQUIRED_OUTCOME_REJECTED": "1"}
+        return changes
