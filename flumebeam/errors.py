@@ -10,7 +10,8 @@
     ├── ChannelError                  a channel transaction cannot go on
     │   ├── TransactionStateError     misuse: a call that the transaction's state does not allow
     │   ├── TransactionTooLargeError  one transaction would exceed the broker's limit
-    │   └── PublishRefusedError       the broker refused events of a transaction (no queue, quota, ACL)
+    │   ├── PublishRefusedError       the broker refused events of a transaction (no queue, quota, ACL)
+    │   └── PositionError             a source's position in the broker is another process's, or unreadable
     ├── ReceiverLostError             ids to acknowledge belong to a receiver that is not open in this process
     ├── StorageError                  a target file system refused or failed
     │   ├── StorageUnavailableError   it does not answer, or answers "later": retriable
@@ -40,6 +41,7 @@ __all__ = [
     "FlumebeamError",
     "FormatError",
     "LoginRefusedError",
+    "PositionError",
     "ProtocolError",
     "PublishRefusedError",
     "QueueError",
@@ -95,6 +97,10 @@ class TransactionTooLargeError(ChannelError):
 
 class PublishRefusedError(ChannelError):
     """The broker refused events of a transaction: no queue subscribed, quota reached, ACL, size."""
+
+
+class PositionError(ChannelError):
+    """The position of a source, kept in the broker, belongs to another process now; nothing was published."""
 
 
 class ReceiverLostError(FlumebeamError):

@@ -1,9 +1,10 @@
 """Ingest: lines of files and spool directories, through interceptors, to a topic, in transactions of the broker.
 
-Unit of parallelism: the source, one; one process reads a file or directory. Delivery: at least once. What repeats: a
-transaction whose commit was not answered, or that was committed and not noted when the process was killed; the header
-``flumebeam.id`` (file identity and offset) shows it. What is never lost: a line; positions move, and files of a spool
-directory are renamed, only behind the commit.
+Unit of parallelism: the source, one; one process reads a file or directory. Delivery: at least once, and exactly once
+with ``--position_queue``, which keeps the position in the broker and moves it with the events. What
+repeats without it: a transaction whose commit was not answered, or that was committed and not noted when the process
+was killed; the header ``flumebeam.id`` (file identity and offset) shows it. What is never lost: a line;
+positions move, and files of a spool directory are renamed, only behind the commit.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from flumebeam.pipelines import registry
 from flumebeam.pipelines.options import ConnectionOptions, FileOptions, TopicOptions, required
 from flumebeam.pipelines.program import as_program, parse, run_built
 from flumebeam.transforms.acknowledge import Acknowledge
+from flumebeam.transforms.broker_position import BrokerPosition
 from flumebeam.transforms.deadletter import DeadLettersToFiles
 from flumebeam.transforms.file_read import ReadFromFiles
 from flumebeam.transforms.intercept import Intercept
@@ -37,17 +39,26 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions) -> None:
         ConfigurationError: An option is missing or cannot work.
     """
     files, topics = options.view_as(FileOptions), options.view_as(TopicOptions)
+    connection = options.view_as(ConnectionOptions).connection()
+    position = None
+    if topics.position_queue:
+        position = BrokerPosition(
+            queue=topics.position_queue,
+            connection=connection,
+            max_transaction_messages=topics.max_transaction_messages,
+        )
     written = (
         pipeline
-        | "ReadFiles" >> ReadFromFiles(files.source())
+        | "ReadFiles" >> ReadFromFiles(files.source(), position=position)
         | "Intercept" >> Intercept(*files.chain())
         | "Publish"
         >> WriteToSolace(
             required(topics.topic, "topic", "the topic to publish to, for example logs/%{host}"),
-            connection=options.view_as(ConnectionOptions).connection(),
+            connection=connection,
             dead_letters=DeadLettersToFiles(topics.dead_letters) if topics.dead_letters else None,
             max_transaction_messages=topics.max_transaction_messages,
             packing=topics.packing(),
+            position=position,
         )
     )
     written.written | "MovePositions" >> Acknowledge()

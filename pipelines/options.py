@@ -212,6 +212,11 @@ class TopicOptions(PipelineOptions):
         )
         parser.add_argument("--pack_codec", default="none", metavar="NAME", help="none or zstd [none]")
         parser.add_argument(
+            "--position_queue",
+            metavar="NAME",
+            help="keep the position in this queue, moved with the events: exactly once [at least once]",
+        )
+        parser.add_argument(
             "--dead_letters", metavar="DIR", help="keep refused events there and go on [stop at the first one]"
         )
 

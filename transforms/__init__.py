@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flumebeam.transforms import coders as coders
 from flumebeam.transforms.acknowledge import Acknowledge, AcknowledgeBatches
+from flumebeam.transforms.broker_position import BrokerPosition
 from flumebeam.transforms.deadletter import DeadLetter, DeadLettersToFiles
 from flumebeam.transforms.events import FromEvents, ToEvents
 from flumebeam.transforms.file_read import ReadFromFiles
@@ -16,6 +17,7 @@ from flumebeam.transforms.solace_write import WriteResult, WriteToSolace
 __all__ = [
     "Acknowledge",
     "AcknowledgeBatches",
+    "BrokerPosition",
     "DeadLetter",
     "DeadLettersToFiles",
     "FromEvents",

@@ -20,6 +20,7 @@ from flumebeam.deliveries import Durable
 from flumebeam.errors import ConfigurationError, PublishRefusedError
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.packing import Packing
+from flumebeam.transforms.broker_position import BrokerPosition, share
 from flumebeam.transforms.deadletter import DeadLetter
 
 __all__ = ["WriteResult", "WriteToSolace"]
@@ -71,6 +72,9 @@ class WriteToSolace(beam.PTransform):
         packing: Put many events of one topic into one message, for queues that only flumebeam, or others who read Arrow
             streams, drink from; by default one event is one message.
         retry_seconds: How long one transaction may be tried.
+        position: Keep the position of the source in the broker and move it in the transactions of its events, which
+            are then there exactly once; give it to the source, too. Refused events stop the run, and packing needs one
+            fixed topic: a position passes over nothing that is not in the broker.
         max_body_bytes: Larger bodies are refused; with its headers a message must stay below the broker's largest
             message, which is 10,000,000 bytes unless it was changed.
 
@@ -88,6 +92,7 @@ class WriteToSolace(beam.PTransform):
         packing: Packing | None = None,
         retry_seconds: float = 120.0,
         max_body_bytes: int = 9_900_000,
+        position: BrokerPosition | None = None,
     ) -> None:
         super().__init__()
         if max_transaction_messages < 1:
@@ -98,14 +103,25 @@ class WriteToSolace(beam.PTransform):
             )
         self._topics = topic_function(topic)
         self._dead_letters = dead_letters
-        self._limits = {
+        self._limits: dict[str, Any] = {
             "max_messages": max_transaction_messages,
             "retry_seconds": retry_seconds,
             "max_body_bytes": max_body_bytes,
             "packing": packing,
         }
         options = connection or SolaceOptions.from_environment()
-        self._open = partial(open_channel, options, max_transaction_messages)
+        self._open: Callable[[], Channel] = partial(open_channel, options, max_transaction_messages)
+        if position is not None:
+            if dead_letters is not None or not (packing is None or (isinstance(topic, str) and "%" not in topic)):
+                raise ConfigurationError(
+                    "A position in the broker passes over nothing: leave out dead_letters, and pack for a fixed topic."
+                )
+            if position.connection.host != options.host or position.connection.vpn != options.vpn:
+                raise ConfigurationError(
+                    "A position is moved with its events: it must be in the broker that gets them."
+                )
+            self._open = partial(share, position)
+            self._limits["max_messages"] = min(max_transaction_messages, position.max_transaction_messages) - 4
         self._shown = {"topic": str(topic), "host": options.host, "vpn": options.vpn, "username": options.username}
 
     def expand(self, batches: beam.PCollection[EventBatch]) -> WriteResult:

@@ -98,7 +98,8 @@ class _Limits:
     @property
     def room(self) -> int:
         """Events that may be had at once; 0 at the end."""
-        return _MOST_EVENTS if self.left is None else min(_MOST_EVENTS, self.left)
+        # A packed message is taken whole, so more may have come than was asked for.
+        return _MOST_EVENTS if self.left is None else max(0, min(_MOST_EVENTS, self.left))
 
     def got(self, events: int) -> bool:
         """Count what one attempt of ``_STEP_SECONDS`` has brought; tell whether the queue counts as empty."""

@@ -43,6 +43,11 @@ _REMEMBERED_ACKS: Final = 20_000  # twice the unacknowledged limit of a flow: wh
 _LINGER_SECONDS: Final = 0.002  # making a batch costs as much as some twenty events in it: let a few more come
 _CLOSE_SECONDS: Final = 5.0
 
+_PASSIVE_EVENTS: Final = (
+    _SolClientFlowEvent.SOLCLIENT_FLOW_EVENT_INACTIVE.value,
+    _SolClientFlowEvent.SOLCLIENT_FLOW_EVENT_RECONNECTING.value,
+)
+
 _keep_thread_state: Final = ctypes.pythonapi.PyGILState_Ensure
 
 
@@ -122,6 +127,7 @@ class FlowReceiver:
         self._buffered_bytes = 0
         self._arrived = threading.Event()
         self._stopped = False
+        self._active = False
         # Delivery id to the number that acknowledges it: buffered or handed out, and not acknowledged.
         self._open: dict[bytes, int] = {}
         self._handed_out: set[bytes] = set()
@@ -199,6 +205,10 @@ class FlowReceiver:
                 )
             )
         else:
+            if event == _SolClientFlowEvent.SOLCLIENT_FLOW_EVENT_ACTIVE.value:
+                self._active = True
+            elif event in _PASSIVE_EVENTS:
+                self._active = False
             # What was acknowledged on the flow's way down may not have arrived.
             self._settled = self._settled and not self._told
             self.fence()
@@ -225,6 +235,11 @@ class FlowReceiver:
         """Deliveries handed out by ``receive`` and not acknowledged."""
         return len(self._handed_out) + self._packs.surplus
 
+    @property
+    def active(self) -> bool:
+        """Whether the broker has said that this flow is the one of an exclusive queue that is served."""
+        return self._active
+
     def receive(self, max_events: int, timeout: float) -> EventBatch:
         """Return up to ``max_events`` events; wait at most ``timeout`` seconds for the first one.
 
@@ -247,6 +262,9 @@ class FlowReceiver:
                 return self._events(messages, fence, max_events)
             if fence:
                 self._buffer.appendleft(None)
+            if self._how.browse:
+                # What a browser has seen leaves the window only when the flow is started anew.
+                _native.start_flow(self._flow.handle())
             if not self._arrived.wait(max(0.0, deadline - monotonic())):
                 self._check()
                 return EventBatch.empty()

@@ -22,7 +22,7 @@ from flumebeam.sources.line_reader import LineReader
 from flumebeam.sources.lines import Lines
 from flumebeam.sources.listing import list_files
 from flumebeam.sources.options import FileSourceOptions
-from flumebeam.sources.positions import PositionStore
+from flumebeam.sources.positions import Positions, PositionStore
 
 __all__ = ["FileReceiver"]
 
@@ -52,6 +52,7 @@ class FileReceiver:
 
     Args:
         options: Which files.
+        positions: Where positions are kept, closed with the receiver; by default files in the tracker directory.
         clock: For polling and positions.
 
     Raises:
@@ -59,7 +60,9 @@ class FileReceiver:
         FormatError: A stored position is damaged.
     """
 
-    def __init__(self, options: FileSourceOptions, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, options: FileSourceOptions, *, positions: Positions | None = None, clock: Clock | None = None
+    ) -> None:
         self._options = options
         self._clock = clock or SystemClock()
         self._receiver_id = f"files-{uuid.uuid4().hex}"
@@ -71,7 +74,7 @@ class FileReceiver:
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._settled = True
-        self._store = PositionStore(options.tracker_path, clock=self._clock)
+        self._store = positions or PositionStore(options.tracker_path, clock=self._clock)
         self._store.forget_vanished()
 
     @property

@@ -12,16 +12,17 @@ import fcntl
 import json
 import os
 import zlib
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 from flumebeam.clock import Clock, SystemClock
 from flumebeam.errors import ConfigurationError, FormatError, StorageError
 from flumebeam.sources.identity import FileIdentity
 
-__all__ = ["Position", "PositionStore"]
+__all__ = ["FORGET_MS", "Position", "PositionStore", "Positions", "recognise"]
 
 _VERSION: Final = 1
 _SUFFIX: Final = ".position"
@@ -29,7 +30,7 @@ _COMPACT_BYTES: Final = 64 * 1024
 """Size at which a position's file is written anew: some 2,000 moves."""
 _SYNC_SECONDS: Final = 1.0
 """How much of the acknowledged work a power cut may repeat; a sync on every move would cost more than the reading."""
-_FORGET_MS: Final = 30 * 24 * 3600 * 1000
+FORGET_MS: Final = 30 * 24 * 3600 * 1000
 """Age at which the position of a file that is no longer there is forgotten, so that rotated logs do not pile up."""
 
 
@@ -46,6 +47,64 @@ class Position:
     identity: FileIdentity
     path: str
     offset: int
+
+
+class Positions(Protocol):
+    """Where a source of files keeps how far each file is durable; used by one process and one thread at a time."""
+
+    def meet(self, handle: int, path: str) -> Position:
+        """Return how far an open file is durable, and note the file if it is new.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        ...
+
+    def move(self, origin: int, offset: int) -> None:
+        """Note that a file is durable up to an offset."""
+        ...
+
+    def sync(self) -> None:
+        """Make every move durable against a power cut."""
+        ...
+
+    def remove(self, origin: int) -> None:
+        """Forget a file."""
+        ...
+
+    def forget_vanished(self) -> None:
+        """Forget files that have stood under no name for a month."""
+        ...
+
+    def close(self) -> None:
+        """Let others use the positions. Idempotent."""
+        ...
+
+
+def recognise(known: Iterable[Position], handle: int, path: str) -> tuple[Position, list[int]]:
+    """Find out which of the known files an open file is.
+
+    Args:
+        known: Positions of files that were met before.
+        handle: File descriptor, readable.
+        path: The file's name now.
+
+    Returns:
+        Its position, 0 for a new file; and the origins of files that are gone.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    now = FileIdentity.of(handle)
+    position, gone = Position(now, path, 0), []
+    for one in [one for one in known if one.identity.inode == now.inode]:
+        if one.identity.is_of(handle) and one.offset <= os.fstat(handle).st_size:
+            moved = Position(replace(now, origin=one.identity.origin), path, one.offset)
+            position = one if moved == one else moved
+        else:
+            # Another file has the inode now, so that one is gone; or it was cut short and begins anew.
+            gone.append(one.identity.origin)
+    return position, gone
 
 
 class PositionStore:
@@ -85,18 +144,12 @@ class PositionStore:
             StorageError: The position cannot be written.
             OSError: The file cannot be read.
         """
-        now = FileIdentity.of(handle)
-        position = Position(now, path, 0)
-        for known in [known for known in self._positions.values() if known.identity.inode == now.inode]:
-            if known.identity.is_of(handle) and known.offset <= os.fstat(handle).st_size:
-                position = Position(replace(now, origin=known.identity.origin), path, known.offset)
-                if position == known:
-                    return known
-            else:
-                # Another file has the inode now, so that one is gone; or it was cut short and begins anew.
-                self.remove(known.identity.origin)
-        self._write_anew(position)
-        self._positions[position.identity.origin] = position
+        position, gone = recognise(self._positions.values(), handle, path)
+        for origin in gone:
+            self.remove(origin)
+        if position != self._positions.get(position.identity.origin):
+            self._write_anew(position)
+            self._positions[position.identity.origin] = position
         return position
 
     def move(self, origin: int, offset: int) -> None:
@@ -153,7 +206,7 @@ class PositionStore:
 
     def forget_vanished(self) -> None:
         """Forget files that have stood under no name for a month."""
-        horizon = self._clock.epoch_ms() - _FORGET_MS
+        horizon = self._clock.epoch_ms() - FORGET_MS
         for origin, position in list(self._positions.items()):
             moved_ms = self._path(origin).stat().st_mtime_ns // 1_000_000
             if moved_ms < horizon and not Path(position.path).exists():
