@@ -21,6 +21,8 @@ from flumebeam.solace.mapping import ReceivedMessage
 __all__ = ["FrameReader"]
 
 _FIXED: Final = 12
+_QUEUE_TOPIC: Final = b"#P2P/QUE/"
+"""Before the name of a queue that a message was sent to; the library leaves it out of the name, too."""
 _MAX_KNOWN: Final = 4096
 """Heads and summaries remembered; then all are forgotten, so that no producer can fill the memory."""
 
@@ -202,7 +204,7 @@ class FrameReader:
         nowhere = (end, end)
         spans = sorted((found[_MESSAGE_ID], found.get(_PREVIOUS_ID, nowhere), found.get(_SUMMARY, nowhere)))
         head = _Head(
-            topic[:-1].decode("utf-8", "replace"),
+            topic[:-1].removeprefix(_QUEUE_TOPIC).decode("utf-8", "replace"),
             raw[found[_PRIORITY][0]] if _PRIORITY in found else None,
             _REDELIVERED in found,
             extended[_SPOOLER],
