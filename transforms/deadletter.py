@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import uuid
-from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindows
@@ -17,6 +15,7 @@ from flumebeam.deliveries import DeadLetter, Durable
 from flumebeam.errors import StorageError
 
 __all__ = ["DeadLetter", "DeadLettersToFiles"]
+
 
 class DeadLettersToFiles(beam.PTransform):
     """Keeps dead letters as JSON lines in a local directory, one file per bundle that has any.
