@@ -13,6 +13,7 @@ __all__ = [
     "EVENT_ID_HEADER",
     "FILE_HEADER",
     "HOST_HEADER",
+    "REPEATED_HEADER",
     "RESERVED_PREFIX",
     "SEVERITY_HEADER",
     "TIMESTAMP_HEADER",
@@ -38,6 +39,9 @@ SEVERITY_HEADER: Final = "severity"
 
 EVENT_ID_HEADER: Final = "flumebeam.id"
 """Identity of an event at its source, stable over repeats: file identity and offset, see :class:`DeliveryId`."""
+
+REPEATED_HEADER: Final = "flumebeam.repeated"
+"""``true`` on an event that was published again because nobody could say whether it is there: it may be there twice."""
 
 RESERVED_PREFIX: Final = "solace."
 """Headers below this prefix are the broker message's own fields: readable like any other, never published."""

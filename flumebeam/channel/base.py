@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from flumebeam.batch import EventBatch
 from flumebeam.channel.transaction import TransactionState
+from flumebeam.solace.fields import PLAIN_FIELDS, MessageFields
 from flumebeam.solace.packing import Packing
 from flumebeam.solace.ports import Outcome
 
@@ -49,13 +50,20 @@ class Transaction(Protocol):
         """
         ...
 
-    def put(self, batch: EventBatch, topics: str | pa.StringArray, packing: Packing | None = None) -> None:
+    def put(
+        self,
+        batch: EventBatch,
+        topics: str | pa.StringArray,
+        packing: Packing | None = None,
+        fields: MessageFields = PLAIN_FIELDS,
+    ) -> None:
         """Add events; nobody sees them before the commit.
 
         Args:
             batch: The events.
             topics: One topic for all, or one per event.
             packing: How many events of one topic go into one message; ``None`` for one.
+            fields: What the messages get beside that.
 
         Raises:
             TransactionStateError: The transaction is not open.

@@ -17,6 +17,7 @@ from flumebeam.batch import EventBatch
 from flumebeam.channel.semantics import BasicTransaction
 from flumebeam.errors import ConfigurationError, ConnectionFailedError, TransactionStateError
 from flumebeam.ids import DeliveryId
+from flumebeam.solace.fields import PLAIN_FIELDS, MessageFields
 from flumebeam.solace.mapping import ReceivedMessage
 from flumebeam.solace.packing import Packing, events_of, outgoing_messages
 from flumebeam.solace.ports import Outcome, OutcomeKind
@@ -55,10 +56,16 @@ class MemoryQueue:
         with self._changed:
             return len(self._messages)
 
-    def append(self, batch: EventBatch, topics: str | pa.StringArray, packing: Packing | None = None) -> None:
+    def append(
+        self,
+        batch: EventBatch,
+        topics: str | pa.StringArray,
+        packing: Packing | None = None,
+        fields: MessageFields = PLAIN_FIELDS,
+    ) -> None:
         """Store events at the end, each message under an id of its own."""
         with self._changed:
-            for outgoing in outgoing_messages(batch, topics, packing):
+            for outgoing in outgoing_messages(batch, topics, packing, fields):
                 for event in outgoing.events:
                     self._number += 1
                     self._messages.append(
@@ -150,16 +157,18 @@ class _MemoryTransaction(BasicTransaction):
     def __init__(self, channel: MemoryChannel, max_messages: int) -> None:
         super().__init__(max_messages)
         self._channel = channel
-        self._puts: list[tuple[EventBatch, str | pa.StringArray, Packing | None]] = []
+        self._puts: list[tuple[EventBatch, str | pa.StringArray, Packing | None, MessageFields]] = []
         self._takes: list[ReceivedMessage] = []
 
     def _do_begin(self) -> None:
         """Nothing to open."""
 
-    def _do_put(self, batch: EventBatch, topics: str | pa.StringArray, packing: Packing | None) -> None:
-        outgoing_messages(batch, topics, packing)  # refuses what the broker's client would
+    def _do_put(
+        self, batch: EventBatch, topics: str | pa.StringArray, packing: Packing | None, fields: MessageFields
+    ) -> None:
+        outgoing_messages(batch, topics, packing, fields)  # refuses what the broker's client would
         self._may_lose_connection()
-        self._puts.append((batch, topics, packing))
+        self._puts.append((batch, topics, packing, fields))
 
     def _do_take(self, max_messages: int, timeout: float) -> EventBatch:
         self._may_lose_connection()

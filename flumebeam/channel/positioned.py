@@ -37,6 +37,7 @@ from flumebeam.errors import (
 )
 from flumebeam.ids import id_pairs
 from flumebeam.solace.config import SolaceOptions
+from flumebeam.solace.fields import MessageFields
 from flumebeam.solace.mapping import queue_topic
 from flumebeam.solace.packing import Packing
 from flumebeam.solace.ports import Outcome, OutcomeKind
@@ -285,7 +286,9 @@ class _PositionedTransaction(BasicTransaction):
         self._applied = channel._pending is not None and record.id == channel._pending.id
         channel._settle(record if self._applied else None)
 
-    def _do_put(self, batch: EventBatch, topics: str | pa.StringArray, packing: Packing | None) -> None:
+    def _do_put(
+        self, batch: EventBatch, topics: str | pa.StringArray, packing: Packing | None, fields: MessageFields
+    ) -> None:
         if batch.provenance is None:
             raise ConfigurationError("Events without provenance have no position: let transforms before it keep it.")
         pairs = id_pairs(batch.provenance.ids)
@@ -295,7 +298,7 @@ class _PositionedTransaction(BasicTransaction):
                 raise PositionError("Events that the position says are in the broker were to be published once more.")
             self._ends[origin] = max(int(own.max()), self._ends.get(origin, 0))
         if not self._applied:
-            self._inner.put(batch, topics, packing)
+            self._inner.put(batch, topics, packing, fields)
 
     def _do_take(self, max_messages: int, timeout: float) -> EventBatch:
         raise TransactionStateError("A channel that keeps a position takes from no other queue.")

@@ -5,15 +5,20 @@ Nothing here knows Beam. The rules:
 * One transaction at a time, in order: none begins while the outcome of an earlier one is open.
 * *Committed*: its deliveries may be acknowledged.
 * *Rolled back*, or the connection lost before the commit: the same events again.
-* *Unknown* (the answer was lost): the same events again, which may repeat them. It is counted, never hidden.
+* *Unknown* (the answer was lost): by policy the same events again, marked because they may be there twice; or all of
+  them are dead letters; or an error. It is counted, never hidden.
+* *Over quota*: by policy waited for, which holds up the source; or refused; or an error.
 * *Refused*: the transaction is halved until the culprits stand alone; the others are committed, in order.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
+from itertools import repeat
 from typing import Final, NamedTuple
 
 import pyarrow as pa
@@ -24,11 +29,15 @@ from flumebeam.channel.base import Channel
 from flumebeam.clock import Clock, SystemClock
 from flumebeam.deliveries import DeadLetter, Durable
 from flumebeam.errors import ConnectionFailedError, PublishRefusedError
+from flumebeam.event import REPEATED_HEADER
+from flumebeam.solace.fields import PLAIN_FIELDS, MessageFields
 from flumebeam.solace.packing import Packing, by_topic
 from flumebeam.solace.ports import Outcome, OutcomeKind
 
-__all__ = ["Publisher", "PublisherCounts"]
+__all__ = ["OnOverQuota", "OnUnknown", "Publisher", "PublisherCounts"]
 
+_REPEATED: Final = {REPEATED_HEADER: "true"}
+_logger: Final = logging.getLogger(__name__)
 _FIRST_PAUSE_SECONDS: Final = 0.1
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 _MAX_PACKED_BYTES: Final = 4 << 20
@@ -48,6 +57,35 @@ class _Part(NamedTuple):
         return _Part(self.batch.slice(offset, length), topics, self.packing)
 
 
+class OnUnknown(Enum):
+    """What becomes of a transaction whose commit was not answered."""
+
+    RETRY = "retry"
+    """It is published again, with the header ``flumebeam.repeated``: it may be there twice."""
+    DEAD_LETTER = "dead-letter"
+    """All its events are dead letters: they may be there once."""
+    STOP = "stop"
+    """An error: the source delivers its events again to whoever comes next."""
+
+
+class OnOverQuota(Enum):
+    """What becomes of a transaction that the broker has no room for."""
+
+    WAIT = "wait"
+    """It is tried until there is room, however long that takes; the source is held up meanwhile."""
+    DEAD_LETTER = "dead-letter"
+    """It is refused as one that is too large is."""
+    STOP = "stop"
+    """An error: the source keeps its events."""
+
+
+class _Verdict(NamedTuple):
+    """Why a transaction was not committed: for one of its events, or for all of them alike."""
+
+    cause: str
+    of_all: bool = False
+
+
 @dataclass(slots=True)
 class PublisherCounts:
     """What has happened so far.
@@ -58,6 +96,7 @@ class PublisherCounts:
         transactions_rolled_back: Transactions that it did not apply, or that broke off before their commit.
         transactions_unknown: Commits whose answer was lost; each may have repeated its events.
         dead_letters: Events that were refused.
+        over_quota_waits: How often a transaction was tried again because the broker had no room for it.
     """
 
     events_committed: int = 0
@@ -65,6 +104,7 @@ class PublisherCounts:
     transactions_rolled_back: int = 0
     transactions_unknown: int = 0
     dead_letters: int = 0
+    over_quota_waits: int = 0
 
 
 @dataclass(slots=True)
@@ -79,6 +119,10 @@ class Publisher:
         max_body_bytes: Larger bodies are refused here: a broker may answer them by breaking the connection, which looks
             like an outage.
         packing: How many events of one topic go into one message; ``None`` for one event a message.
+        fields: What messages get beside body, topic and headers.
+        on_unknown: What becomes of a transaction whose commit was not answered.
+        on_over_quota: What becomes of one that the broker has no room for.
+        stopping: Whether whoever runs this wants it to end; asked while room is waited for.
         clock: The time.
         pause: Waits so many seconds.
         counts: What has happened so far.
@@ -89,6 +133,10 @@ class Publisher:
     retry_seconds: float
     max_body_bytes: int = 9_900_000
     packing: Packing | None = None
+    fields: MessageFields = PLAIN_FIELDS
+    on_unknown: OnUnknown = OnUnknown.RETRY
+    on_over_quota: OnOverQuota = OnOverQuota.WAIT
+    stopping: Callable[[], bool] = bool
     clock: Clock = field(default_factory=SystemClock)
     pause: Callable[[float], object] = time.sleep
     counts: PublisherCounts = field(default_factory=PublisherCounts)
@@ -161,27 +209,28 @@ class Publisher:
         self.channel.close()
 
     def _settle(self, parts: Sequence[_Part]) -> Iterator[Durable | DeadLetter]:
-        refusal = self._commit(parts)
-        if refusal is None:
+        verdict = self._commit(parts)
+        if verdict is None:
             yield from _durables(parts)
             return
         size = sum(len(part.batch) for part in parts)
-        if size == 1:
-            self.counts.dead_letters += 1
-            yield _dead_letter(parts[0], refusal)
+        if size == 1 or verdict.of_all:
+            self.counts.dead_letters += size
+            for part in parts:
+                yield from _dead_letters(part, verdict.cause)
             return
         yield from self._settle(_cut(parts, 0, size // 2))
         yield from self._settle(_cut(parts, size // 2, size))
 
-    def _commit(self, parts: Sequence[_Part]) -> str | None:
-        """Commit one transaction, however often it takes; return why it was refused, or ``None`` if it was not."""
+    def _commit(self, parts: Sequence[_Part]) -> _Verdict | None:
+        """Commit one transaction, however often it takes; return why it was given up, or ``None`` if it was not."""
         deadline = self.clock.monotonic() + self.retry_seconds
         pause = _FIRST_PAUSE_SECONDS
         while True:
             try:
                 outcome = self._attempt(parts)
             except PublishRefusedError as error:
-                return str(error)
+                return _Verdict(str(error))
             except ConnectionFailedError as error:
                 self.counts.transactions_rolled_back += 1
                 if not (error.retriable and self._connected) or self.clock.monotonic() >= deadline:
@@ -193,10 +242,23 @@ class Publisher:
                     return None
                 if outcome.kind is OutcomeKind.UNKNOWN:
                     self.counts.transactions_unknown += 1
+                    if self.on_unknown is OnUnknown.DEAD_LETTER:
+                        return _Verdict(f"it may be there already, since {outcome.cause}", of_all=True)
+                    if self.on_unknown is OnUnknown.STOP:
+                        raise ConnectionFailedError(
+                            f"It is unknown whether a transaction was committed ({outcome.cause}): its source delivers "
+                            "its events again, and they may be there already."
+                        )
+                    parts = [part._replace(batch=part.batch.with_shared(_REPEATED)) for part in parts]
                 else:
                     self.counts.transactions_rolled_back += 1
+                if outcome.over_quota and self.on_over_quota is not OnOverQuota.DEAD_LETTER:
+                    self._wait_for_room(outcome, pause)
+                    pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                    deadline = self.clock.monotonic() + self.retry_seconds
+                    continue
                 if outcome.refused:
-                    return outcome.cause
+                    return _Verdict(outcome.cause)
                 if self.clock.monotonic() >= deadline:
                     raise ConnectionFailedError(
                         f"A transaction could not be committed within {self.retry_seconds:g} s ({outcome.cause}): "
@@ -205,6 +267,17 @@ class Publisher:
             self.pause(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
+    def _wait_for_room(self, outcome: Outcome, pause: float) -> None:
+        if self.on_over_quota is OnOverQuota.STOP or self.stopping():
+            raise PublishRefusedError(
+                f"A transaction was not committed, since {outcome.cause}: its source keeps its events. "
+                "Empty the queue or raise its quota."
+            )
+        if pause >= _LONGEST_PAUSE_SECONDS:
+            _logger.warning("Waiting for room on the broker: %s.", outcome.cause)
+        self.counts.over_quota_waits += 1
+        self.pause(pause)
+
     def _attempt(self, parts: Sequence[_Part]) -> Outcome:
         transaction = self.channel.transaction()
         try:
@@ -212,7 +285,7 @@ class Publisher:
             self._connected = True
             for part in parts:
                 self._check_size(part.batch)
-                transaction.put(part.batch, part.topics, part.packing)
+                transaction.put(part.batch, part.topics, part.packing, self.fields)
             return transaction.commit()
         finally:
             # Also one that could not begin: the channel opens no other one before.
@@ -255,6 +328,7 @@ def _durables(parts: Sequence[_Part]) -> Iterator[Durable]:
             yield Durable(origin.receiver, origin.ids)
 
 
-def _dead_letter(part: _Part, cause: str) -> DeadLetter:
-    topic = part.topics if isinstance(part.topics, str) else part.topics[0].as_py()
-    return DeadLetter(next(part.batch.events()), topic, cause)
+def _dead_letters(part: _Part, cause: str) -> Iterator[DeadLetter]:
+    topics = repeat(part.topics) if isinstance(part.topics, str) else part.topics.to_pylist()
+    for event, topic in zip(part.batch.events(), topics, strict=False):
+        yield DeadLetter(event, topic, cause)

@@ -15,6 +15,7 @@ import pyarrow as pa
 from flumebeam.batch import EventBatch
 from flumebeam.channel.transaction import Move, TransactionState, next_state
 from flumebeam.errors import ConnectionFailedError, TransactionStateError, TransactionTooLargeError
+from flumebeam.solace.fields import PLAIN_FIELDS, MessageFields
 from flumebeam.solace.packing import Packing, message_count, messages_in
 from flumebeam.solace.ports import Outcome
 
@@ -54,7 +55,13 @@ class BasicTransaction(ABC):
         self._do_begin()
         self._state = opened
 
-    def put(self, batch: EventBatch, topics: str | pa.StringArray, packing: Packing | None = None) -> None:
+    def put(
+        self,
+        batch: EventBatch,
+        topics: str | pa.StringArray,
+        packing: Packing | None = None,
+        fields: MessageFields = PLAIN_FIELDS,
+    ) -> None:
         """Add events; nobody sees them before the commit. Arguments as of the protocol.
 
         Raises:
@@ -72,7 +79,7 @@ class BasicTransaction(ABC):
             )
         if len(batch):
             try:
-                self._do_put(batch, topics, packing)
+                self._do_put(batch, topics, packing, fields)
             except ConnectionFailedError:
                 self._state = next_state(self._state, Move.FAIL)
                 raise
@@ -153,7 +160,9 @@ class BasicTransaction(ABC):
     def _do_begin(self) -> None: ...
 
     @abstractmethod
-    def _do_put(self, batch: EventBatch, topics: str | pa.StringArray, packing: Packing | None) -> None: ...
+    def _do_put(
+        self, batch: EventBatch, topics: str | pa.StringArray, packing: Packing | None, fields: MessageFields
+    ) -> None: ...
 
     @abstractmethod
     def _do_take(self, max_messages: int, timeout: float) -> EventBatch: ...

@@ -18,6 +18,7 @@ from flumebeam.batch import EventBatch
 from flumebeam.channel.semantics import BasicTransaction
 from flumebeam.errors import ConfigurationError, ConnectionFailedError, TransactionStateError
 from flumebeam.solace.config import SolaceOptions
+from flumebeam.solace.fields import MessageFields
 from flumebeam.solace.packing import Packing
 from flumebeam.solace.ports import Connection, Outcome, TransactedSession
 from flumebeam.solace.session import connect
@@ -133,8 +134,10 @@ class _SolaceTransaction(BasicTransaction):
     def _do_begin(self) -> None:
         self._session = self._channel._living_session()
 
-    def _do_put(self, batch: EventBatch, topics: str | pa.StringArray, packing: Packing | None) -> None:
-        self._session.publish(batch, topics, packing)
+    def _do_put(
+        self, batch: EventBatch, topics: str | pa.StringArray, packing: Packing | None, fields: MessageFields
+    ) -> None:
+        self._session.publish(batch, topics, packing, fields)
 
     def _do_take(self, max_messages: int, timeout: float) -> EventBatch:
         if not self._takes:

@@ -44,7 +44,7 @@ class NativeLane:
     def __init__(self, session: Any, flow: Any) -> None:
         self._session = session
         self._flow = flow
-        self._messages: dict[tuple[bool, bool, str | None, str | None], _Message] = {}
+        self._messages: dict[tuple[Any, ...], _Message] = {}
 
     def publish(self, outgoing: OutgoingEvents) -> None:
         """Publish all events; see :meth:`flumebeam.solace._lanes.Lane.publish`."""
@@ -58,16 +58,22 @@ class NativeLane:
         events = len(outgoing.bodies)
         identities = outgoing.application_message_ids
         ids = [None] * events if identities is None else _bytes_of(identities)
-        content = (outgoing.content_type, outgoing.content_encoding)
+        fixed = (outgoing.content_type, outgoing.content_encoding, outgoing.time_to_live_ms, outgoing.dmq_eligible)
+        tails = outgoing.tails
+        correlation = priority = None
         send = _native.send
         for address, size, topic, identity in zip(*_places(outgoing.bodies), outgoing.topics, ids, strict=True):
             own = [] if rows is None else [pair for pair in zip(next(rows), names, strict=True) if pair[0] is not None]
             has_properties = bool(shared or own)
-            kind = (has_properties, identity is not None, *content)
+            if tails is not None:
+                correlation, priority = next(tails)
+            kind = (has_properties, identity is not None, correlation is not None, priority is not None, *fixed)
             message = self._messages.get(kind)
             if message is None:
-                message = self._messages[kind] = _Message(*content)
+                message = self._messages[kind] = _Message(*fixed)
             message.fill(address, size, topic, identity, now)
+            if tails is not None:
+                message.mark(correlation, priority)
             if has_properties:
                 message.add_properties(shared, own)
             code = send(session, message.handle)
@@ -104,12 +110,16 @@ class NativeLane:
 class _Message:
     """A message of the library, filled anew for each event."""
 
-    def __init__(self, content_type: str | None, content_encoding: str | None) -> None:
+    def __init__(
+        self, content_type: str | None, content_encoding: str | None, time_to_live_ms: int, dmq_eligible: bool
+    ) -> None:
         box = c_void_p()
         _must(_native.allocate(byref(box)))
         self.handle = box.value
         _must(_native.set_delivery_mode(self.handle, _PERSISTENT))
-        _must(_native.set_dmq_eligible(self.handle, 1))
+        _must(_native.set_dmq_eligible(self.handle, int(dmq_eligible)))
+        if time_to_live_ms:
+            _must(_native.set_time_to_live(self.handle, time_to_live_ms))
         if content_type is not None:
             _must(_native.set_content_type(self.handle, content_type.encode()))
         if content_encoding is not None:
@@ -129,6 +139,13 @@ class _Message:
             _must(_native.set_application_id(self.handle, identity))
         # The client gives a message a send time only if it has none, so one that is used again would keep its first.
         _must(_native.set_sender_timestamp(self.handle, now))
+
+    def mark(self, correlation: str | None, priority: int | None) -> None:
+        """Set correlation id and priority, where there are any."""
+        if correlation is not None:
+            _must(_native.set_correlation_id(self.handle, correlation.encode()))
+        if priority is not None:
+            _must(_native.set_priority(self.handle, priority))
 
     def add_properties(self, *entries: list[tuple[bytes, bytes]]) -> None:
         """Set the user properties: pairs of value and name."""

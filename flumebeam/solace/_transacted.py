@@ -34,6 +34,7 @@ from flumebeam.solace._lanes import Lane, choose_lane, open_lane
 from flumebeam.solace._properties import transaction_properties
 from flumebeam.solace._reader import MessageReader
 from flumebeam.solace.config import SolaceOptions
+from flumebeam.solace.fields import PLAIN_FIELDS, MessageFields
 from flumebeam.solace.mapping import OutgoingEvents, ReceivedMessage
 from flumebeam.solace.packing import Packing, events_of, outgoing_messages
 from flumebeam.solace.ports import Outcome, OutcomeKind
@@ -124,7 +125,13 @@ class VendorSession:
 
     # -- operations ----------------------------------------------------------------------------------------------------
 
-    def publish(self, batch: EventBatch, topics: str | pa.StringArray, packing: Packing | None = None) -> None:
+    def publish(
+        self,
+        batch: EventBatch,
+        topics: str | pa.StringArray,
+        packing: Packing | None = None,
+        fields: MessageFields = PLAIN_FIELDS,
+    ) -> None:
         """Publish a batch within the open transaction; with ``packing`` many events of one topic in a message.
 
         Raises:
@@ -132,7 +139,7 @@ class VendorSession:
             ConnectionFailedError: The session is dead, or the connection was lost within the transaction; what was
                 published is rolled back by the broker.
         """
-        outgoing = outgoing_messages(batch, topics, packing)
+        outgoing = outgoing_messages(batch, topics, packing, fields)
         lane = self._enter_transaction("Publishing")
         self._run("Publishing", lambda: _publish_all(lane, outgoing))
         self._check_unbroken("Publishing")
@@ -189,7 +196,9 @@ class VendorSession:
                 # The answer to messages that were lost with a connection, too; but none was lost.
                 told = "a queue that it is sent to does not exist"
             if told:
-                return Outcome(OutcomeKind.ROLLED_BACK, f"the broker refused the transaction: {told}", refused=True)
+                full = cause == "SPOOL_OVER_QUOTA"
+                said = f"the broker refused the transaction: {told}"
+                return Outcome(OutcomeKind.ROLLED_BACK, said, refused=True, over_quota=full)
             return Outcome(OutcomeKind.ROLLED_BACK, f"the broker rolled back: {_told(error)}")
         except IllegalStateError as error:
             self._dead = True

@@ -41,14 +41,26 @@ class WrapperLane:
             # Into a builder of its own: what is set on one stays.
             builder = builder if outgoing.shared else self._service.message_builder()
             builder = builder.with_http_content_header(outgoing.content_type, outgoing.content_encoding or "")
+        fixed: dict[str, Any] = {}
+        if outgoing.time_to_live_ms:
+            fixed[message_properties.PERSISTENT_TIME_TO_LIVE] = outgoing.time_to_live_ms
+        if not outgoing.dmq_eligible:
+            fixed[message_properties.PERSISTENT_DMQ_ELIGIBLE] = False
+        tails = outgoing.tails
         targets: dict[str, Topic] = {}
         for body, headers, topic, identity in outgoing.events:
             target = targets.get(topic)
             if target is None:
                 target = targets[topic] = Topic.of(topic)
-            own = dict(headers)
+            own: dict[str, Any] = {**fixed, **headers}
             if identity is not None:
                 own[message_properties.APPLICATION_MESSAGE_ID] = identity
+            if tails is not None:
+                correlation, priority = next(tails)
+                if correlation is not None:
+                    own[message_properties.CORRELATION_ID] = correlation
+                if priority is not None:
+                    own[message_properties.PRIORITY] = priority
             publisher.publish(builder.build(bytearray(body), own or None), target)
 
     def receive(self, max_messages: int, timeout_ms: int, reader: MessageReader) -> list[ReceivedMessage | None]:

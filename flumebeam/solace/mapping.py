@@ -44,7 +44,14 @@ import pyarrow.compute as pc
 from flumebeam.batch import BatchProvenance, EventBatch
 from flumebeam.errors import PublishRefusedError
 from flumebeam.event import EVENT_ID_HEADER, is_reserved
-from flumebeam.ids import DELIVERY_ID_TYPE
+from flumebeam.ids import DELIVERY_ID_TYPE, DeliveryId
+from flumebeam.solace.fields import (
+    DELIVERY_HEADER,
+    ORIGIN_HEADER,
+    PARTITION_KEY_PROPERTY,
+    PLAIN_FIELDS,
+    MessageFields,
+)
 
 __all__ = [
     "FIELD_HEADERS",
@@ -97,6 +104,7 @@ FIELD_HEADERS: Final = (
 """Headers of the message's other fields, in the order of :class:`ReceivedMessage`; times in milliseconds since 1970."""
 
 _QUEUE_TOPIC: Final = "#P2P/QUE/"
+_MAX_PRIORITY: Final = 255
 _MAX_TOPIC_BYTES: Final = 250  # limits of the broker
 _MAX_TOPIC_LEVELS: Final = 128
 
@@ -159,6 +167,10 @@ class OutgoingEvents:
         application_message_ids: One per event, or ``None`` if no event has one; null where an event has none.
         content_type: HTTP content type of all messages, or ``None``.
         content_encoding: HTTP content encoding of all messages, or ``None``; only with a content type.
+        correlation_ids: One per event, null where an event has none; ``None`` if no event has one.
+        priorities: One per event, ``None`` where an event has none; ``None`` if no event has one.
+        time_to_live_ms: Of all messages, milliseconds; 0 for ever.
+        dmq_eligible: Whether all messages may go to a dead message queue.
     """
 
     shared: Mapping[str, str]
@@ -168,6 +180,19 @@ class OutgoingEvents:
     application_message_ids: pa.StringArray | None
     content_type: str | None = None
     content_encoding: str | None = None
+    correlation_ids: pa.StringArray | None = None
+    priorities: Sequence[int | None] | None = None
+    time_to_live_ms: int = 0
+    dmq_eligible: bool = True
+
+    @property
+    def tails(self) -> Iterator[tuple[str | None, int | None]] | None:
+        """Correlation id and priority event by event; ``None`` if no event has either."""
+        if self.correlation_ids is None and self.priorities is None:
+            return None
+        none = repeat(None, len(self.bodies))
+        ids = none if self.correlation_ids is None else self.correlation_ids.to_pylist()
+        return zip(ids, repeat(None, len(self.bodies)) if self.priorities is None else self.priorities, strict=True)
 
     @property
     def events(self) -> Iterator[OutgoingEvent]:
@@ -301,12 +326,15 @@ def _add(name: str, texts: Sequence[str | None], shared: dict[str, str], columns
 # -- out ---------------------------------------------------------------------------------------------------------------
 
 
-def messages_of_events(batch: EventBatch, topics: str | pa.StringArray) -> OutgoingEvents:
+def messages_of_events(
+    batch: EventBatch, topics: str | pa.StringArray, fields: MessageFields = PLAIN_FIELDS
+) -> OutgoingEvents:
     """Return what to publish for a batch.
 
     Args:
         batch: The events.
         topics: One topic for all, or one per event.
+        fields: What the messages get beside that.
 
     Raises:
         PublishRefusedError: An event cannot be published as it is: a topic that the broker refuses, a header whose
@@ -315,6 +343,8 @@ def messages_of_events(batch: EventBatch, topics: str | pa.StringArray) -> Outgo
     """
     shared = {name: value for name, value in batch.shared.items() if not is_reserved(name)}
     columns = {name: column for name, column in batch.columns.items() if not is_reserved(name)}
+    if fields is not PLAIN_FIELDS:
+        _add_fields(batch, fields, shared, columns)
     for name, value in shared.items():
         _check_text("name", name, name, batch)
         _check_text("value", name, value, batch)
@@ -322,8 +352,61 @@ def messages_of_events(batch: EventBatch, topics: str | pa.StringArray) -> Outgo
         _check_text("name", name, name, batch)
         _check_column(name, column, batch)
     targets = _check_topics(topics, batch)
-    identified = EVENT_ID_HEADER in batch.header_names
-    return OutgoingEvents(shared, batch.bodies, columns, targets, batch.header(EVENT_ID_HEADER) if identified else None)
+    return OutgoingEvents(
+        shared,
+        batch.bodies,
+        columns,
+        targets,
+        _field(batch, fields.application_message_id),
+        correlation_ids=_field(batch, fields.correlation_id),
+        priorities=_priorities(batch, fields.priority),
+        time_to_live_ms=fields.time_to_live_ms,
+        dmq_eligible=fields.dmq_eligible,
+    )
+
+
+def _field(batch: EventBatch, header: str) -> pa.StringArray | None:
+    """Return a header that becomes a field, checked; ``None`` if no event has it."""
+    if not header or header not in batch.header_names:
+        return None
+    column = batch.header(header)
+    _check_column(header, column, batch)
+    return column
+
+
+def _priorities(batch: EventBatch, priority: int | str | None) -> Sequence[int | None] | None:
+    if priority is None:
+        return None
+    if isinstance(priority, int):
+        return [priority] * len(batch)
+    if priority not in batch.header_names:
+        return None
+    values: list[int | None] = []
+    for index, text in enumerate(batch.header(priority).to_pylist()):
+        if text is not None and not (text.isascii() and text.isdigit() and int(text) <= _MAX_PRIORITY):
+            raise _refusal(batch, index, f"header {priority!r} is {text!r} and no priority from 0 to {_MAX_PRIORITY}")
+        values.append(None if text is None else int(text))
+    return values
+
+
+def _add_fields(
+    batch: EventBatch, fields: MessageFields, shared: dict[str, str], columns: dict[str, pa.StringArray]
+) -> None:
+    """Add what travels as user properties."""
+    if (key := fields.partition_key) and key in batch.header_names:
+        shared.pop(PARTITION_KEY_PROPERTY, None)
+        columns.pop(PARTITION_KEY_PROPERTY, None)
+        if (value := batch.shared.get(key)) is not None:
+            shared[PARTITION_KEY_PROPERTY] = value
+        else:
+            columns[PARTITION_KEY_PROPERTY] = batch.columns[key]
+    if fields.provenance and (origin := batch.provenance) is not None:
+        shared[ORIGIN_HEADER] = origin.queue
+        columns.pop(ORIGIN_HEADER, None)
+        shared.pop(DELIVERY_HEADER, None)
+        columns[DELIVERY_HEADER] = pa.array(
+            [str(DeliveryId.unpack(id_)) for id_ in origin.ids.to_pylist()], pa.string()
+        )
 
 
 def _check_text(part: str, name: str, text: str, batch: EventBatch) -> None:

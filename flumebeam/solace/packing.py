@@ -28,6 +28,7 @@ from flumebeam.batch import EventBatch
 from flumebeam.errors import ConfigurationError
 from flumebeam.event import is_reserved
 from flumebeam.ids import MAX_PACKED_EVENTS, id_pairs, packed_ids, packed_places
+from flumebeam.solace.fields import PLAIN_FIELDS, MessageFields
 from flumebeam.solace.mapping import OutgoingEvents, ReceivedMessage, events_of_messages, messages_of_events
 
 __all__ = [
@@ -119,20 +120,26 @@ def encode_pack(batch: EventBatch, packing: Packing) -> bytes:
     return zstandard.ZstdCompressor(level=1).compress(payload) if packing.codec == _ZSTD else payload
 
 
-def outgoing_messages(batch: EventBatch, topics: str | pa.StringArray, packing: Packing | None) -> list[OutgoingEvents]:
+def outgoing_messages(
+    batch: EventBatch,
+    topics: str | pa.StringArray,
+    packing: Packing | None,
+    fields: MessageFields = PLAIN_FIELDS,
+) -> list[OutgoingEvents]:
     """Return what to publish for a batch. Events of one topic keep their order; with packing, topics come in turns.
 
     Args:
         batch: The events.
         topics: One topic for all, or one per event.
         packing: How many events go into one message; ``None`` for one. One that stands alone is not packed.
+        fields: What the messages get beside that; with packing the same for all.
 
     Raises:
         PublishRefusedError: As :func:`~flumebeam.solace.mapping.messages_of_events`.
     """
     if packing is None:
-        return [messages_of_events(batch, topics)]
-    return [message for part, topic in by_topic(batch, topics) for message in _packs(part, topic, packing)]
+        return [messages_of_events(batch, topics, fields)]
+    return [message for part, topic in by_topic(batch, topics) for message in _packs(part, topic, packing, fields)]
 
 
 def message_count(batch: EventBatch, topics: str | pa.StringArray, packing: Packing | None) -> int:
@@ -164,9 +171,9 @@ def by_topic(batch: EventBatch, topics: str | pa.StringArray) -> Iterator[tuple[
         yield batch.filter(pc.equal(topics, topic)), topic
 
 
-def _packs(batch: EventBatch, topic: str, packing: Packing) -> Iterator[OutgoingEvents]:
+def _packs(batch: EventBatch, topic: str, packing: Packing, fields: MessageFields) -> Iterator[OutgoingEvents]:
     for part in packing.cut(batch):
-        checked = messages_of_events(part, topic)
+        checked = messages_of_events(part, topic, fields)
         if len(part) == 1:
             yield checked
             continue
@@ -178,6 +185,8 @@ def _packs(batch: EventBatch, topic: str, packing: Packing) -> Iterator[Outgoing
             columns={},
             topics=[topic],
             application_message_ids=None if identities is None else identities.slice(0, 1),
+            correlation_ids=None,
+            priorities=checked.priorities and checked.priorities[:1],
             content_type=PACK_TYPE,
             content_encoding=packing.encoding,
         )

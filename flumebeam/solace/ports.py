@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from flumebeam.batch import EventBatch
 from flumebeam.deliveries import Receiver
+from flumebeam.solace.fields import PLAIN_FIELDS, MessageFields
 from flumebeam.solace.flows import FlowOptions
 from flumebeam.solace.packing import Packing
 
@@ -42,11 +43,13 @@ class Outcome:
         cause: For people: why it was not committed; empty if it was.
         refused: The broker itself refused the contents (no queue, quota, ACL, too large): the same transaction would
             be refused again until somebody changes something. False for lost connections.
+        over_quota: That it was refused because a quota is reached, so that waiting may help.
     """
 
     kind: OutcomeKind
     cause: str = ""
     refused: bool = False
+    over_quota: bool = False
 
     @property
     def committed(self) -> bool:
@@ -61,13 +64,20 @@ class TransactedSession(Protocol):
     the client may otherwise return normally from a commit that carried only a part of the data.
     """
 
-    def publish(self, batch: EventBatch, topics: str | pa.StringArray, packing: Packing | None = None) -> None:
+    def publish(
+        self,
+        batch: EventBatch,
+        topics: str | pa.StringArray,
+        packing: Packing | None = None,
+        fields: MessageFields = PLAIN_FIELDS,
+    ) -> None:
         """Publish a batch within the open transaction.
 
         Args:
             batch: Events; reserved headers are not published.
             topics: One topic for all, or one per event.
             packing: How many events of one topic go into one message; ``None`` for one.
+            fields: What the messages get beside that.
 
         Raises:
             ConnectionFailedError: The session is dead; what was published is rolled back by the broker.
