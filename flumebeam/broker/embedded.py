@@ -339,6 +339,61 @@ class DevelopmentBroker:
                 raise ConfigurationError(str(error)) from error
         self._call(lambda server: server.engine.start_replay(queue, start, vpn))
 
+    def create_topic_endpoint(
+        self,
+        name: str,
+        topic: str | None = None,
+        access: str = "exclusive",
+        *,
+        owner: str | None = None,
+        permission: str = "delete",
+        vpn: str | None = None,
+        **settings: Any,
+    ) -> None:
+        """Create a durable topic endpoint, or let one that exists be fed by a topic.
+
+        Args:
+            name: 1 to 200 bytes.
+            topic: What feeds it, wildcards allowed; None leaves it to its consumer. Another one than before deletes
+                what it holds.
+            access: ``"exclusive"`` or ``"non-exclusive"``.
+            owner: Username that may do everything with it.
+            permission: What others may do, as for queues.
+            vpn: Name of the message VPN.
+            **settings: As for queues.
+
+        Raises:
+            ConfigurationError: An argument is not valid.
+            QueueError: The topic endpoint exists with another access type.
+        """
+
+        def create(server: BrokerServer) -> None:
+            server.engine.create_topic_endpoint(name, access, topic, owner, permission, vpn, **settings)
+            server.flush()
+
+        self._call(create)
+
+    def delete_topic_endpoint(self, name: str, *, vpn: str | None = None) -> None:
+        """Delete a topic endpoint with all that is in it, and unbind its consumers.
+
+        Raises:
+            QueueError: There is no such topic endpoint.
+        """
+
+        def delete(server: BrokerServer) -> None:
+            server.engine.delete_topic_endpoint(name, vpn)
+            server.flush()
+
+        self._call(delete)
+
+    def topic_endpoint(self, name: str, *, vpn: str | None = None) -> QueueStatus:
+        """Return what a topic endpoint holds now.
+
+        Raises:
+            QueueError: There is no such topic endpoint.
+        """
+        return self._call(lambda server: server.engine.topic_endpoint(name, vpn))
+
     def queues(self, *, vpn: str | None = None) -> tuple[QueueStatus, ...]:
         """Return what all queues hold now, by name."""
         return self._call(lambda server: server.engine.queues(vpn))

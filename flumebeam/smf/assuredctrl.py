@@ -11,7 +11,7 @@ from flumebeam.errors import ProtocolError
 from flumebeam.smf.fields import Field, FieldTable, encode_parameter, walk_parameters
 from flumebeam.smf.header import Flag, Header, Protocol, encode_frame
 from flumebeam.smf.params import HeaderParameters, encode_parameters
-from flumebeam.smf.values import RAW, TEXT, U8, U32, U32_PAIR, U64, Response, ValueCodec, known, records
+from flumebeam.smf.values import RAW, TEXT, U8, U16, U32, U32_PAIR, U64, Response, ValueCodec, known, records
 
 __all__ = [
     "AccessType",
@@ -20,6 +20,7 @@ __all__ = [
     "AssuredKind",
     "ConsumerAck",
     "Durability",
+    "EndpointBehavior",
     "FlowType",
     "Outcome",
     "PublisherAck",
@@ -45,6 +46,8 @@ class AssuredKind(IntEnum):
     ACK = 0x03
     BIND = 0x04
     UNBIND = 0x05
+    UNSUBSCRIBE = 0x06
+    """A topic endpoint is to have no topic any more."""
     CLOSE_PUBLISHER = 0x07
     CREATE = 0x08
     DELETE = 0x09
@@ -94,6 +97,17 @@ class FlowType(IntEnum):
     BROWSER = 2
     SETTLING = 3
     """A consumer that will also settle messages as failed or rejected."""
+
+
+class EndpointBehavior(IntEnum):
+    """Bits that say what an endpoint is to do; of a pair, at most one is set."""
+
+    NOTIFY_SENDER = 0x2000
+    """Tell publishers of messages that the endpoint discards."""
+    DO_NOT_NOTIFY_SENDER = 0x1000
+    DELIVERY_COUNT = 0x0800
+    """Say with each message how often it was delivered."""
+    NO_DELIVERY_COUNT = 0x0400
 
 
 class Outcome(IntEnum):
@@ -208,6 +222,10 @@ class AssuredControl:
     session_id: int | None = None
     flow_id: int | None = None
     queue: str | None = None
+    endpoint: str | None = None
+    """Name of a topic endpoint; empty lets the broker choose one."""
+    topic: str | None = None
+    """What feeds a topic endpoint."""
     flow_name: str | None = None
     durability: int | None = None
     access: int | None = None
@@ -216,6 +234,8 @@ class AssuredControl:
     quota_mb: int | None = None
     max_message_bytes: int | None = None
     respect_ttl: int | None = None
+    behavior: int | None = None
+    max_redeliveries: int | None = None
     last_sent: int | None = None
     last_acked: int | None = None
     window: int | None = None
@@ -258,6 +278,8 @@ _FIELDS: Final = FieldTable(
         Field(0x18, "session_id", U32),
         Field(0x06, "flow_id", U32),
         Field(0x07, "queue", TEXT),
+        Field(0x08, "endpoint", TEXT),
+        Field(0x09, "topic", TEXT),
         Field(0x0A, "flow_name", TEXT),
         Field(0x0B, "durability", U8),
         Field(0x0C, "access", U8),
@@ -266,6 +288,8 @@ _FIELDS: Final = FieldTable(
         Field(0x13, "quota_mb", U32),
         Field(0x14, "max_message_bytes", U32),
         Field(0x16, "respect_ttl", U8),
+        Field(0x22, "behavior", U16),
+        Field(0x2A, "max_redeliveries", U8),
         Field(0x01, "last_sent", U64),
         Field(0x02, "last_acked", U64),
         Field(0x03, "window", U8),

@@ -18,6 +18,7 @@ __all__ = [
     "RESPONSE",
     "TEXT",
     "U8",
+    "U16",
     "U32",
     "U32_PAIR",
     "U64",
@@ -151,6 +152,7 @@ def _pair() -> ValueCodec:
 
 
 U8: Final = _unsigned(1)
+U16: Final = _unsigned(2)
 U32: Final = _unsigned(4)
 U64: Final = _unsigned(8)
 U32_PAIR: Final = _pair()

@@ -5,13 +5,24 @@ from __future__ import annotations
 from dataclasses import replace
 
 from flumebeam.broker.core.connection import Connection
+from flumebeam.broker.core.endpoints import (
+    change_topic,
+    encode_permission,
+    endpoint_name,
+    full_name,
+    invalid_endpoint_name,
+    refused_topic,
+    requested_settings,
+    temporary_name,
+)
 from flumebeam.broker.core.flows import Browser, ConsumerFlow
 from flumebeam.broker.core.partitions import Partitions
-from flumebeam.broker.core.provisioning import invalid_queue_name
+from flumebeam.broker.core.provisioning import subscription_denial
 from flumebeam.broker.core.queues import Permission, Queue
 from flumebeam.broker.core.replaying import replay_for_client
 from flumebeam.broker.core.selectors import Selector, SelectorError
-from flumebeam.broker.core.vpn import NOT_PERMITTED, OK, QUEUE_SHUTDOWN, UNKNOWN_QUEUE, Vpn
+from flumebeam.broker.core.shared import parse_subscription
+from flumebeam.broker.core.vpn import NOT_PERMITTED, OK, QUEUE_SHUTDOWN, UNKNOWN_ENDPOINT, UNKNOWN_QUEUE, Vpn
 from flumebeam.broker.faults import LoseBindResponse
 from flumebeam.smf.assuredctrl import (
     AccessType,
@@ -19,6 +30,7 @@ from flumebeam.smf.assuredctrl import (
     AssuredControl,
     AssuredKind,
     Durability,
+    EndpointBehavior,
     FlowType,
     Outcome,
 )
@@ -26,13 +38,14 @@ from flumebeam.smf.values import Response
 
 __all__ = ["handle_ack", "handle_bind", "handle_unbind"]
 
-_PERMISSIONS = b"\0\0\0\x0f"
-_TEMPORARY_PREFIX = "#P2P/QTMP/"
+_ENDPOINT_SHUTDOWN = Response(503, "Durable Topic Endpoint Shutdown")
+_QUEUE_FULL = Response(503, "Max clients exceeded for queue")
+_ENDPOINT_FULL = Response(503, "Max clients exceeded for durable topic endpoint")
 
 
 def handle_bind(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
     """Bind a consumer or a browser to a queue; a temporary queue is made by it."""
-    queue = vpn.queues.get(request.queue or "")
+    queue = vpn.queues.get(full_name(request))
     refusal = _refusal(vpn, connection, request, queue)
     selector = None
     if request.selector and refusal is None:
@@ -48,7 +61,11 @@ def handle_bind(vpn: Vpn, connection: Connection, request: AssuredControl) -> No
         connection.send(AssuredControl(kind=request.kind, correlation=request.correlation, response=refusal))
         return
     if queue is None:
-        queue = vpn.add_queue(request.queue or "", AccessType.EXCLUSIVE, connection.username, durable=False)
+        name = full_name(request) or temporary_name(vpn)
+        settings = requested_settings(vpn, request)
+        queue = vpn.add_queue(name, AccessType.EXCLUSIVE, connection.username, durable=False, settings=settings)
+    if request.topic is not None and queue.is_topic_endpoint:
+        change_topic(vpn, queue, request.topic)
     if not queue.durable:
         vpn.orphans.keep(queue.name, queue)
     flow_id = vpn.next_handle()
@@ -79,7 +96,7 @@ def handle_bind(vpn: Vpn, connection: Connection, request: AssuredControl) -> No
     vpn.touch((queue,))
     lost = vpn.faults.strike(LoseBindResponse) if vpn.faults else None
     if lost is None:
-        vpn.answer(connection, "bind", _bound(vpn, request, flow, active))
+        vpn.answer(connection, "bind", _bound(vpn, connection.username, request, flow, active))
     elif lost.cut:
         connection.break_off()
     kind = "browser" if isinstance(flow, Browser) else "consumer"
@@ -91,17 +108,17 @@ def _refusal(vpn: Vpn, connection: Connection, request: AssuredControl, queue: Q
     if not profile.receive_guaranteed:
         return NOT_PERMITTED
     temporary = request.durability == Durability.NON_DURABLE
-    name = request.queue or ""
-    if queue is None and not temporary:
-        return UNKNOWN_QUEUE
+    by_topic = request.endpoint is not None
+    if (queue is None and not temporary) or (queue is not None and queue.is_topic_endpoint is not by_topic):
+        return UNKNOWN_ENDPOINT if by_topic else UNKNOWN_QUEUE
     needed = Permission.READ_ONLY if request.flow_type == FlowType.BROWSER else Permission.CONSUME
     if queue is not None and not queue.allows(connection.username, needed):
         return NOT_PERMITTED
     if queue is not None and not queue.settings.egress_enabled:
-        return QUEUE_SHUTDOWN
+        return _ENDPOINT_SHUTDOWN if by_topic else QUEUE_SHUTDOWN
     if queue is not None and len(queue.flows) + len(queue.browsers) >= queue.settings.max_consumers:
-        return Response(503, "Max clients exceeded for queue")
-    if queue is None and (not name.startswith(_TEMPORARY_PREFIX) or invalid_queue_name(name)):
+        return _ENDPOINT_FULL if by_topic else _QUEUE_FULL
+    if queue is None and invalid_endpoint_name(request):
         return Response(400, "Invalid Temporary Queue Name")
     if queue is None and (not profile.create_endpoints or profile.endpoint_durability == "durable"):
         return NOT_PERMITTED
@@ -112,6 +129,14 @@ def _refusal(vpn: Vpn, connection: Connection, request: AssuredControl, queue: Q
             return Response(403, "Browsing Not Supported on Partitioned Queue")
         if request.selector:
             return Response(403, "Selectors Not Supported on Partitioned Queue")
+    if by_topic:
+        may_change = queue is None or queue.allows(connection.username, Permission.MODIFY_TOPIC)
+        refused = refused_topic(vpn, queue, request.topic, may_change)
+        if refused is not None:
+            return refused
+        denial = subscription_denial(connection, parse_subscription(request.topic)) if request.topic else None
+        if denial is not None:
+            return denial
     if request.session_id is not None and request.session_id not in connection.sessions:
         return Response(503, "Unknown Transacted Session")
     if len(connection.consumers) >= profile.max_receiving:
@@ -119,22 +144,30 @@ def _refusal(vpn: Vpn, connection: Connection, request: AssuredControl, queue: Q
     return None
 
 
-def _bound(vpn: Vpn, request: AssuredControl, flow: ConsumerFlow | Browser, active: bool) -> AssuredControl:
+def _bound(
+    vpn: Vpn, username: str, request: AssuredControl, flow: ConsumerFlow | Browser, active: bool
+) -> AssuredControl:
     queue = flow.queue
+    granted = Permission.DELETE if username == queue.owner else queue.permission
+    counts = queue.settings.delivery_count
     return AssuredControl(
         kind=request.kind,
         correlation=request.correlation,
         response=OK,
         session_id=request.session_id,
         flow_id=flow.id,
-        queue=queue.name,
+        queue=None if queue.is_topic_endpoint else queue.name,
+        endpoint=endpoint_name(queue),
+        topic=request.topic,
         durability=Durability.DURABLE if queue.durable else Durability.NON_DURABLE,
         access=queue.access,
-        granted_permissions=_PERMISSIONS,
-        other_permissions=_PERMISSIONS,
+        granted_permissions=encode_permission(granted),
+        other_permissions=encode_permission(queue.permission),
         quota_mb=0 if queue.settings.last_value else queue.settings.max_bytes // 1_000_000,
         max_message_bytes=queue.settings.max_message_bytes,
         respect_ttl=int(queue.settings.respect_ttl),
+        behavior=EndpointBehavior.DELIVERY_COUNT if counts else EndpointBehavior.NO_DELIVERY_COUNT,
+        max_redeliveries=queue.settings.max_redeliveries,
         last_sent=0,
         last_acked=0,
         window=request.window or 0,

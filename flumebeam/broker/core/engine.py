@@ -14,15 +14,13 @@ from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.core.access import all_setup, drop_setup, has_profiles, initial_setup, put_setup
 from flumebeam.broker.core.connection import Connection, ConnectionState
 from flumebeam.broker.core.consuming import handle_ack, handle_bind, handle_unbind
+from flumebeam.broker.core.creating import handle_create, handle_delete, handle_unsubscribe
 from flumebeam.broker.core.host import Host, Late
 from flumebeam.broker.core.journal import PublisherMoved, Record
 from flumebeam.broker.core.login import handle_client_control
 from flumebeam.broker.core.profiles import ClientUsername, Setup
 from flumebeam.broker.core.provisioning import (
-    handle_create,
-    handle_delete,
     handle_subscription,
-    invalid_queue_name,
     subscribe_queue,
 )
 from flumebeam.broker.core.publishing import (
@@ -31,16 +29,22 @@ from flumebeam.broker.core.publishing import (
     handle_message,
     handle_open_publisher,
 )
-from flumebeam.broker.core.queues import Permission, QueueStatus
+from flumebeam.broker.core.queues import QueueStatus
 from flumebeam.broker.core.replay import replay
 from flumebeam.broker.core.replaying import start_replay
+from flumebeam.broker.core.setting_up import (
+    find_queue,
+    find_topic_endpoint,
+    set_up_queue,
+    set_up_topic_endpoint,
+)
 from flumebeam.broker.core.spool import MessageIds
 from flumebeam.broker.core.transacting import handle_transaction
 from flumebeam.broker.core.vpn import OK, Vpn, VpnSettings
 from flumebeam.broker.core.vpns import add_vpn, configure_vpn, create_vpn, delete_vpn, invalid_vpn_name, note_vpn
 from flumebeam.broker.fault_plan import FaultPlan
 from flumebeam.errors import ConfigurationError, ProtocolError, QueueError
-from flumebeam.smf.assuredctrl import AccessType, AssuredControl, AssuredKind, ReplayStart
+from flumebeam.smf.assuredctrl import AssuredControl, AssuredKind, ReplayStart
 from flumebeam.smf.clientctrl import ClientControl
 from flumebeam.smf.header import Frame, Protocol
 from flumebeam.smf.messages import KeepAlive, decode_frame
@@ -53,8 +57,6 @@ Handler = Callable[[Vpn, Connection, Any], None]
 _ROOM_FOR_STRANGERS: Final = 2
 """Connections beyond the limit are accepted, to be told at login, up to this multiple of the limit."""
 _MESSAGE: Final = int(Protocol.MESSAGE)
-ACCESS: Final = {"exclusive": AccessType.EXCLUSIVE, "non-exclusive": AccessType.NON_EXCLUSIVE}
-PERMISSIONS: Final = {permission.name.lower().replace("_", "-"): permission for permission in Permission}
 
 
 def _ignore(vpn: Vpn, connection: Connection, message: object) -> None:
@@ -77,6 +79,7 @@ _ASSURED_HANDLERS: Final[dict[AssuredKind, Handler]] = {
     AssuredKind.UNBIND: handle_unbind,
     AssuredKind.CREATE: handle_create,
     AssuredKind.DELETE: handle_delete,
+    AssuredKind.UNSUBSCRIBE: handle_unsubscribe,
     AssuredKind.TRANSACTION: handle_transaction,
     AssuredKind.FLOW_CHANGE: _ignore,
 }
@@ -371,22 +374,7 @@ class Engine:
             QueueError: The queue exists with another access type, or there are too many.
         """
         home = self._find_vpn(vpn)
-        if permission not in PERMISSIONS:
-            raise ConfigurationError(f"{permission!r} is no permission; choose one of {', '.join(PERMISSIONS)}.")
-        if access not in ACCESS:
-            raise ConfigurationError(f'The access type of a queue is "exclusive" or "non-exclusive", not {access!r}.')
-        if invalid_queue_name(name):
-            raise ConfigurationError(f"{name!r} cannot be the name of a queue: it needs 1 to 200 bytes.")
-        queue = home.queues.get(name)
-        if queue is None:
-            if len(home.queues) >= home.settings.max_queues:
-                raise QueueError(f"The broker has {len(home.queues)} queues already; delete some or raise max_queues.")
-            chosen = home.default_settings().changed(settings)
-            if chosen.partitions and access == "exclusive":
-                raise ConfigurationError(f"Queue {name} cannot have partitions: only a non-exclusive queue can.")
-            queue = home.add_queue(name, ACCESS[access], owner, PERMISSIONS[permission], settings=chosen)
-        elif queue.access is not ACCESS[access]:
-            raise QueueError(f"Queue {name} exists already and is {queue.status().access}.")
+        queue = set_up_queue(home, name, access, owner, permission, settings)
         for topic in subscriptions:
             response = subscribe_queue(home, queue, topic)
             if response is not OK and topic not in queue.subscriptions:
@@ -399,10 +387,7 @@ class Engine:
             QueueError: There is no such queue.
         """
         home = self._find_vpn(vpn)
-        queue = home.queues.get(name)
-        if queue is None:
-            raise QueueError(f"There is no queue {name}.")
-        home.remove_queue(queue)
+        home.remove_queue(find_queue(home, name))
         home.settle()
 
     def put_replay_log(self, max_bytes: int, name: str = "replay", vpn: str | None = None) -> None:
@@ -435,9 +420,7 @@ class Engine:
             QueueError: There is no such queue, or it cannot be given a replay.
         """
         home = self._find_vpn(vpn)
-        target = home.queues.get(queue)
-        if target is None:
-            raise QueueError(f"There is no queue {queue}; create it first.")
+        target = find_queue(home, queue)
         response = start_replay(home, target, start)
         if response is not OK:
             raise QueueError(f"Queue {queue} cannot be given a replay: {response.text}.")
@@ -445,7 +428,8 @@ class Engine:
 
     def queues(self, vpn: str | None = None) -> tuple[QueueStatus, ...]:
         """Return the status of all queues, by name."""
-        return tuple(queue.status() for _, queue in sorted(self._find_vpn(vpn).queues.items()))
+        queues = sorted(self._find_vpn(vpn).queues.items())
+        return tuple(queue.status() for _, queue in queues if not queue.is_topic_endpoint)
 
     def queue(self, name: str, vpn: str | None = None) -> QueueStatus:
         """Return the status of a queue.
@@ -453,10 +437,54 @@ class Engine:
         Raises:
             QueueError: There is no such queue.
         """
-        queue = self._find_vpn(vpn).queues.get(name)
-        if queue is None:
-            raise QueueError(f"There is no queue {name}; create it first.")
-        return queue.status()
+        return find_queue(self._find_vpn(vpn), name).status()
+
+    def create_topic_endpoint(
+        self,
+        name: str,
+        access: str,
+        topic: str | None,
+        owner: str | None = None,
+        permission: str = "delete",
+        vpn: str | None = None,
+        **settings: Any,
+    ) -> None:
+        """Create a durable topic endpoint, or let one that exists be fed by a topic.
+
+        Args:
+            name: 1 to 200 bytes.
+            access: ``"exclusive"`` or ``"non-exclusive"``.
+            topic: What feeds it; None leaves it to its consumer. Another one than before deletes what it holds.
+            owner: Username that may do everything with it.
+            permission: What others may do, as for queues.
+            vpn: Name of the message VPN.
+            **settings: Fields of :class:`QueueSettings`, by default as the broker's options have them.
+
+        Raises:
+            ConfigurationError: An argument is not valid.
+            QueueError: The topic endpoint exists with another access type, or there are too many endpoints.
+        """
+        home = self._find_vpn(vpn)
+        set_up_topic_endpoint(home, name, access, topic, owner, permission, settings)
+        home.settle()
+
+    def delete_topic_endpoint(self, name: str, vpn: str | None = None) -> None:
+        """Delete a topic endpoint with all that is in it, and unbind its consumers.
+
+        Raises:
+            QueueError: There is no such topic endpoint.
+        """
+        home = self._find_vpn(vpn)
+        home.remove_queue(find_topic_endpoint(home, name))
+        home.settle()
+
+    def topic_endpoint(self, name: str, vpn: str | None = None) -> QueueStatus:
+        """Return the status of a topic endpoint.
+
+        Raises:
+            QueueError: There is no such topic endpoint.
+        """
+        return find_topic_endpoint(self._find_vpn(vpn), name).status()
 
 
 def _copy_setup(vpn: Vpn, source: Vpn) -> None:

@@ -1,4 +1,4 @@
-"""Queues and topic subscriptions: what clients may create, change and delete."""
+"""Topic subscriptions of clients and queues."""
 
 from __future__ import annotations
 
@@ -7,20 +7,18 @@ from typing import Final
 
 from flumebeam.broker.core.connection import Connection
 from flumebeam.broker.core.journal import Subscribed, Unsubscribed
-from flumebeam.broker.core.queues import Permission, Queue
+from flumebeam.broker.core.queues import TOPIC_ENDPOINT_PREFIX, Permission, Queue
 from flumebeam.broker.core.replay_log import LOG_PREFIX
 from flumebeam.broker.core.shared import Subscription, invalid_subscription, parse_subscription
 from flumebeam.broker.core.vpn import NOT_PERMITTED, OK, UNKNOWN_QUEUE, Vpn
-from flumebeam.smf.assuredctrl import AccessType, AssuredControl, Durability
 from flumebeam.smf.subctrl import SubscriptionControl, SubscriptionFlag, SubscriptionKind
 from flumebeam.smf.values import Response
 
 __all__ = [
-    "handle_create",
-    "handle_delete",
     "handle_subscription",
     "invalid_queue_name",
     "subscribe_queue",
+    "subscription_denial",
     "unsubscribe_queue",
 ]
 
@@ -34,52 +32,8 @@ _NO_SHARING: Final = Response(403, "Shared Subscription Permission Denied")
 
 
 def invalid_queue_name(name: str) -> bool:
-    """Return whether ``name`` is empty, longer than 200 bytes, or like that of a replay log."""
-    return not name or len(name.encode()) > _MAX_QUEUE_NAME or name.startswith(LOG_PREFIX)
-
-
-def handle_create(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
-    """Create a durable queue."""
-    name = request.queue or ""
-    access = AccessType.NON_EXCLUSIVE if request.access == AccessType.NON_EXCLUSIVE else AccessType.EXCLUSIVE
-    existing, profile = vpn.queues.get(name), connection.profile
-    if existing is not None:
-        same = existing.access is access and existing.durable
-        response = Response(400, "Already Exists" if same else "Endpoint Property Mismatch")
-    elif not profile.create_endpoints or profile.endpoint_durability == "non-durable":
-        response = NOT_PERMITTED
-    elif invalid_queue_name(name) or request.durability == Durability.NON_DURABLE:
-        response = Response(400, "Invalid Queue Name Or Durability")
-    elif len(vpn.queues) >= vpn.settings.max_queues or _owned(vpn, connection.username) >= profile.max_endpoints:
-        response = Response(503, "Max Num Queues Exceeded")
-    else:
-        vpn.add_queue(name, access, connection.username)
-        response = OK
-    connection.send(
-        AssuredControl(
-            kind=request.kind,
-            correlation=request.correlation,
-            response=response,
-            queue=name,
-            durability=Durability.DURABLE,
-            access=access,
-        )
-    )
-
-
-def handle_delete(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
-    """Delete a queue."""
-    queue = vpn.queues.get(request.queue or "")
-    if queue is None:
-        response = UNKNOWN_QUEUE
-    elif not connection.profile.create_endpoints or not queue.allows(connection.username, Permission.DELETE):
-        response = NOT_PERMITTED
-    else:
-        vpn.remove_queue(queue)
-        response = OK
-    connection.send(
-        AssuredControl(kind=request.kind, correlation=request.correlation, response=response, queue=request.queue)
-    )
+    """Return whether ``name`` is empty, longer than 200 bytes, or like that of a topic endpoint or a replay log."""
+    return not name or len(name.encode()) > _MAX_QUEUE_NAME or name.startswith((LOG_PREFIX, TOPIC_ENDPOINT_PREFIX))
 
 
 def handle_subscription(vpn: Vpn, connection: Connection, request: SubscriptionControl) -> None:
@@ -97,7 +51,9 @@ def _change(vpn: Vpn, connection: Connection, request: SubscriptionControl) -> R
         if not queue.allows(connection.username, Permission.MODIFY_TOPIC):
             return NOT_PERMITTED
         if request.kind is SubscriptionKind.ADD_TO_QUEUE:
-            return _denial(connection, parse_subscription(request.topic)) or subscribe_queue(vpn, queue, request.topic)
+            return subscription_denial(connection, parse_subscription(request.topic)) or subscribe_queue(
+                vpn, queue, request.topic
+            )
         return unsubscribe_queue(vpn, queue, request.topic)
     if request.kind is SubscriptionKind.ADD:
         return _subscribe_client(vpn, connection, request)
@@ -111,10 +67,6 @@ def _change(vpn: Vpn, connection: Connection, request: SubscriptionControl) -> R
     if request.kind is SubscriptionKind.ADD_FOR_CLIENT:
         return _subscribe_client(vpn, client, request)
     return _unsubscribe_client(vpn, client, request.topic)
-
-
-def _owned(vpn: Vpn, username: str) -> int:
-    return sum(queue.owner == username for queue in vpn.queues.values())
 
 
 def subscribe_queue(vpn: Vpn, queue: Queue, topic: str) -> Response:
@@ -145,7 +97,8 @@ def unsubscribe_queue(vpn: Vpn, queue: Queue, topic: str) -> Response:
     return OK
 
 
-def _denial(connection: Connection, subscription: Subscription) -> Response | None:
+def subscription_denial(connection: Connection, subscription: Subscription) -> Response | None:
+    """Return why a client may not have a subscription, if so."""
     if connection.subscribing is not None and not connection.subscribing.covers(subscription.topic):
         return _DENIED
     if subscription.share is None:
@@ -164,7 +117,7 @@ def _subscribe_client(vpn: Vpn, connection: Connection, request: SubscriptionCon
         subscription = parse_subscription(topic)
         if invalid_subscription(subscription):
             return _BAD_SUBSCRIPTION
-        denial = _denial(connection, subscription)
+        denial = subscription_denial(connection, subscription)
         if denial is not None:
             return denial
         if len(connection.subscriptions) >= connection.profile.max_subscriptions + connection.has_inbox:

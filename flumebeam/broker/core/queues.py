@@ -22,10 +22,12 @@ from flumebeam.broker.core.spool import Entry, Spool, SpooledMessage
 from flumebeam.errors import ConfigurationError
 from flumebeam.smf.assuredctrl import AccessType
 
-__all__ = ["DISCARD_BEHAVIORS", "Permission", "Queue", "QueueSettings", "QueueStatus"]
+__all__ = ["DISCARD_BEHAVIORS", "TOPIC_ENDPOINT_PREFIX", "Permission", "Queue", "QueueSettings", "QueueStatus"]
 
 _by_delivery: Final = attrgetter("delivery_id")
 _MIN_DEAD: Final = 64
+TOPIC_ENDPOINT_PREFIX: Final = "#P2P/DTE/"
+"""What the names of topic endpoints begin with inside the broker, and those of queues do not."""
 DISCARD_BEHAVIORS: Final = ("always", "when-queue-enabled", "never")
 """When a publisher is told that a queue does not take its message."""
 
@@ -59,6 +61,7 @@ class QueueSettings:
         low_priority_limit: ... this many messages.
         redelivery_enabled: Whether a message may be delivered more than once.
         max_redeliveries: How often a message is delivered again before the queue gives it up; 0 does not limit it.
+        delivery_count: Whether consumers may ask how often a message was delivered.
         dead_message_queue: Queue that gets what this one gives up, if it exists and the message is eligible.
         respect_ttl: Whether messages expire.
         max_ttl_seconds: How long a message may wait, if its publisher does not say less; 0 does not limit it.
@@ -79,6 +82,7 @@ class QueueSettings:
     low_priority_limit: int = 0
     redelivery_enabled: bool = True
     max_redeliveries: int = 0
+    delivery_count: bool = True
     dead_message_queue: str = "#DEAD_MSG_QUEUE"
     respect_ttl: bool = False
     max_ttl_seconds: int = 0
@@ -247,6 +251,11 @@ class Queue:
             self.ready.extend(waiting)
         else:
             line.extend(waiting)
+
+    @property
+    def is_topic_endpoint(self) -> bool:
+        """Whether it is a topic endpoint: fed by the one topic that its consumer names."""
+        return self.name.startswith(TOPIC_ENDPOINT_PREFIX)
 
     def allows(self, username: str, permission: Permission) -> bool:
         """Return whether this username may do what ``permission`` names."""

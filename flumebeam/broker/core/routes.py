@@ -165,6 +165,6 @@ class Routes:
 
     def _to_queue(self, name: str) -> Route:
         queue = self._queues.get(name)
-        if queue is None:
+        if queue is None or queue.is_topic_endpoint:
             return Route(refusal=_NO_QUEUE)
         return Route(queues=(queue,)) if queue.settings.ingress_enabled else Route(refusal=_SHUT, shut=(queue,))

@@ -42,6 +42,7 @@ __all__ = [
     "NOT_PERMITTED",
     "OK",
     "QUEUE_SHUTDOWN",
+    "UNKNOWN_ENDPOINT",
     "UNKNOWN_QUEUE",
     "Vpn",
     "VpnSettings",
@@ -52,6 +53,7 @@ _MAX_EXPIRED: Final = 20_000
 NOT_PERMITTED: Final = Response(403, "Permission Not Allowed")
 OK: Final = Response(200, "OK")
 QUEUE_SHUTDOWN: Final = Response(503, "Queue Shutdown")
+UNKNOWN_ENDPOINT: Final = Response(503, "Unknown Durable Topic Endpoint")
 UNKNOWN_QUEUE: Final = Response(503, "Unknown Queue")
 
 
@@ -194,14 +196,15 @@ class Vpn:
         self.report(f"queue {name} created, {queue.status().access}" + ("" if durable else ", temporary"))
         return queue
 
-    def default_settings(self) -> QueueSettings:
-        """Return the settings of a queue that nobody has set up otherwise."""
+    def default_settings(self, topic_endpoint: bool = False) -> QueueSettings:
+        """Return the settings of a queue, or a topic endpoint, that nobody has set up otherwise."""
         config = self.config
         return QueueSettings(
             max_bytes=config.max_queue_bytes,
             max_unacked=config.max_delivered_unacked,
-            max_consumers=config.max_queue_consumers,
+            max_consumers=1 if topic_endpoint else config.max_queue_consumers,
             max_message_bytes=config.max_message_bytes,
+            reject_on_discard="never" if topic_endpoint else "when-queue-enabled",
         )
 
     def unbind_all(self, queue: Queue, reason: Response) -> None:

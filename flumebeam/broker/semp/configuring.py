@@ -9,9 +9,9 @@ from flumebeam.broker.core.administration import (
     QueueSetup,
     configure_queue,
 )
-from flumebeam.broker.core.engine import ACCESS, PERMISSIONS
 from flumebeam.broker.core.provisioning import invalid_queue_name, subscribe_queue, unsubscribe_queue
 from flumebeam.broker.core.queues import Queue
+from flumebeam.broker.core.setting_up import ACCESS, PERMISSIONS
 from flumebeam.broker.core.vpn import OK, Vpn
 from flumebeam.broker.semp.access_settings import ACL_PROFILES, CLIENT_PROFILES, CLIENT_USERNAMES
 from flumebeam.broker.semp.attributes import Attribute
@@ -39,7 +39,6 @@ _QUEUE: Final = ATTRIBUTES | {
     "permission": Attribute(default="no-access", choices=tuple(PERMISSIONS)),
     # What follows is known, and done as the vendor does it by default.
     "consumerAckPropagationEnabled": Attribute(default=True, fixed=True),
-    "deliveryCountEnabled": Attribute(default=False, fixed=True),
     "deliveryDelay": Attribute(default=0, fixed=True),
     "redeliveryDelayEnabled": Attribute(default=False, fixed=True),
     "respectMsgPriorityEnabled": Attribute(default=False, fixed=True),

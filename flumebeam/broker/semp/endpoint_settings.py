@@ -14,6 +14,7 @@ __all__ = ["ATTRIBUTES", "MEGABYTE", "change_settings", "default_values", "show_
 MEGABYTE: Final = 1_000_000
 _FIELDS: Final = {
     "deadMsgQueue": ("dead_message_queue", Attribute(default="#DEAD_MSG_QUEUE")),
+    "deliveryCountEnabled": ("delivery_count", Attribute(default=False)),
     "egressEnabled": ("egress_enabled", Attribute(default=False)),
     "ingressEnabled": ("ingress_enabled", Attribute(default=False)),
     "maxBindCount": ("max_consumers", Attribute(default=1_000, low=1, high=10_000)),

@@ -1,0 +1,101 @@
+"""Creating and deleting endpoints, and taking the topic from a topic endpoint: requests of clients."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flumebeam.broker.core.connection import Connection
+from flumebeam.broker.core.endpoints import (
+    change_topic,
+    decode_permission,
+    full_name,
+    invalid_endpoint_name,
+    requested_settings,
+)
+from flumebeam.broker.core.queues import Permission
+from flumebeam.broker.core.vpn import NOT_PERMITTED, OK, UNKNOWN_ENDPOINT, UNKNOWN_QUEUE, Vpn
+from flumebeam.smf.assuredctrl import AccessType, AssuredControl, Durability
+from flumebeam.smf.values import Response
+
+__all__ = ["handle_create", "handle_delete", "handle_unsubscribe"]
+
+_BOUND: Final = Response(400, "Unsubscribe not allowed, client(s) bound to DTE")
+
+
+def handle_create(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
+    """Create a durable queue or topic endpoint, which is its maker's own."""
+    access = AccessType.NON_EXCLUSIVE if request.access == AccessType.NON_EXCLUSIVE else AccessType.EXCLUSIVE
+    existing, profile = vpn.queues.get(full_name(request)), connection.profile
+    if existing is not None:
+        same = existing.access is access and existing.durable
+        response = Response(400, "Already Exists" if same else "Endpoint Property Mismatch")
+    elif not profile.create_endpoints or profile.endpoint_durability == "non-durable":
+        response = NOT_PERMITTED
+    elif request.durability == Durability.NON_DURABLE or invalid_endpoint_name(request):
+        response = Response(400, "Invalid Queue Name Or Durability")
+    elif len(vpn.queues) >= vpn.settings.max_queues or _owned(vpn, connection.username) >= profile.max_endpoints:
+        response = Response(503, "Max Num Queues Exceeded")
+    else:
+        vpn.add_queue(
+            full_name(request),
+            access,
+            connection.username,
+            decode_permission(request.other_permissions),
+            settings=requested_settings(vpn, request),
+        )
+        response = OK
+    connection.send(
+        AssuredControl(
+            kind=request.kind,
+            correlation=request.correlation,
+            response=response,
+            queue=request.queue,
+            endpoint=request.endpoint,
+            durability=Durability.DURABLE,
+            access=access,
+        )
+    )
+
+
+def _owned(vpn: Vpn, username: str) -> int:
+    return sum(queue.owner == username for queue in vpn.queues.values())
+
+
+def handle_delete(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
+    """Delete a queue or topic endpoint."""
+    queue = vpn.queues.get(full_name(request))
+    if queue is None:
+        response = UNKNOWN_QUEUE if request.endpoint is None else UNKNOWN_ENDPOINT
+    elif not connection.profile.create_endpoints or not queue.allows(connection.username, Permission.DELETE):
+        response = NOT_PERMITTED
+    else:
+        vpn.remove_queue(queue)
+        response = OK
+    _answer(connection, request, response)
+
+
+def handle_unsubscribe(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
+    """Take its topic from a topic endpoint, and delete what it holds."""
+    queue = vpn.queues.get(full_name(request))
+    if queue is None or not queue.is_topic_endpoint:
+        response = UNKNOWN_ENDPOINT
+    elif not queue.allows(connection.username, Permission.MODIFY_TOPIC):
+        response = NOT_PERMITTED
+    elif queue.flows or queue.browsers:
+        response = _BOUND
+    else:
+        change_topic(vpn, queue, None)
+        response = OK
+    _answer(connection, request, response)
+
+
+def _answer(connection: Connection, request: AssuredControl, response: Response) -> None:
+    connection.send(
+        AssuredControl(
+            kind=request.kind,
+            correlation=request.correlation,
+            response=response,
+            queue=request.queue,
+            endpoint=request.endpoint,
+        )
+    )
