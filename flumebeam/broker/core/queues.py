@@ -465,8 +465,9 @@ class Queue:
                 continue
             first = self._turn % len(takers)
             for flow in (*takers[first:], *takers[:first]):
-                self._turn += 1
-                flow.deliver(ready, 1)
+                if ready:
+                    self._turn += 1
+                    flow.deliver(ready, 1)
 
     def _keep_last(self) -> None:
         # What is delivered and unsettled stays with its flow; if it comes back it is too old.

@@ -209,6 +209,19 @@ def test_standby_flow_that_leaves_changes_nothing(world: Any) -> None:
     assert world.engine.queue("q").unacknowledged == 1
 
 
+def test_messages_that_come_one_by_one_go_to_the_consumers_in_turn_too(world: Any) -> None:
+    world.engine.create_queue("n", "non-exclusive", ["n"])
+    clients = [world.client(name) for name in ("a", "b")]
+    for client in clients:
+        client.consume("n")
+    publisher = world.client("publisher")
+    flow = publisher.publisher().flow_id
+    for _ in range(4):
+        publisher.publish(flow, b"m", topic="n")
+
+    assert [len(client.deliveries()) for client in clients] == [2, 2]
+
+
 def test_non_exclusive_queue_serves_its_consumers_in_turn(world: Any) -> None:
     world.engine.create_queue("n", "non-exclusive", ["n"])
     peers = [world.client(str(number)) for number in range(3)]
