@@ -59,6 +59,9 @@ class BrokerConfig:
     reject_on_no_match: bool = False
     """Refuse guaranteed messages that match no queue; otherwise they are acknowledged and dropped."""
 
+    replay_log_bytes: int | None = None
+    """Bodies that the replay log of the first message VPN holds, made at the start if there is none; None: no log."""
+
     max_connections: int = 1_000
     """Each connection costs a socket and buffers."""
     max_vpns: int = 100

@@ -83,6 +83,8 @@ class BrokerServer:
             except (LookupError, TypeError, ValueError) as error:
                 raise store.damaged(error) from error
             self._commits = GroupCommit(store, self._send, self._recover, self._crashes)
+        if self._config.replay_log_bytes is not None and engine.vpn.log is None:
+            engine.put_replay_log(self._config.replay_log_bytes)
         return engine
 
     def _close_store(self) -> None:

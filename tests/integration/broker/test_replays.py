@@ -174,6 +174,19 @@ def test_log_survives_a_broker_that_keeps_its_data(tmp_path: Path, connect: Call
         assert bodies(settle(made, 2)) == [b"1", b"2"]
 
 
+def test_log_of_the_configuration_is_there_from_the_start_and_after_a_restart(
+    tmp_path: Path, connect: Callable[..., Any]
+) -> None:
+    with running_broker(data=str(tmp_path), replay_log_bytes=1_000) as broker:
+        broker.create_queue("q", subscriptions=["t/>"])
+        publish(connect(broker), b"1")
+        broker.restart(keep_state=True)
+        publish(connect(broker, "again"), b"2")
+        made = receiver(connect(broker, "reader"), ReplayStrategy.all_messages())
+
+        assert bodies(settle(made, 2)) == [b"1", b"2"]
+
+
 def test_replay_with_two_starts_or_none_that_is_one_is_refused(logged: DevelopmentBroker) -> None:
     with pytest.raises(ConfigurationError, match="one of them"):
         logged.start_replay("q", from_time=1.0, after="x")

@@ -55,8 +55,10 @@ def durable_state(engine: Engine, name: str = "default") -> dict[str, Any]:
     assert vpn.spool.bytes == sum(bodies.values())
     publishers = vpn.publishers._things.values()
     sessions = vpn.sessions._things.values()
+    log = vpn.log
     return {
         "queues": queues,
+        "log": log and (log.name, log.settings, [(one.message.id, one.message.arrived) for one in log.ready]),
         "publishers": {
             flow.name: (flow.id, flow.owner, flow.session and flow.session.name, flow.eager_acks) for flow in publishers
         },

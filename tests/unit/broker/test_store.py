@@ -580,7 +580,10 @@ def test_records_of_what_has_gone_are_no_state(make_world: Callable[..., Any]) -
 # Any prefix
 
 
-OPERATIONS = ("publish", "stage", "commit", "rollback", "take", "settle", "refuse", "queue", "vpn", "cut", "expire")
+OPERATIONS = (
+    *("publish", "stage", "commit", "rollback", "take", "settle", "refuse", "queue", "vpn", "cut", "expire"),
+    *("select", "partition", "value", "log", "replay"),
+)
 
 
 class Script:
@@ -591,7 +594,7 @@ class Script:
         self.batches: list[list[Record]] = []
         self.states: list[dict[str, Any]] = []
         self.queues = 0
-        self.vpns = 0
+        self.vpns = self.selected = self.logs = 0
         self._connect()
 
     def _connect(self) -> None:
@@ -647,6 +650,39 @@ class Script:
         else:
             self.world.engine.create_queue(name, "exclusive", ["t/>"])
         self.queues += 1
+
+    def _select(self) -> None:
+        if self.selected % 2:
+            self.picker.leave()
+        else:
+            self.picker = self.world.client("picker")
+            self.picker.consume("r", selector="JMSDestination = 'u'")
+        self.selected += 1
+
+    def _partition(self) -> None:
+        vpn = self.world.engine.vpn
+        queue = vpn.queues["r"]
+        setup = QueueSetup.of(queue)
+        settings = replace(setup.settings, partitions=0 if queue.settings.partitions else 3)
+        configure_queue(vpn, queue, replace(setup, settings=settings))
+        vpn.settle()
+        self.consumer_flow = self.consumer.consume("r")
+
+    def _value(self) -> None:
+        self.world.engine.create_queue("v", "exclusive", ["u"], last_value=True)
+
+    def _log(self) -> None:
+        vpn = self.world.engine.vpn
+        if self.logs % 3 == 2:
+            vpn.remove_log(vpn.log)
+        else:
+            self.world.engine.put_replay_log(20 if self.logs % 3 else 5)
+        self.logs += 1
+
+    def _replay(self) -> None:
+        if self.logs % 3:
+            self.world.engine.start_replay("r", ReplayStart(ReplayFrom.BEGINNING))
+            self.consumer_flow = self.consumer.consume("r")
 
     def _vpn(self) -> None:
         engine = self.world.engine

@@ -389,3 +389,36 @@ def test_closing_connection_gets_no_more_deliveries(world: Any) -> None:
     peer = world.client()
     peer.consume()
     assert [m.parameters.redelivered for m in peer.deliveries()] == [False]
+
+
+def test_consumers_with_room_take_turns_and_slow_ones_hold_nobody_up(make_world: Callable[..., Any]) -> None:
+    world = make_world()
+    world.engine.create_queue("n", "non-exclusive", ["t/>"])
+    fast = [world.client(f"fast{number}") for number in range(3)]
+    flows = [peer.consume("n") for peer in fast]
+    slow, closed = world.client("slow"), world.client("closed")
+    slow.ack(slow.bind("n").flow_id, window=2)
+    closed.bind("n")
+    fill(world, *(b"%d" % number for number in range(92)))
+    shares = [peer.deliveries() for peer in fast]
+
+    assert [len(share) for share in shares] == [30, 30, 30]
+    assert len(slow.deliveries()) == 2
+    assert closed.deliveries() == []
+    for peer, flow, share in zip(fast, flows, shares, strict=True):
+        peer.ack(flow, ids(share)[-1], AckRange(0, ids(share)[-1]))
+    fill(world, *(b"%d" % number for number in range(30)))
+    assert [len(peer.deliveries()) for peer in fast] == [10, 10, 10]
+
+
+def test_consumer_that_does_not_read_leaves_the_messages_to_the_others(make_world: Callable[..., Any]) -> None:
+    world = make_world()
+    world.engine.create_queue("n", "non-exclusive", ["t/>"])
+    stuck, other = world.client("stuck"), world.client("other")
+    stuck.consume("n")
+    other.consume("n")
+    world.engine.writable(stuck.connection, False, world.now)
+    fill(world, *(b"%d" % number for number in range(10)))
+
+    assert stuck.deliveries() == []
+    assert len(other.deliveries()) == 10

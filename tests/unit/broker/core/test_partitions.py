@@ -362,6 +362,23 @@ def test_client_that_comes_back_goes_on_with_its_partitions_and_what_it_holds(wo
     assert served(world) == [2, 2]
 
 
+def test_client_that_comes_back_keeps_its_larger_share(world: Any) -> None:
+    one = world.client("one")
+    bound = one.bind()
+    one.ack(bound.flow_id)
+    for name in ("b", "c"):
+        consumer(world, name)
+    world.tick(DELAY)
+    publish(world, *series(32, 32))
+    got = one.deliveries()
+    assert served(world) == [2, 1, 1]
+    cut_and_back(world, one, bound.endpoint_error_id, ids(got)[-1])
+    world.tick(DELAY)
+
+    assert served(world) == [1, 1, 2]
+    assert not line(world).rebalancing
+
+
 def test_client_that_comes_back_as_standby_gives_up_its_partitions_when_it_has_settled(world: Any) -> None:
     one = world.client("one")
     bound = one.bind()
