@@ -12,7 +12,10 @@ from flumebeam.smf.values import Response
 
 __all__ = [
     "QueueSetup",
+    "clear_counters",
+    "clear_queue_counters",
     "configure_queue",
+    "delete_message",
     "delete_messages",
     "disconnect",
 ]
@@ -76,6 +79,28 @@ def delete_messages(vpn: Vpn, queue: Queue) -> int:
     queue.deleted += deleted
     vpn.report(f"queue {queue.name}: {deleted} messages deleted")
     return deleted
+
+
+def delete_message(vpn: Vpn, queue: Queue, message_id: int) -> None:
+    """Delete a waiting message of a queue; one that was delivered and not acknowledged stays."""
+    before = queue.messages
+    queue.remove_waiting(message_id)
+    queue.deleted += before - queue.messages
+    vpn.report(f"queue {queue.name}: message {message_id} deleted")
+
+
+def clear_queue_counters(queue: Queue) -> None:
+    """Let a queue count from zero again."""
+    queue.received = queue.received_bytes = queue.delivered = queue.delivered_bytes = 0
+    queue.redelivered = queue.deleted = 0
+    queue.peak_bytes = queue.bytes
+    queue.counts.clear()
+
+
+def clear_counters(vpn: Vpn) -> None:
+    """Let a message VPN count what passes through it from zero again, for all its clients."""
+    for traffic in (vpn.former_traffic, *(connection.traffic for connection in vpn.clients.values())):
+        traffic.clear()
 
 
 def disconnect(vpn: Vpn, connection: Connection) -> None:

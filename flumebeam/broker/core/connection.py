@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
+from flumebeam.broker.core.traffic import Traffic
 from flumebeam.smf.messages import AnyMessage
 from flumebeam.smf.pubmsg import MessageReader, MessageTemplate, encode_direct
 from flumebeam.smf.stream import FrameReader
@@ -60,8 +61,6 @@ class Connection:
         self.subscribing: TopicAccess | None = None
         self.sharing: TopicAccess | None = None
         """What names its shared subscriptions may have."""
-        self.denied = 0
-        """Messages that were dropped or refused because it must not publish on their topics."""
         self.certified_name: str | None = None
         """Common name of the client certificate that the shell has verified, if there was one."""
         self.inbox = ""
@@ -80,8 +79,7 @@ class Connection:
         """Whether a queue had more for this connection than it could take."""
         self.discarding = False
         """Whether direct messages were discarded since the last one sent."""
-        self.discarded = 0
-        """Direct messages that it did not take in time."""
+        self.traffic = Traffic()
         self.publishers: dict[int, PublisherFlow] = {}
         self.consumers: dict[int, ConsumerFlow | Browser] = {}
         self.sessions: dict[int, TransactedSession] = {}
@@ -123,16 +121,18 @@ class Connection:
         """Add a direct message to the output, or discard it if the client does not keep up."""
         if not self.accepts_deliveries:
             self.discarding = True
-            self.discarded += 1
+            self.traffic.discarded += 1
             return
         self.output += encode_direct(template, summary, body, self.discarding)
         self.discarding = False
+        self.traffic.delivered += 1
         self.spend(self.delivery_room - len(body) - _OVERHEAD)
 
     def take_output(self) -> bytes:
         """Return what is to be written."""
         data = b"".join(self.output)
         self.output.clear()
+        self.traffic.delivered_bytes += len(data)
         return data
 
     def make_room(self) -> None:

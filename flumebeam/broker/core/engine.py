@@ -135,12 +135,14 @@ class Engine:
         """Take bytes from a client. Bytes that break the protocol close the connection, whatever they are."""
         vpn = connection.vpn
         vpn.now = connection.heard_at = now
+        messages = 0
         try:
             frames = connection.reader.receive(data)
             if vpn.faults:
                 frames = vpn.faults.watch(frames, connection.break_off)
             for frame in frames:
                 if frame[0][1] & 0x3F == _MESSAGE and connection.state is ConnectionState.LOGGED_IN:
+                    messages += 1
                     handle_message(vpn, connection, frame)
                 else:
                     self._dispatch(connection, frame)
@@ -149,6 +151,8 @@ class Engine:
         except ProtocolError as error:
             self._report(f"{connection.client_name or connection.peer} broke the protocol: {error}")
             connection.close()
+        connection.traffic.received += messages
+        connection.traffic.received_bytes += len(data)
         for flow in connection.acks_due:
             vpn.note(PublisherMoved(flow.name, flow.last_id))
             acknowledge(vpn, connection, flow, flow.last_id)

@@ -157,6 +157,7 @@ class ConsumerFlow:
         if repeated and spool.journal is not None and queue.durable:
             spool.journal.append(DeliveredAgain(queue.name, repeated))
         queue.delivered += sent
+        connection.traffic.delivered += sent
         queue.delivered_bytes += allowed - room - sent * _DELIVERY_OVERHEAD
         connection.spend(room)
 

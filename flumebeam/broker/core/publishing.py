@@ -120,7 +120,7 @@ def handle_message(vpn: Vpn, connection: Connection, frame: Frame) -> None:
     template, summary, message_id, previous_id = connection.messages.read(head)
     if not template.assured:
         if connection.publishing is not None and not connection.publishing.allows(template.topic):
-            connection.denied += 1
+            connection.traffic.denied += 1
             return
         _pass_on(vpn, template, summary, body)
         return
@@ -176,7 +176,7 @@ def _spool(vpn: Vpn, connection: Connection, template: MessageTemplate, summary:
 def refusal_of(connection: Connection, route: Route, topic: str) -> Response | None:
     """Return why a client's guaranteed messages on a topic are refused, whatever they are, or None."""
     if connection.publishing is not None and not connection.publishing.allows(topic):
-        connection.denied += 1
+        connection.traffic.denied += 1
         return PUBLISH_DENIED
     if route.refusal is NO_MATCH and not connection.profile.reject_on_no_match:
         return None

@@ -5,11 +5,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from itertools import islice
 from operator import attrgetter
-from typing import Final
+from typing import Any, Final
 
 from flumebeam.broker.core.counts import Cause, Count
 from flumebeam.broker.core.expiry import Lifetimes, end_of_life
@@ -69,6 +69,7 @@ class QueueSettings:
         partitions: Parts that a non-exclusive queue is divided into; 0 does not divide it.
         rebalance_delay_seconds: How long after a flow came or went its partitions are shared out again.
         max_handoff_seconds: How long a partition that moves to another flow waits for its messages to be settled.
+        kept: What else was set, by the vendor's names: it is shown and has no effect here.
     """
 
     ingress_enabled: bool = True
@@ -90,6 +91,7 @@ class QueueSettings:
     partitions: int = 0
     rebalance_delay_seconds: int = 5
     max_handoff_seconds: int = 3
+    kept: Mapping[str, Any] = field(default_factory=dict)
 
     def changed(self, given: Mapping[str, object]) -> QueueSettings:
         """Return these settings with some of them replaced.

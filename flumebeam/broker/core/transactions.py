@@ -57,6 +57,11 @@ class TransactedSession:
         self._outcome = SessionState.NEW
         self.interrupted = False
 
+    @property
+    def pending(self) -> int:
+        """How many messages are staged."""
+        return len(self._staged)
+
     def limit(self, max_messages: int) -> None:
         """Change how many messages one transaction may publish."""
         if max_messages != self._staged.maxlen:

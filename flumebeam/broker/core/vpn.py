@@ -33,6 +33,7 @@ from flumebeam.broker.core.replay_log import ReplayLog
 from flumebeam.broker.core.resumables import Resumables
 from flumebeam.broker.core.routes import Routes
 from flumebeam.broker.core.spool import Spool, SpooledMessage
+from flumebeam.broker.core.traffic import Traffic
 from flumebeam.broker.core.transactions import TransactedSession
 from flumebeam.broker.faults import DelayAnswer, DuplicateAnswer
 from flumebeam.smf.assuredctrl import AccessType, AssuredControl, AssuredKind
@@ -130,6 +131,8 @@ class Vpn:
         self.orphans: Resumables[Queue] = Resumables(config.temporary_queue_grace_seconds, config.max_queues)
         """Temporary queues."""
         self.log: ReplayLog | None = None
+        self.former_traffic = Traffic()
+        """What passed through connections that are gone."""
         self._touched: dict[Queue, None] = {}
 
     def next_handle(self) -> int:
@@ -314,6 +317,13 @@ class Vpn:
 
     # Connections
 
+    def traffic(self) -> Traffic:
+        """Return what has passed through all its connections."""
+        total = Traffic()
+        for part in (self.former_traffic, *(connection.traffic for connection in self.clients.values())):
+            total.add(part)
+        return total
+
     def rename(self, connection: Connection, name: str) -> None:
         """Give a client another name, and what it may resume by its own name with it."""
         del self.clients[connection.client_name]
@@ -337,6 +347,7 @@ class Vpn:
         if connection not in self.host.connections:
             return
         self.host.connections.discard(connection)
+        self.former_traffic.add(connection.traffic)
         if self.clients.get(connection.client_name) is connection:
             del self.clients[connection.client_name]
         for subscription in connection.subscriptions:

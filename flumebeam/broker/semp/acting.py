@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from typing import Final
 
-from flumebeam.broker.core.administration import delete_messages, disconnect
+from flumebeam.broker.core.administration import (
+    clear_counters,
+    clear_queue_counters,
+    delete_message,
+    delete_messages,
+    disconnect,
+)
+from flumebeam.broker.core.queues import Queue
 from flumebeam.broker.semp.configuring import CONFIG
 from flumebeam.broker.semp.replays import LOG_ACTIONS, QUEUE_ACTIONS
-from flumebeam.broker.semp.resources import Action, Resource
+from flumebeam.broker.semp.resources import Action, Resource, World
 
 __all__ = ["ACTION"]
+
+
+def _messages(world: World, queue: Queue) -> dict[str, tuple[Queue, int]]:
+    return {str(entry.message.id): (queue, entry.message.id) for entry in queue.waiting()}
+
 
 ACTION: Final = Resource(
     name=CONFIG.name,
@@ -17,6 +29,7 @@ ACTION: Final = Resource(
     noun=CONFIG.noun,
     members=CONFIG.members,
     show=lambda world, vpn: {},
+    actions={"clearStats": Action(lambda world, vpn, _: clear_counters(vpn))},
     children=(
         Resource(
             name="queues",
@@ -24,7 +37,21 @@ ACTION: Final = Resource(
             noun="queue",
             members=lambda world, vpn: vpn.queues,
             show=lambda world, queue: {},
-            actions={"deleteMsgs": Action(lambda world, queue, _: delete_messages(world.vpn, queue))} | QUEUE_ACTIONS,
+            actions={
+                "clearStats": Action(lambda world, queue, _: clear_queue_counters(queue)),
+                "deleteMsgs": Action(lambda world, queue, _: delete_messages(world.vpn, queue)),
+                **QUEUE_ACTIONS,
+            },
+            children=(
+                Resource(
+                    name="msgs",
+                    key="msgId",
+                    noun="message",
+                    members=_messages,
+                    show=lambda world, message: {},
+                    actions={"delete": Action(lambda world, message, _: delete_message(world.vpn, *message))},
+                ),
+            ),
         ),
         Resource(
             name="clients",
@@ -32,7 +59,10 @@ ACTION: Final = Resource(
             noun="client",
             members=lambda world, vpn: vpn.clients,
             show=lambda world, client: {},
-            actions={"disconnect": Action(lambda world, client, _: disconnect(world.vpn, client))},
+            actions={
+                "clearStats": Action(lambda world, client, _: client.traffic.clear()),
+                "disconnect": Action(lambda world, client, _: disconnect(world.vpn, client)),
+            },
         ),
         LOG_ACTIONS,
     ),

@@ -88,7 +88,8 @@ def kept_values(
         kept: What it keeps now; values that are the default are left out.
         values: What is changed.
     """
-    changed = {name: value for name, value in values.items() if attributes[name].kept and not attributes[name].secret}
+    known = {name for name, one in attributes.items() if one.kept and not one.secret}
+    changed = {name: value for name, value in values.items() if name in known}
     return {name: value for name, value in {**kept, **changed}.items() if value != attributes[name].default}
 
 

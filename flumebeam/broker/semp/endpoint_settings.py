@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from flumebeam.broker.core.partitions import MAX_PARTITIONS
 from flumebeam.broker.core.queues import DISCARD_BEHAVIORS, QueueSettings
-from flumebeam.broker.semp.attributes import Attribute
+from flumebeam.broker.semp.attributes import Attribute, kept_attributes, kept_values, shown_defaults
 
 __all__ = ["ATTRIBUTES", "MEGABYTE", "change_settings", "default_values", "show_settings"]
 
@@ -17,7 +17,7 @@ _FIELDS: Final = {
     "deliveryCountEnabled": ("delivery_count", Attribute(default=False)),
     "egressEnabled": ("egress_enabled", Attribute(default=False)),
     "ingressEnabled": ("ingress_enabled", Attribute(default=False)),
-    "maxBindCount": ("max_consumers", Attribute(default=1_000, low=1, high=10_000)),
+    "maxBindCount": ("max_consumers", Attribute(default=1_000, high=10_000)),
     "maxDeliveredUnackedMsgsPerFlow": ("max_unacked", Attribute(default=10_000, low=1, high=1_000_000)),
     "maxMsgSize": ("max_message_bytes", Attribute(default=10_000_000, high=30_000_000)),
     "maxRedeliveryCount": ("max_redeliveries", Attribute(default=0, high=255)),
@@ -35,8 +35,18 @@ _FIELDS: Final = {
     "respectTtlEnabled": ("respect_ttl", Attribute(default=False)),
 }
 _QUOTA: Final = "maxMsgSpoolUsage"
-ATTRIBUTES: Final = {name: attribute for name, (_, attribute) in _FIELDS.items()} | {
-    _QUOTA: Attribute(default=1_500, high=6_000_000)
+_KEPT: Final = kept_attributes(
+    (False, "respectDmqEligibleEnabled"),
+    (200, "redeliveryDelayMultiplier"),
+    (1_000, "redeliveryDelayInitialInterval"),
+    (64_000, "redeliveryDelayMaxInterval"),
+    ({"clearPercent": 18, "setPercent": 25}, "eventMsgSpoolUsageThreshold"),
+    ({"clearPercent": 60, "setPercent": 80}, "eventBindCountThreshold eventRejectLowPriorityMsgLimitThreshold"),
+)
+ATTRIBUTES: Final = {
+    **{name: attribute for name, (_, attribute) in _FIELDS.items()},
+    **_KEPT,
+    _QUOTA: Attribute(default=1_500, high=6_000_000),
 }
 _OF_THE_BROKER: Final = ("maxBindCount", "maxDeliveredUnackedMsgsPerFlow", "maxMsgSize", _QUOTA)
 """Attributes whose default is one of the broker's options."""
@@ -45,7 +55,7 @@ _OF_THE_BROKER: Final = ("maxBindCount", "maxDeliveredUnackedMsgsPerFlow", "maxM
 def show_settings(settings: QueueSettings) -> dict[str, Any]:
     """Return the attributes that settings are shown as."""
     shown = {name: getattr(settings, field) for name, (field, _) in _FIELDS.items()}
-    return shown | {_QUOTA: _quota(settings)}
+    return {**shown_defaults(_KEPT), **settings.kept, **shown, _QUOTA: _quota(settings)}
 
 
 def _quota(settings: QueueSettings) -> int:
@@ -61,6 +71,7 @@ def change_settings(settings: QueueSettings, values: dict[str, Any]) -> QueueSet
         # A limit that is not changed stays as it is to the byte.
         max_bytes=quota * MEGABYTE if quota and quota != _quota(settings) else settings.max_bytes,
         last_value=quota == 0,
+        kept=kept_values(_KEPT, settings.kept, values),
         **{field: values[name] for name, (field, _) in _FIELDS.items()},
     )
 

@@ -10,6 +10,8 @@ from aiohttp import web
 
 from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.listeners import tls_context
+from flumebeam.broker.semp.monitoring import all_traffic
+from flumebeam.broker.semp.rates import Counted
 from flumebeam.broker.semp.replies import Request
 from flumebeam.broker.semp.service import SempService
 from flumebeam.broker.server import BrokerServer
@@ -83,7 +85,9 @@ class SempServer:
 
     def _sample(self) -> None:
         vpns = self._server.engine.host.vpns.values()
-        self._service.rates.sample(self._server.now(), [queue for vpn in vpns for queue in vpn.queues.values()])
+        counted: list[Counted] = [queue for vpn in vpns for queue in vpn.queues.values()]
+        counted += (traffic for vpn in vpns for traffic in all_traffic(vpn))
+        self._service.rates.sample(self._server.now(), counted)
         self._sampler = asyncio.get_running_loop().call_later(_SAMPLE_SECONDS, self._sample)
 
     async def _respond(self, http: web.BaseRequest) -> web.StreamResponse:

@@ -9,30 +9,81 @@ from flumebeam.broker.core.connection import Connection
 from flumebeam.broker.core.counts import Cause, Count
 from flumebeam.broker.core.flows import Browser, ConsumerFlow
 from flumebeam.broker.core.partitions import Partitions
+from flumebeam.broker.core.publishers import PublisherFlow
+from flumebeam.broker.core.publishing import MAX_WINDOW
 from flumebeam.broker.core.queues import Queue
 from flumebeam.broker.core.selection import Selection
+from flumebeam.broker.core.spool import Entry
+from flumebeam.broker.core.traffic import Traffic
+from flumebeam.broker.core.transactions import TransactedSession
 from flumebeam.broker.core.vpn import Vpn
+from flumebeam.broker.semp.access_settings import ACL_PROFILES, CLIENT_PROFILES, CLIENT_USERNAMES
 from flumebeam.broker.semp.configuring import CONFIG, show_queue
+from flumebeam.broker.semp.endpoint_settings import MEGABYTE
 from flumebeam.broker.semp.replays import MONITOR_LOGS, show_replays
-from flumebeam.broker.semp.resources import Resource, World
+from flumebeam.broker.semp.resources import Resource, World, read_only
 from flumebeam.broker.semp.vpn_settings import show_vpn
 
-__all__ = ["MONITOR"]
+__all__ = ["MONITOR", "all_traffic", "show_broker"]
 
 _COUNTS: Final = [count for count in Count if count not in Cause.REJECTED.value]
 """The vendor has no names for what was rejected."""
+
+
+def all_traffic(vpn: Vpn) -> list[Traffic]:
+    """Return the counters of all clients."""
+    return [connection.traffic for connection in vpn.clients.values()]
+
+
+def _show_traffic(traffic: Traffic) -> dict[str, Any]:
+    return {
+        "aclDeniedRxDiscardedMsgCount": traffic.denied,
+        "dataRxByteCount": traffic.received_bytes,
+        "dataRxMsgCount": traffic.received,
+        "dataTxByteCount": traffic.delivered_bytes,
+        "dataTxMsgCount": traffic.delivered,
+        "discardedRxMsgCount": traffic.denied,
+        "discardedTxMsgCount": traffic.discarded,
+        "rxByteCount": traffic.received_bytes,
+        "rxDiscardedMsgCount": traffic.denied,
+        "rxMsgCount": traffic.received,
+        "txByteCount": traffic.delivered_bytes,
+        "txDiscardedMsgCount": traffic.discarded,
+        "txMsgCount": traffic.delivered,
+    }
+
+
+def show_broker(world: World) -> dict[str, Any]:
+    """Return the broker as a whole: what it spools, and what passes through all message VPNs."""
+    vpns, config = world.host.vpns.values(), world.host.config
+    total = Traffic()
+    for vpn in vpns:
+        total.add(vpn.traffic())
+    return {
+        **world.rates.of([one for vpn in vpns for one in all_traffic(vpn)]),
+        "guaranteedMsgingEnabled": True,
+        "guaranteedMsgingMaxMsgSpoolUsage": config.max_spool_bytes // MEGABYTE,
+        "guaranteedMsgingOperationalStatus": "enabled-active",
+        "msgSpoolMsgCount": sum(queue.messages for vpn in vpns for queue in vpn.queues.values()),
+        "msgSpoolUsage": world.host.spooled_bytes(),
+        **{name: value for name, value in _show_traffic(total).items() if name.startswith(("rx", "tx"))},
+    }
 
 
 def _show_vpn(world: World, vpn: Vpn) -> dict[str, Any]:
     queues = vpn.queues.values()
     return (
         show_vpn(world, vpn)
-        | world.rates.of(queues)
+        | world.rates.of(all_traffic(vpn))
+        | _show_traffic(vpn.traffic())
         | {
+            "maxEffectiveSubscriptionCount": vpn.settings.max_subscriptions,
             "msgSpoolMsgCount": sum(queue.messages for queue in queues),
             "msgSpoolUsage": vpn.spool.bytes,
             "msgVpnConnections": len(vpn.clients),
-            "state": "up",
+            "msgVpnConnectionsServiceSmf": len(vpn.clients),
+            "state": "up" if vpn.settings.enabled else "down",
+            "uniqueSubscriptionCount": len(vpn.routes),
         }
     )
 
@@ -64,6 +115,27 @@ def _show_queue(world: World, queue: Queue) -> dict[str, Any]:
 def _flows(world: World, queue: Queue) -> Mapping[str, ConsumerFlow | Browser]:
     flows: list[ConsumerFlow | Browser] = [*queue.flows, *queue.browsers]
     return {str(flow.id): flow for flow in flows}
+
+
+def _messages(world: World, queue: Queue) -> Mapping[str, Entry]:
+    entries = [entry for flow in queue.flows for entry in flow.unacked.values()]
+    return {str(entry.message.id): entry for entry in (*entries, *queue.waiting())}
+
+
+def _show_message(world: World, entry: Entry) -> dict[str, Any]:
+    message = entry.message
+    spooler = f"{world.vpn.spool.spooler_id:016x}"
+    number = f"{message.id:016x}"
+    return {
+        "attachmentSize": message.size,
+        "contentSize": message.size,
+        "dmqEligible": message.template.dmq_eligible,
+        "msgId": message.id,
+        "priority": message.template.priority,
+        "redeliveryCount": max(entry.deliveries - 1, 0),
+        "replicationGroupMsgId": f"rmid1:{spooler[:5]}-{spooler[5:]}-{number[:8]}-{number[8:]}",
+        "undelivered": entry.deliveries == 0,
+    }
 
 
 def _show_flow(world: World, flow: ConsumerFlow | Browser) -> dict[str, Any]:
@@ -100,9 +172,45 @@ def _show_client(world: World, connection: Connection) -> dict[str, Any]:
         "clientAddress": connection.peer,
         "clientProfileName": connection.user.client_profile,
         "clientUsername": connection.username,
+        "description": connection.description,
+        "platform": connection.platform,
+        "softwareVersion": connection.software,
         "slowSubscriber": not connection.writable,
         "uptime": max(int(world.vpn.now - connection.opened_at), 0),
+        **world.rates.of((connection.traffic,)),
+        **_show_traffic(connection.traffic),
     }
+
+
+def _client_flows(world: World, connection: Connection) -> Mapping[str, ConsumerFlow | Browser]:
+    return {str(number): flow for number, flow in connection.consumers.items()}
+
+
+def _show_client_flow(world: World, flow: ConsumerFlow | Browser) -> dict[str, Any]:
+    return _show_flow(world, flow) | {"queueName": flow.queue.name}
+
+
+def _publishers(world: World, connection: Connection) -> Mapping[str, PublisherFlow]:
+    return {str(number): flow for number, flow in connection.publishers.items()}
+
+
+def _show_publisher(world: World, flow: PublisherFlow) -> dict[str, Any]:
+    return {
+        "flowId": flow.id,
+        "flowName": flow.name,
+        "lastRxMsgId": flow.last_id,
+        "publisherId": flow.id,
+        "sessionName": flow.session.name if flow.session else "",
+        "windowSize": MAX_WINDOW,
+    }
+
+
+def _sessions(world: World, connection: Connection) -> Mapping[str, TransactedSession]:
+    return {session.name: session for session in connection.sessions.values()}
+
+
+def _show_session(world: World, session: TransactedSession) -> dict[str, Any]:
+    return {"clientName": session.owner, "pendingPublishedMsgCount": session.pending}
 
 
 _SUBSCRIPTIONS: Final = Resource(
@@ -133,6 +241,7 @@ MONITOR: Final = Resource(
             },
             children=(
                 _SUBSCRIPTIONS,
+                Resource(name="msgs", key="msgId", noun="message", members=_messages, show=_show_message),
                 Resource(name="txFlows", key="flowId", noun="flow", members=_flows, show=_show_flow),
             ),
         ),
@@ -148,8 +257,20 @@ MONITOR: Final = Resource(
                 "transactedSessions": len(client.sessions),
                 "txFlows": len(client.consumers),
             },
-            children=(_SUBSCRIPTIONS,),
+            children=(
+                _SUBSCRIPTIONS,
+                Resource(name="rxFlows", key="flowId", noun="flow", members=_publishers, show=_show_publisher),
+                Resource(
+                    name="transactedSessions",
+                    key="sessionName",
+                    noun="transacted session",
+                    members=_sessions,
+                    show=_show_session,
+                ),
+                Resource(name="txFlows", key="flowId", noun="flow", members=_client_flows, show=_show_client_flow),
+            ),
         ),
         MONITOR_LOGS,
+        *map(read_only, (ACL_PROFILES, CLIENT_PROFILES, CLIENT_USERNAMES)),
     ),
 )

@@ -1,51 +1,58 @@
-"""Rates of queues: counters sampled once a second, so that messages cost nothing more."""
+"""Rates of queues and clients: counters sampled once a second, so that messages cost nothing more."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Protocol
 
-from flumebeam.broker.core.queues import Queue
-
-__all__ = ["Rates"]
+__all__ = ["Counted", "Rates"]
 
 _WINDOW: Final = 60
 _NAMES: Final = ("RxMsgRate", "RxByteRate", "TxMsgRate", "TxByteRate")
+
+
+class Counted(Protocol):
+    """What messages pass through: a queue, or the traffic of a client."""
+
+    received: int
+    received_bytes: int
+    delivered: int
+    delivered_bytes: int
 
 
 class Rates:
     """Messages and bytes per second, of the last second and on average over a minute."""
 
     def __init__(self) -> None:
-        self._samples: dict[Queue, deque[tuple[float, int, int, int, int]]] = {}
+        self._samples: dict[Counted, deque[tuple[float, int, int, int, int]]] = {}
 
-    def sample(self, now: float, queues: Iterable[Queue]) -> None:
-        """Note the counters of all queues, and forget queues that are gone.
+    def sample(self, now: float, counted: Iterable[Counted]) -> None:
+        """Note all counters, and forget those that are gone.
 
         Args:
             now: Time, seconds of any clock.
-            queues: All queues.
+            counted: All there are.
         """
-        present = set(queues)
+        present = set(counted)
         for gone in self._samples.keys() - present:
             del self._samples[gone]
-        for queue in present:
-            samples = self._samples.setdefault(queue, deque(maxlen=_WINDOW + 1))
-            samples.append((now, queue.received, queue.received_bytes, queue.delivered, queue.delivered_bytes))
+        for one in present:
+            samples = self._samples.setdefault(one, deque(maxlen=_WINDOW + 1))
+            samples.append((now, one.received, one.received_bytes, one.delivered, one.delivered_bytes))
 
-    def of(self, queues: Iterable[Queue]) -> dict[str, int]:
-        """Return the rates of queues together, by the vendor's names."""
+    def of(self, counted: Iterable[Counted]) -> dict[str, int]:
+        """Return the rates of several together, by the vendor's names."""
         totals = dict.fromkeys((*(f"average{name}" for name in _NAMES), *map(_short, _NAMES)), 0.0)
-        for queue in queues:
-            samples = self._samples.get(queue)
+        for one in counted:
+            samples = self._samples.get(one)
             if samples is None or len(samples) == 1:
                 continue
             last = samples[-1]
             for position, name in enumerate(_NAMES, start=1):
                 for key, first in ((f"average{name}", samples[0]), (_short(name), samples[-2])):
                     totals[key] += (last[position] - first[position]) / max(last[0] - first[0], 0.001)
-        return {name: round(total) for name, total in totals.items()}
+        return {name: max(round(total), 0) for name, total in totals.items()}
 
 
 def _short(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flumebeam.broker.core.host import Host
@@ -11,7 +11,7 @@ from flumebeam.broker.core.vpn import Vpn
 from flumebeam.broker.semp.attributes import Attribute
 from flumebeam.broker.semp.rates import Rates
 
-__all__ = ["Action", "Resource", "World"]
+__all__ = ["Action", "Resource", "World", "read_only"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +86,8 @@ class Resource:
     def child(self, name: str) -> Resource | None:
         """Return the collection of this name that each object has."""
         return next((child for child in self.children if child.name == name), None)
+
+
+def read_only(resource: Resource) -> Resource:
+    """Return a resource as monitoring shows it."""
+    return replace(resource, put=None, delete=None, children=tuple(map(read_only, resource.children)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Final
@@ -15,7 +16,8 @@ from flumebeam.broker.core.vpn import Vpn
 from flumebeam.broker.semp.acting import ACTION
 from flumebeam.broker.semp.attributes import parse_body
 from flumebeam.broker.semp.configuring import CONFIG
-from flumebeam.broker.semp.monitoring import MONITOR
+from flumebeam.broker.semp.endpoint_settings import MEGABYTE
+from flumebeam.broker.semp.monitoring import MONITOR, show_broker
 from flumebeam.broker.semp.query import Query, parse_query
 from flumebeam.broker.semp.rates import Rates
 from flumebeam.broker.semp.replies import Item, Problem, Reply, Request, Status
@@ -27,6 +29,29 @@ _PREFIX: Final = "/SEMP/v2/"
 _APIS: Final = {"config": CONFIG, "monitor": MONITOR, "action": ACTION}
 _ABOUT: Final = {"platform": "VMR", "sempVersion": "2.36"}
 """What tools look at before they begin: the vendor's name for its software broker, and a version with all this."""
+
+
+def _show_config(world: World) -> dict[str, Any]:
+    config = world.host.config
+    return {
+        "guaranteedMsgingEnabled": True,
+        "guaranteedMsgingMaxMsgSpoolUsage": config.max_spool_bytes // MEGABYTE,
+        "serviceSempPlainTextEnabled": config.semp_port is not None,
+        "serviceSempPlainTextListenPort": config.semp_port or 0,
+        "serviceSmfEnabled": True,
+        "serviceSmfPlainTextListenPort": config.port,
+        "serviceSmfTlsListenPort": config.tls_port or 0,
+    }
+
+
+_SINGLETONS: Final[Mapping[tuple[str, str], Callable[[World], dict[str, Any]]]] = {
+    **{(api, "about/api"): lambda world: dict(_ABOUT) for api in _APIS},
+    **{(api, "about/user"): lambda world: {"globalAccessLevel": "admin", "sessionActive": False} for api in _APIS},
+    ("config", ""): _show_config,
+    ("config", "systemInformation"): lambda world: dict(_ABOUT),
+    ("monitor", ""): show_broker,
+}
+"""Objects that there is one of, by API and path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +123,9 @@ def _handle(request: Request, world: World) -> dict[str, Any]:
     root = _APIS.get(api)
     if root is None:
         raise _no_such_path(path)
-    if rest == "about/api" and request.method == "GET":
-        return {"data": dict(_ABOUT), "links": {"uri": f"{request.base}{path}"}}
+    singleton = _SINGLETONS.get((api, rest.rstrip("/")))
+    if singleton is not None and request.method == "GET":
+        return {"data": parse_query(query).choose(singleton(world), {}), "links": {"uri": f"{request.base}{path}"}}
     target = _resolve(root, rest.rstrip("/").split("/"), f"{request.base}{_PREFIX}{api}", world, path)
     if target.action is not None:
         return _act(request, target)

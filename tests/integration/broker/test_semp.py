@@ -231,3 +231,38 @@ def test_management_over_https_needs_a_certificate(tmp_path: Path) -> None:
         pass
     with pytest.raises(ConfigurationError, match="TLS needs a certificate"):
         BrokerConfig(semp_tls_port=0)
+
+
+def test_message_vpn_is_provisioned_as_scripts_do_it_and_its_traffic_is_seen(
+    managed: DevelopmentBroker, manage: Manager, connect: Callable[..., Any]
+) -> None:
+    base = "config/msgVpns/app"
+    vpn = {"msgVpnName": "app", "enabled": True, "authenticationBasicType": "internal", "maxMsgSpoolUsage": 100}
+    manage("POST", "config/msgVpns", vpn)
+    actions = ("clientConnectDefaultAction", "publishTopicDefaultAction", "subscribeTopicDefaultAction")
+    manage("POST", f"{base}/aclProfiles", {"aclProfileName": "rules", **dict.fromkeys(actions, "allow")})
+    exception = {"publishTopicExceptionSyntax": "smf", "publishTopicException": "t/no/>"}
+    manage("POST", f"{base}/aclProfiles/rules/publishTopicExceptions", exception)
+    allowed = ("allowGuaranteedMsgSendEnabled", "allowGuaranteedMsgReceiveEnabled", "allowBridgeConnectionsEnabled")
+    manage("POST", f"{base}/clientProfiles", {"clientProfileName": "limits", **dict.fromkeys(allowed, True)})
+    user = {"clientUsername": "u", "password": "pw", "aclProfileName": "rules", "clientProfileName": "limits"}
+    manage("POST", f"{base}/clientUsernames", {**user, "enabled": True, "msgVpnName": "app"})
+    manage("POST", f"{base}/queues", {"queueName": "in", "ingressEnabled": True, "egressEnabled": True, "owner": "u"})
+    manage("POST", f"{base}/queues/in/subscriptions", {"subscriptionTopic": "t/>"})
+    service = connect(
+        managed,
+        service__vpn_name="app",
+        authentication__scheme__basic__username="u",
+        authentication__scheme__basic__password="pw",
+    )
+    publish(service, b"1", b"22")
+    messages = manage("GET", "monitor/msgVpns/app/queues/in/msgs")["data"]
+    client = manage("GET", "monitor/msgVpns/app/clients/app")["data"]
+
+    assert [message["attachmentSize"] for message in messages] == [1, 2]
+    assert (client["aclProfileName"], client["clientProfileName"], client["dataRxMsgCount"]) == ("rules", "limits", 2)
+    assert client["softwareVersion"].startswith("pubsubplus-python-client")
+    manage("PUT", f"action/msgVpns/app/queues/in/msgs/{messages[0]['msgId']}/delete", {})
+    assert managed.queue("in", vpn="app").messages == 1
+    manage("DELETE", base)
+    assert managed.vpns() == ("default",)

@@ -57,7 +57,7 @@ def test_denied_publish_is_refused_outside_and_inside_transactions_and_dropped_i
 
     assert world.engine.queue("q").messages == 1
     assert [message.body for message in other.deliveries()] == [b"1"]
-    assert peer.connection.denied == 3
+    assert peer.connection.traffic.denied == 3
 
 
 def test_denied_subscription_is_refused_for_client_and_queue_and_never_for_the_inbox(world: Any) -> None:

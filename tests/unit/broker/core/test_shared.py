@@ -88,7 +88,7 @@ def test_member_that_does_not_keep_up_is_passed_over(make_world: Callable[..., A
     assert bodies(fast) == [b"x"]
     sender.direct(bytes(200))
     assert len(fast.deliveries()) == 1
-    assert (slow.connection.discarded, fast.connection.discarded) == (0, 0)
+    assert (slow.connection.traffic.discarded, fast.connection.traffic.discarded) == (0, 0)
 
 
 def test_message_that_no_member_can_take_is_discarded_and_told(make_world: Callable[..., Any]) -> None:
@@ -102,7 +102,7 @@ def test_message_that_no_member_can_take_is_discarded_and_told(make_world: Calla
     sender.direct(b"after")
 
     assert len(first) == 1
-    assert only.connection.discarded == 1
+    assert only.connection.traffic.discarded == 1
     (after,) = only.deliveries()
     assert after.flags & Flag.DISCARDED
 

@@ -192,3 +192,107 @@ def test_action_on_nothing_is_not_found(manage: Any, path: str) -> None:
 
 def test_action_takes_no_attributes(manage: Any) -> None:
     assert manage.refused("PUT", f"{ACTION}/queues/q/deleteMsgs", {"x": 1}) == (11, "INVALID_PARAMETER", 400)
+
+
+# Messages
+
+
+def test_messages_of_a_queue_are_listed_in_their_order_and_deleted_one_by_one(manage: Any) -> None:
+    publish(manage, b"1", b"22", b"333")
+    reader = manage.world.client("reader")
+    bound = reader.bind()
+    reader.ack(bound.flow_id, window=1)
+    taken = reader.deliveries()[0].parameters.message_id
+    listed = manage("GET", f"{QUEUE}/msgs")["data"]
+
+    assert [(one["attachmentSize"], one["undelivered"], one["redeliveryCount"]) for one in listed] == [
+        (1, False, 0),
+        (2, True, 0),
+        (3, True, 0),
+    ]
+    assert listed[0]["msgId"] == taken
+    assert listed[0]["replicationGroupMsgId"].startswith("rmid1:10000-00000000000-")
+    assert [one["msgId"] for one in manage("GET", f"{QUEUE}/msgs?where=priority==4&count=2")["data"]] == [
+        one["msgId"] for one in listed[:2]
+    ]
+    manage("PUT", f"{ACTION}/queues/q/msgs/{listed[1]['msgId']}/delete", {})
+    assert manage.refused("PUT", f"{ACTION}/queues/q/msgs/{taken}/delete", {}) == (6, "NOT_FOUND", 400)
+    assert [one["attachmentSize"] for one in manage("GET", f"{QUEUE}/msgs")["data"]] == [1, 3]
+    assert manage("GET", QUEUE)["data"]["deletedMsgCount"] == 1
+
+
+# Clients
+
+
+def test_client_shows_what_it_is_and_what_passed_through_it(manage: Any) -> None:
+    writer = publish(manage, b"1", b"2")
+    reader = manage.world.client("reader", description="reads", software_version="9", platform="p")
+    reader.subscribe("d/>")
+    reader.consume()
+    writer.direct(b"3", topic="d/1")
+    reader.received()
+    shown = manage("GET", f"{MONITOR}/clients/reader")["data"]
+
+    assert (shown["description"], shown["softwareVersion"], shown["platform"]) == ("reads", "9", "p")
+    assert (shown["dataTxMsgCount"], shown["dataRxMsgCount"]) == (3, 0)
+    assert shown["dataTxByteCount"] > shown["dataRxByteCount"] > 0
+    assert manage("GET", f"{MONITOR}/clients/writer")["data"]["dataRxMsgCount"] == 3
+    writer.leave()
+    assert manage("GET", MONITOR)["data"]["dataRxMsgCount"] == 3
+    assert manage("GET", "/SEMP/v2/monitor")["data"]["rxMsgCount"] == 3
+    manage("PUT", f"{ACTION}/clients/reader/clearStats", {})
+    assert manage("GET", f"{MONITOR}/clients/reader")["data"]["dataTxMsgCount"] == 0
+    manage("PUT", f"{ACTION}/clearStats", {})
+    assert manage("GET", MONITOR)["data"]["dataRxMsgCount"] == 0
+
+
+def test_flows_and_sessions_of_a_client_are_shown(manage: Any) -> None:
+    peer = manage.world.client("app")
+    session = peer.session()
+    inside = peer.publisher(session_id=session.session_id)
+    peer.publish(inside.flow_id, b"1", b"2")
+    plain = peer.publisher()
+    consumer = peer.consume(session_id=session.session_id)
+    base = f"{MONITOR}/clients/app"
+
+    shown = {flow["flowId"]: flow for flow in manage("GET", f"{base}/rxFlows")["data"]}
+    assert shown[inside.flow_id]["sessionName"] == session.session_name
+    assert (shown[plain.flow_id]["flowName"], shown[plain.flow_id]["lastRxMsgId"]) == (plain.flow_name, 0)
+    (sessions,) = manage("GET", f"{base}/transactedSessions")["data"]
+    assert (sessions["sessionName"], sessions["pendingPublishedMsgCount"]) == (session.session_name, 2)
+    (flow,) = manage("GET", f"{base}/txFlows")["data"]
+    assert (flow["queueName"], flow["sessionName"], flow["flowId"]) == ("q", session.session_name, consumer)
+
+
+def test_counters_of_a_queue_begin_at_zero_again(manage: Any) -> None:
+    rates = manage.service.rates
+    queue = manage.world.engine.vpn.queues["q"]
+    publish(manage, b"1", b"2")
+    rates.sample(0.0, (queue,))
+    manage("PUT", f"{ACTION}/queues/q/clearStats", {})
+    rates.sample(1.0, (queue,))
+    data = manage("GET", QUEUE)["data"]
+
+    assert (data["spooledMsgCount"], data["msgSpoolUsage"], data["msgSpoolPeakUsage"]) == (0, 2, 2)
+    assert data["rxMsgRate"] == 0
+
+
+# The broker
+
+
+def test_broker_shows_its_spool_and_what_it_is(manage: Any) -> None:
+    publish(manage, b"12345")
+    whole = manage("GET", "/SEMP/v2/monitor?select=msgSpool*,guaranteedMsgingMaxMsgSpoolUsage")["data"]
+
+    assert whole == {"guaranteedMsgingMaxMsgSpoolUsage": 1500, "msgSpoolMsgCount": 1, "msgSpoolUsage": 5}
+    assert manage("GET", "/SEMP/v2/config")["data"]["serviceSmfPlainTextListenPort"] == 0
+    assert manage("GET", "/SEMP/v2/config/systemInformation")["data"]["platform"] == "VMR"
+    for api in ("config", "monitor", "action"):
+        assert manage("GET", f"/SEMP/v2/{api}/about/api")["data"]["sempVersion"]
+        assert manage("GET", f"/SEMP/v2/{api}/about/user")["data"]["globalAccessLevel"] == "admin"
+
+
+def test_what_is_set_up_is_monitored_and_not_changed_there(manage: Any) -> None:
+    for path in ("aclProfiles/default/publishTopicExceptions", "clientProfiles", "clientUsernames", "aclProfiles"):
+        assert "data" in manage("GET", f"{MONITOR}/{path}")
+        assert manage.refused("POST", f"{MONITOR}/{path}", {})[1] == "NOT_SUPPORTED"

@@ -43,7 +43,7 @@ def test_other_credentials_than_basic_are_none(manage: Any, header: str) -> None
         "/SEMP",
         "//[x",
         "/SEMP/v2/other/msgVpns",
-        "/SEMP/v2/config",
+        "/SEMP/v2/action",
         "/SEMP/v2/config/other",
         f"{CONFIG}/other",
         f"{QUEUES}/q/other",
