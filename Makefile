@@ -7,7 +7,7 @@ OUTPUT ?= demo-output
 comma  := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak-cuts soak-kills format dist clean
+.PHONY: help demo test check bench soak-cuts soak-kills torture torture-pair format dist clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,12 @@ check: $(VENV)/dev.stamp  ## lint, types, layers and walls, dead links, spelling
 
 bench: $(VENV)/test.stamp  ## events per second of each stage, side by side in one run [ARGS="--events 100000"]
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+torture: $(VENV)/test.stamp  ## 1,000 kills of a drain on a local disk, every event counted [ARGS="--resume --slices 10"]
+	@$(BIN)/python -m tests.torture local $(ARGS)
+
+torture-pair: $(VENV)/test.stamp  ## 100 kills of a drain through Beam on an HA pair of HDFS that fails [ARGS="--resume"]
+	@$(BIN)/python -m tests.torture pair $(ARGS)
 
 soak-cuts: $(VENV)/test.stamp  ## 10,000 cut connections, 1,000,000 events exactly once [ARGS="--resume --slices 10"]
 	@$(BIN)/python -m tests.faults.broker.soak cuts $(ARGS)

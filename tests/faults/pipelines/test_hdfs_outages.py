@@ -1,0 +1,114 @@
+"""A drain into an HDFS that cannot be written for a while: it waits, says so once if it must, and goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from flumebeam.hdfs.cluster import LocalHdfs
+from tests.faults.pipelines.scene import Scene, numbered
+from tests.faults.pipelines.stores import HdfsStore
+from tests.faults.pipelines.test_standby import stop
+from tests.programs import Programs, until
+
+LINES = numbered(800)
+
+
+@pytest.fixture
+def store(hdfs_cluster: LocalHdfs, scene: Scene) -> Iterator[HdfsStore]:
+    made = HdfsStore((hdfs_cluster.webhdfs_url,), scene)
+    yield made
+    made.close()
+    for daemon in (hdfs_cluster.namenode, hdfs_cluster.datanode):
+        daemon.thaw()
+
+
+def one_line(scene: Scene, words: str) -> None:
+    """An impatient drain ends with one line that holds these words, and leaves everything on the broker."""
+    drain = scene.drain("--patience_seconds=1", "--target_read_timeout_seconds=1", until_empty=False)
+    assert drain.wait() == 1
+    [line] = drain.err.splitlines()
+    assert line.startswith("flumebeam drain_to_hdfs: ")
+    assert words in line
+    assert scene.left == 400
+
+
+def test_safe_mode_is_waited_for_and_told(scene: Scene, store: HdfsStore, hdfs_cluster: LocalHdfs) -> None:
+    patient = scene.drain(until_empty=False)
+    scene.fill(LINES[:400])
+    until(lambda: not scene.left, "the first events drained")
+    hdfs_cluster.admin("-safemode", "enter")
+    try:
+        scene.fill(LINES[400:])
+        until(lambda: scene.broker.queue(scene.queue).unacknowledged == 400, "the rest received")
+        assert patient.running
+    finally:
+        hdfs_cluster.admin("-safemode", "leave")
+
+    until(lambda: not scene.left, "everything drained")
+    stop(patient)
+    store.copy()
+    scene.holds_exactly(LINES)
+
+
+def test_safe_mode_at_the_start_is_one_line(scene: Scene, store: HdfsStore, hdfs_cluster: LocalHdfs) -> None:
+    scene.fill(LINES[:400])
+    hdfs_cluster.admin("-safemode", "enter")
+    try:
+        one_line(scene, "safe mode")
+    finally:
+        hdfs_cluster.admin("-safemode", "leave")
+    scene.drain_all()
+
+    store.copy()
+    scene.holds_exactly(LINES[:400])
+
+
+@pytest.mark.parametrize("what", ["namenode", "datanode"])
+def test_a_daemon_that_hangs_is_waited_for_and_wakes_later(
+    scene: Scene, store: HdfsStore, hdfs_cluster: LocalHdfs, what: str
+) -> None:
+    daemon = getattr(hdfs_cluster, what)
+    patient = scene.drain("--target_read_timeout_seconds=2", until_empty=False)
+    scene.fill(LINES[:400])
+    until(lambda: not scene.left, "the first events drained")
+    daemon.freeze()
+    scene.fill(LINES[400:])
+    until(lambda: scene.broker.queue(scene.queue).unacknowledged == 400, "the rest received")
+    with pytest.raises(AssertionError, match="although it hangs"):
+        until(lambda: not scene.left, "drained although it hangs", 5)
+    assert patient.running
+    daemon.thaw()
+
+    until(lambda: not scene.left, "everything drained")
+    stop(patient)
+    store.copy()
+    scene.holds_exactly(LINES)
+
+
+def test_a_namenode_that_never_answers_is_one_line(scene: Scene, store: HdfsStore, hdfs_cluster: LocalHdfs) -> None:
+    scene.fill(LINES[:400])
+    hdfs_cluster.namenode.freeze()
+    try:
+        one_line(scene, "does not answer in time; check that it is up and that the address is right")
+    finally:
+        hdfs_cluster.namenode.thaw()
+    scene.drain_all()
+
+    store.copy()
+    scene.holds_exactly(LINES[:400])
+
+
+def test_a_directory_that_may_not_be_written_is_one_line(
+    scene: Scene, store: HdfsStore, hdfs_cluster: LocalHdfs
+) -> None:
+    scene.fill(LINES[:400])
+    hdfs_cluster.shell("-chmod", "555", store.root)
+    (scene.directory / "bob").mkdir()
+    environment = {"SOLACE_HOST": scene.broker.url, "HADOOP_USER_NAME": "bob"}
+    scene.programs = Programs(scene.directory / "bob", environment)
+    try:
+        one_line(scene, "does not let user 'bob'")
+    finally:
+        scene.programs.close()

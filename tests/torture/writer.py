@@ -1,0 +1,120 @@
+"""A drain without Beam: the vendor's client, the commit log, and nothing between; it may be told when to die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from flumebeam.batch import EventBatch
+from flumebeam.commitlog.layout import QueueIdentity
+from flumebeam.commitlog.log import CommitLog, CommitLogOptions, Life
+from flumebeam.commitlog.protocol import PartDraft
+from flumebeam.commitlog.steps import CrashPoint
+from flumebeam.errors import EpochClosedError, FlumebeamError
+from flumebeam.formats import open_format
+from flumebeam.hdfs.options import HdfsOptions
+from flumebeam.hdfs.targets import open_target
+from flumebeam.solace.config import ReconnectPolicy, SolaceOptions
+from flumebeam.solace.session import connect
+
+__all__ = ["ENDED", "RECEIVED", "TOLD", "WRITTEN", "write"]
+
+RECEIVED = "a batch received, nothing written"
+WRITTEN = "files published, nothing acknowledged"
+TOLD = "acknowledged"
+ENDED = "told to end"
+
+_EVENTS = 10
+_FORMAT = open_format("text")
+
+
+class _Moment:
+    """Counts how often a moment was passed, and ends or freezes the process there."""
+
+    def __init__(self, name: str, nth: int, by: signal.Signals) -> None:
+        self._name, self._left, self._by = name, nth, by
+
+    def pass_by(self, name: str) -> None:
+        if name == self._name:
+            self._left -= 1
+            if self._left == 0:
+                os.kill(os.getpid(), self._by)
+
+    def at(self, point: CrashPoint) -> None:
+        self.pass_by(point.name)
+
+
+def write(host: str, queue: str, target: str, moment: str, nth: int, by: signal.Signals) -> int:
+    """Drain a queue until SIGTERM; return 0 then, and 1 for what ends a drain.
+
+    Args:
+        host: The broker.
+        queue: The queue.
+        target: Address of the target.
+        moment: Name of a :class:`CrashPoint`, or one of those above, at which ``by`` is sent to this process.
+        nth: At which pass; 0 for never.
+        by: SIGKILL or SIGSTOP.
+    """
+    stopped: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
+    dying = _Moment(moment, nth, by)
+    place = open_target(target, options=HdfsOptions(connect_timeout_secs=2, read_timeout_secs=4))
+    options = CommitLogOptions(fold_after=3, patience_seconds=60)
+    log = CommitLog.open(place.filesystem, place.root, QueueIdentity("", "", queue), options, at=dying.at)
+    connection = connect(SolaceOptions(host=host, reconnect=ReconnectPolicy(attempts=20)))
+    try:
+        while not stopped:
+            lives: list[Life] = []
+            receiver = connection.receiver(queue, before_bind=lambda name: lives.append(log.begin_life(name)))  # noqa: B023
+            life = lives[0]
+            try:
+                while not stopped:
+                    batch = receiver.receive(_EVENTS, 0.05)
+                    if batch.provenance is None or not len(batch):
+                        continue
+                    dying.pass_by(RECEIVED)
+                    for ids in _committed(life, batch):
+                        dying.pass_by(WRITTEN)
+                        receiver.acknowledge(ids)
+                        dying.pass_by(TOLD)
+            except EpochClosedError:
+                receiver.close()
+                time.sleep(0.05)
+                continue
+            if receiver.close() and not life.over:
+                life.end()
+    except FlumebeamError as error:
+        os.write(2, f"{type(error).__name__}: {error}\n".encode())
+        return 1
+    finally:
+        connection.close()
+        log.close()
+        place.filesystem.close()
+    return 0
+
+
+def _committed(life: Life, batch: EventBatch) -> Iterator[pa.FixedSizeBinaryArray]:
+    """Commit a batch and yield ids that may be acknowledged."""
+    assert batch.provenance is not None
+    if batch.provenance.fence or not life.fenced:
+        life.fence()
+    known = life.committed(batch.provenance.ids)
+    if known.any():
+        yield batch.provenance.ids.filter(pa.array(known))
+        batch = batch.filter(pa.array(~known))
+    if not len(batch):
+        return
+    ids = batch.provenance.ids
+    name = f"events.{life.file_stem()}.txt"
+    half = len(batch) // 2
+    halves = [(f"half={number}", part) for number, part in enumerate((batch.slice(0, half), batch.slice(half)))]
+    drafts = [
+        PartDraft(directory, name, lambda part=part: _FORMAT.encode([part]), len(part))  # type: ignore[misc]
+        for directory, part in halves
+        if len(part)
+    ]
+    yield life.commit(drafts, ids)
