@@ -63,7 +63,7 @@ def test_every_option_of_the_pages_exists() -> None:
     ]
     shown = "".join(CliRunner().invoke(app, [*command, "--help"]).output for command in commands)
     shown += "".join(f"--{name} " for name in PipelineOptions([]).get_all_options())
-    programs = [["tests.bench"], *(["flumebeam", "run", name] for name in registry.summaries())]
+    programs = [["tests.bench"], ["tests.torture"], *(["flumebeam", "run", name] for name in registry.summaries())]
     for program in programs:
         helped = subprocess.run(
             [sys.executable, "-m", *program, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
