@@ -39,8 +39,12 @@ class Format(Protocol):
         ...
 
     @property
-    def concatenable(self) -> bool:
-        """Whether files put one after another are one valid file of all their events, in order."""
+    def joining(self) -> str:
+        """How :mod:`flumebeam.formats.joining` makes one file of several.
+
+        ``bytes`` if files put one after another are one valid file of all their events, in order. Empty if there is no
+        way: then each transaction's files are final, whenever a sink would roll.
+        """
         ...
 
     def encode(self, batches: Iterable[EventBatch]) -> Iterator[bytes]:

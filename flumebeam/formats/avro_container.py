@@ -15,7 +15,7 @@ import zstandard
 
 from flumebeam.errors import ConfigurationError
 
-__all__ = ["AVRO_CODECS", "check_avro_codec", "compress_block", "container_header"]
+__all__ = ["AVRO_CODECS", "AVRO_MAGIC", "AVRO_METADATA", "check_avro_codec", "compress_block", "container_header"]
 
 AVRO_CODECS: Final = {
     "none": "null",
@@ -29,8 +29,10 @@ AVRO_CODECS: Final = {
 
 _LEVELS: Final = {"deflate": (1, 9), "bzip2": (1, 9), "zstd": (1, zstandard.MAX_COMPRESSION_LEVEL)}
 _CHECKSUM_BYTES: Final = 4
-_MAGIC: Final = b"Obj\x01"
-_METADATA: Final = fastavro.parse_schema({"type": "map", "values": "bytes"})
+AVRO_MAGIC: Final = b"Obj\x01"
+"""First bytes of a container."""
+AVRO_METADATA: Final = fastavro.parse_schema({"type": "map", "values": "bytes"})
+"""Schema of what follows them: the schema of the records, and the codec."""
 
 
 def container_header(schema: Mapping[str, Any], codec: str, sync: bytes) -> bytes:
@@ -42,9 +44,9 @@ def container_header(schema: Mapping[str, Any], codec: str, sync: bytes) -> byte
         sync: 16 bytes that will stand behind each block.
     """
     metadata = {"avro.codec": AVRO_CODECS[codec].encode(), "avro.schema": json.dumps(schema).encode()}
-    header = io.BytesIO(_MAGIC)
+    header = io.BytesIO(AVRO_MAGIC)
     header.seek(0, io.SEEK_END)
-    fastavro.schemaless_writer(header, _METADATA, metadata)
+    fastavro.schemaless_writer(header, AVRO_METADATA, metadata)
     return header.getvalue() + sync
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["content", "fixed", "joined", "mapped"]
+__all__ = ["Sink", "content", "fixed", "joined", "mapped"]
 
 _NOTHING: Final = pa.scalar(b"", type=pa.binary())
 
@@ -59,3 +59,35 @@ def fixed(numbers: Any, width: int) -> pa.BinaryArray:
     data = pa.py_buffer(numbers.tobytes())
     offsets = pa.array(range(0, (len(numbers) + 1) * width, width), type=pa.int32()).buffers()[1]
     return pa.Array.from_buffers(pa.binary(), len(numbers), [None, offsets, data])
+
+
+class Sink:
+    """A file for Arrow to write to, which keeps what is written until it is taken."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._written = 0
+
+    def write(self, data: bytes) -> int:
+        """Keep bytes."""
+        self._pieces.append(bytes(data))
+        self._written += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        """Return how many bytes were written."""
+        return self._written
+
+    def flush(self) -> None:
+        """Nothing waits here."""
+
+    def close(self) -> None:
+        """What is kept can still be taken."""
+
+    def take(self) -> bytes:
+        """Return what was written since the last time."""
+        data = b"".join(self._pieces)
+        self._pieces.clear()
+        return data

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from flumebeam.batch import EventBatch
 from flumebeam.errors import ConfigurationError
+from flumebeam.formats.columns import Sink
 
 __all__ = ["EVENT_COLUMNS", "ParquetFormat"]
 
@@ -48,7 +49,7 @@ class ParquetFormat:
     row_group_bytes: int = 32 * 1024 * 1024
     name: ClassVar[str] = "parquet"
     extension: ClassVar[str] = ".parquet"
-    concatenable: ClassVar[bool] = False
+    joining: ClassVar[str] = "parquet"
 
     def __post_init__(self) -> None:
         if self.codec not in _CODECS:
@@ -75,7 +76,7 @@ class ParquetFormat:
 
     def encode(self, batches: Iterable[EventBatch]) -> Iterator[bytes]:
         """Return one whole file; see :meth:`flumebeam.formats.Format.encode`."""
-        sink = _Sink()
+        sink = Sink()
         with pq.ParquetWriter(
             pa.PythonFile(sink, mode="w"),
             EVENT_COLUMNS,
@@ -94,35 +95,6 @@ class ParquetFormat:
             if any(map(len, held)):
                 writer.write_table(_table(held))
         yield sink.take()
-
-
-class _Sink:
-    """Keeps what Arrow writes until it is taken."""
-
-    closed = False
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-        self._written = 0
-
-    def write(self, data: bytes) -> int:
-        self._pieces.append(bytes(data))
-        self._written += len(data)
-        return len(data)
-
-    def tell(self) -> int:
-        return self._written
-
-    def flush(self) -> None:
-        """Nothing waits here."""
-
-    def close(self) -> None:
-        """What is kept can still be taken."""
-
-    def take(self) -> bytes:
-        data = b"".join(self._pieces)
-        self._pieces.clear()
-        return data
 
 
 def _table(batches: list[EventBatch]) -> pa.Table:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
+from functools import partial
+from itertools import chain
 
 import pytest
 from hypothesis import given
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from flumebeam.batch import EventBatch
 from flumebeam.event import Event
 from flumebeam.formats import Format
+from flumebeam.formats.joining import join_files
 
 _HEADERS = st.dictionaries(st.text(max_size=5), st.text(max_size=200), max_size=4)
 _ODD_BODIES = [b"", b"\r", b"a\r\n"[:2], b"\xff\xfe\x00", "ü€\U0001f600".encode(), b"x" * 1_000_000, b" "]
@@ -98,12 +101,33 @@ class FormatContract:
 
     def test_files_one_after_another_are_one_file_if_the_format_says_so(self) -> None:
         one, two = EventBatch.from_bodies([b"a"]), EventBatch.from_bodies([b"b", b"c"])
-        if not self.format.concatenable:
+        if self.format.joining != "bytes":
             with pytest.raises(Exception):  # noqa: B017, PT011 - whatever the foreign reader says
                 assert self.read(self.encoded(one) + self.encoded(two)) == self.kept(one, two)
             return
 
         assert self.read(self.encoded(one) + self.encoded(two)) == self.kept(one, two)
+
+    def test_files_that_are_joined_are_one_file_of_all_their_events(self) -> None:
+        groups = [
+            [EventBatch.from_bodies([b"%d" % n], {"h": "v"}), EventBatch.from_bodies([b"%d-" % n * 30_000] * 6)]
+            for n in range(3)
+        ]
+        files = [self.encoded(*batches) for batches in groups]
+
+        def in_pieces(file: bytes) -> Iterator[bytes]:
+            yield from (file[at : at + 1_009] for at in range(0, len(file), 1_009))
+
+        pieces = [*join_files(self.format.joining, [partial(in_pieces, file) for file in files])]
+
+        assert all(pieces)
+        assert self.read(b"".join(pieces)) == self.kept(*chain.from_iterable(groups))
+
+    def test_one_file_joined_is_that_file(self) -> None:
+        batch = EventBatch.from_bodies([b"a", b"b"])
+        file = self.encoded(batch)
+
+        assert self.read(b"".join(join_files(self.format.joining, [lambda: iter([file])]))) == self.kept(batch)
 
     def test_it_can_be_sent_to_a_worker(self) -> None:
         assert pickle.loads(pickle.dumps(self.format)) == self.format  # noqa: S301
