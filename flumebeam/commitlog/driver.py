@@ -5,14 +5,17 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from flumebeam.clock import Clock
 from flumebeam.commitlog.steps import (
+    Concat,
     CrashPoint,
     Delete,
+    Join,
     List,
     MakeDirectory,
     Pause,
@@ -26,8 +29,9 @@ from flumebeam.commitlog.steps import (
     Unanswered,
     Write,
 )
-from flumebeam.errors import FlumebeamError, StorageError
-from flumebeam.hdfs.filesystem import FileSystem
+from flumebeam.errors import FlumebeamError, StorageError, StorageMissingError
+from flumebeam.formats.joining import join_files
+from flumebeam.hdfs.filesystem import FileStat, FileSystem
 
 __all__ = ["Driver", "ignore"]
 
@@ -71,6 +75,7 @@ class Driver:
         self._threads = threads
         self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
+        self._inside = threading.local()
 
     def run(self, steps: Steps[T]) -> T:
         """Perform steps to their end and return their result.
@@ -111,6 +116,10 @@ class Driver:
                 outage.wait(cause)
             case Write(path, chunks):
                 return self._once(lambda: self._fs.write(path, chunks), outage)
+            case Join(how, sources, path):
+                return self._once(lambda: self._join(how, sources, path), outage)
+            case Concat(target, sources):
+                return self._once(lambda: self._fs.concat(target, sources), outage)
             case Rename(source, target):
                 return self._once(lambda: self._fs.rename(source, target), outage)
             case Stat(path):
@@ -123,6 +132,12 @@ class Driver:
                 return self._until_answered(lambda: self._fs.delete(path), outage)
             case MakeDirectory(path):
                 self._until_answered(lambda: self._fs.make_directory(path), outage)
+
+    def _join(self, how: str, sources: Sequence[str], path: str) -> FileStat | None:
+        try:
+            return self._fs.write(path, join_files(how, [partial(self._fs.read_chunks, source) for source in sources]))
+        except StorageMissingError:
+            return None
 
     @staticmethod
     def _once(call: Callable[[], T], outage: _Outage) -> T | Unanswered:
@@ -148,11 +163,14 @@ class Driver:
                 return answer
 
     def _run_together(self, branches: list[Steps[Any]]) -> list[Any]:
-        if len(branches) < 2 or self._threads < 2:
+        # A thread that waits for others of its own pool could wait for ever.
+        if len(branches) < 2 or self._threads < 2 or getattr(self._inside, "pool", False):
             return [self.run(branch) for branch in branches]
         with self._lock:
             if self._pool is None:
-                self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="flumebeam-commitlog")
+                self._pool = ThreadPoolExecutor(
+                    self._threads, thread_name_prefix="flumebeam-commitlog", initializer=self._enter_pool
+                )
             pool = self._pool
         futures: list[Future[Any]] = [pool.submit(self.run, branch) for branch in branches]
         # All of them end before the first failure is told: nothing of this goes on behind the caller's back.
@@ -160,6 +178,9 @@ class Driver:
         if failure := next((failure for failure in failures if failure is not None), None):
             raise failure
         return [future.result() for future in futures]
+
+    def _enter_pool(self) -> None:
+        self._inside.pool = True
 
 
 class _Outage:

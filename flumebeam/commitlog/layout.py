@@ -7,10 +7,13 @@
         epochs/<epoch>/           open epochs, one per life; only a rename puts anything into one
             _c-0000000007         transaction 7, committed
             _p-0000000006         transaction 6, committed and published
-            _s-0000000007-0-1     first other name of part 0 of transaction 7
-            _f-0000000005         ids of transactions 1 to 5, all published
+            _s-0000000007-0-1     first other name of part 0 of transaction 7, or of the file that is merged from it
+            _m-0000000003-0       merge of the file whose first segment is part 0 of transaction 3, committed
+            _d-0000000001-0       another one, committed, published, its segments gone
+            _f-0000000005         ids of transactions 1 to 5, all published, and their segments that are not merged
         closed/<epoch>.<fresh>/   the same, after a successor closed it
-        parts/<epoch>/_<fresh>    parts, and records before they are renamed into the epoch
+        closed/_<fresh>/          one that is settled and on its way out
+        parts/<epoch>/_<fresh>    parts and segments, and records before they are renamed into the epoch
         retired/_r-<fresh>        ids of epochs that are published and gone
         days/<yyyymmdd>/          days on which something was committed
 
@@ -33,7 +36,7 @@ HIDDEN_DIRECTORY: Final = ".flumebeam"
 """Name of the directory below a target that holds its commit logs."""
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.=-]+")
-_ENTRY: Final = re.compile(r"_([cpf])-(\d{10})|_(s)-(\d{10})-(\d+)-(\d+)")
+_ENTRY: Final = re.compile(r"_([cpf])-(\d{10})|_([md])-(\d{10})-(\d+)|_(s)-(\d{10})-(\d+)-(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ class EntryKind(Enum):
     COMMITTED = "c"
     PUBLISHED = "p"
     FOLD = "f"
+    MERGED = "m"
+    DONE = "d"
     SUPERSEDING = "s"
 
 
@@ -72,7 +77,7 @@ class Entry:
     Attributes:
         kind: What it is.
         number: Number of the transaction.
-        part: Which part a superseding record renames, from 0; else 0.
+        part: Which part a superseding record renames, or is the first segment of a merge, from 0; else 0.
         turn: How often it was renamed by then, from 1; else 0.
     """
 
@@ -89,7 +94,11 @@ class Entry:
     @property
     def name(self) -> str:
         """The file's name."""
-        tail = f"-{self.part}-{self.turn}" if self.kind is EntryKind.SUPERSEDING else ""
+        tail = ""
+        if self.kind in (EntryKind.MERGED, EntryKind.DONE, EntryKind.SUPERSEDING):
+            tail = f"-{self.part}"
+        if self.kind is EntryKind.SUPERSEDING:
+            tail += f"-{self.turn}"
         return f"_{self.kind.value}-{self.number:010d}{tail}"
 
     @classmethod
@@ -100,7 +109,9 @@ class Entry:
             return None
         if match[1]:
             return cls(EntryKind(match[1]), int(match[2]))
-        return cls(EntryKind.SUPERSEDING, int(match[4]), int(match[5]), int(match[6]))
+        if match[3]:
+            return cls(EntryKind(match[3]), int(match[4]), int(match[5]))
+        return cls(EntryKind.SUPERSEDING, int(match[7]), int(match[8]), int(match[9]))
 
 
 @dataclass(frozen=True, slots=True)

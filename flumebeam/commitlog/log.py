@@ -34,7 +34,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from flumebeam.clock import Clock, SystemClock
-from flumebeam.commitlog import protocol, recovery
+from flumebeam.commitlog import protocol, publishing, recovery
 from flumebeam.commitlog.driver import Driver, ignore
 from flumebeam.commitlog.ids import IdIndex, IdSet
 from flumebeam.commitlog.layout import LogLayout, QueueIdentity
@@ -312,8 +312,8 @@ class Life:
         try:
             run(protocol.commit(scribe, prepared))
             record = prepared.record
-            run(protocol.publish(scribe, log.layout.epoch(self.epoch), record, [part.final for part in record.parts]))
-            run(protocol.mark_published(log.layout, record))
+            run(publishing.publish(scribe, log.layout.epoch(self.epoch), record, [part.final for part in record.parts]))
+            run(publishing.mark_published(log.layout, record))
         except EpochClosedError as error:
             raise self._refused() from error
         except BaseException as error:

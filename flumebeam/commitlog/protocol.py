@@ -8,6 +8,8 @@ successor that renames the epoch away. Rules that each of these functions keeps,
   it may still happen hours later.
 * A part that a record names is moved by publishing and removed by nobody. So "the part is gone" means "it was
   published", whatever became of the final file since.
+* A segment that a record names stays where it was written until a merge that names it, and is committed, is published;
+  see :mod:`flumebeam.commitlog.merging`.
 * Nothing is overwritten. If somebody else's file has a final name, the part gets another name, recorded first, so that
   all who publish agree on it.
 """
@@ -15,8 +17,8 @@ successor that renames the epoch away. Rules that each of these functions keeps,
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 
 from flumebeam.commitlog.ids import IdSet
 from flumebeam.commitlog.layout import Entry, EntryKind, LogLayout
@@ -30,7 +32,6 @@ from flumebeam.commitlog.steps import (
     make_directory,
     pause,
     reached,
-    read,
     rename,
     stat,
     together,
@@ -40,27 +41,26 @@ from flumebeam.errors import (
     CommitLogError,
     EpochClosedError,
     FormatError,
-    StorageConflictError,
     StorageError,
     StorageFullError,
     StorageUnavailableError,
 )
-from flumebeam.hdfs.filesystem import FileKind, FileStat, RenameOutcome
+from flumebeam.hdfs.filesystem import FileStat, RenameOutcome
 
 __all__ = [
     "Names",
     "PartDraft",
     "Prepared",
     "Scribe",
+    "Segment",
     "close_epoch",
     "closed_error",
     "commit",
     "fold",
     "is_open",
-    "mark_published",
     "open_epoch",
     "prepare",
-    "publish",
+    "write_beside",
 ]
 
 Names = Callable[[], str]
@@ -76,17 +76,39 @@ class PartDraft:
         name: Name of the final file.
         content: Gives its bytes; called again for each attempt to write it.
         events: Events in it.
+        joining: As in :class:`~flumebeam.commitlog.records.PartEntry`: empty unless it is a segment.
     """
 
     directory: str
     name: str
     content: Callable[[], Iterable[bytes]]
     events: int
+    joining: str = ""
 
     @property
     def final(self) -> str:
         """Final file, relative to the target."""
         return posixpath.join(self.directory, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A segment of a committed transaction.
+
+    Attributes:
+        number: Number of the transaction.
+        index: Which of its parts, from 0.
+        part: What its record says of it.
+    """
+
+    number: int
+    index: int
+    part: PartEntry
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """What tells it apart from all others of its epoch, in the order of commits."""
+        return (self.number, self.index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +198,7 @@ def prepare(scribe: Scribe, epoch: str, number: int, drafts: Sequence[PartDraft]
     try:
         parts = yield from together([_write_part(scribe, epoch, draft, tried) for draft in drafts])
         record = Record(RecordKind.TRANSACTION, epoch, number, scribe.now_ms(), tuple(parts), ids)
-        path, written = yield from _write_beside(scribe, layout.epoch_parts(epoch), lambda: [record.to_bytes()], tried)
+        path, written = yield from write_beside(scribe, layout.epoch_parts(epoch), lambda: [record.to_bytes()], tried)
     except FormatError:
         yield from together([delete(path) for path in tried])
         raise
@@ -218,15 +240,23 @@ def closed_error(layout: LogLayout, epoch: str) -> EpochClosedError:
 
 
 def _write_part(scribe: Scribe, epoch: str, draft: PartDraft, tried: list[str]) -> Steps[PartEntry]:
-    path, written = yield from _write_beside(scribe, scribe.layout.epoch_parts(epoch), draft.content, tried)
+    path, written = yield from write_beside(scribe, scribe.layout.epoch_parts(epoch), draft.content, tried)
     yield from reached(CrashPoint.PART_WRITTEN)
     relative = posixpath.relpath(path, scribe.layout.base)
-    return PartEntry(relative, written.file_id, written.length, draft.final, draft.events)
+    return PartEntry(relative, written.file_id, written.length, draft.final, draft.events, draft.joining)
 
 
-def _write_beside(
+def write_beside(
     scribe: Scribe, directory: str, content: Callable[[], Iterable[bytes]], tried: list[str] | None = None
 ) -> Steps[tuple[str, FileStat]]:
+    """Write a hidden file under a fresh name, again and again until it is answered; return its path and status.
+
+    Args:
+        scribe: Context.
+        directory: Where.
+        content: Gives its bytes, for each attempt.
+        tried: Gets the path of each attempt.
+    """
     while True:
         path = f"{directory}/_{scribe.names()}"
         if tried is not None:
@@ -260,127 +290,25 @@ def _enter(path: str, written: FileStat, target: str) -> Steps[bool]:
         raise CommitLogError(f"{target} was not written by this writer; something else writes into the commit log.")
 
 
-def publish(scribe: Scribe, directory: str, record: Record, finals: Sequence[str]) -> Steps[None]:
-    """Give all parts of a committed transaction their final names. Idempotent, whoever does it.
-
-    Args:
-        scribe: Context.
-        directory: The epoch's directory, open or closed, that holds the record.
-        record: The transaction.
-        finals: Final names of its parts by now, relative to the target.
-    """
-    yield from together([_publish_part(scribe, directory, record, index, final) for index, final in enumerate(finals)])
-    yield from reached(CrashPoint.PUBLISHED)
-
-
-def mark_published(layout: LogLayout, record: Record) -> Steps[None]:
-    """Mark a published transaction of a life's own open epoch, so that a successor need not look at its parts.
-
-    In closed epochs nothing is moved: whoever lists one sees all that is in it.
-    """
-    directory = layout.epoch(record.epoch)
-    committed = Entry(EntryKind.COMMITTED, record.number).name
-    published = Entry(EntryKind.PUBLISHED, record.number).name
-    while True:
-        answer = yield from rename(f"{directory}/{committed}", f"{directory}/{published}")
-        if not isinstance(answer, Unanswered):
-            # Marked, by this attempt or an earlier one; or the epoch is closed, and its successor looks for itself.
-            break
-        yield from pause(answer.cause)
-    yield from reached(CrashPoint.MARKED)
-
-
-def _publish_part(scribe: Scribe, directory: str, record: Record, index: int, final: str) -> Steps[None]:
-    layout = scribe.layout
-    part = record.parts[index]
-    source = layout.in_log(part.path)
-    while True:
-        target = layout.in_target(final)
-        answer = yield from rename(source, target)
-        if isinstance(answer, Unanswered):
-            yield from pause(answer.cause)
-            continue
-        if answer is RenameOutcome.RENAMED or (yield from stat(source)) is None:
-            break
-        if answer is RenameOutcome.TARGET_EXISTS:
-            final = yield from _supersede(scribe, directory, record, index)
-        elif answer is RenameOutcome.PARENT_MISSING:
-            try:
-                yield from make_directory(posixpath.dirname(target))
-            except StorageConflictError:
-                final = yield from _supersede(scribe, directory, record, index)
-    yield from reached(CrashPoint.PART_PUBLISHED)
-
-
-def _supersede(scribe: Scribe, directory: str, record: Record, index: int) -> Steps[str]:
-    """Record another final name for a part and return it; or the one that another publisher recorded first."""
-    layout = scribe.layout
-    turn = 1 + sum(
-        1
-        for found in (yield from list_directory(directory))
-        if (entry := Entry.parse(found.name)) is not None
-        and (entry.kind, entry.number, entry.part) == (EntryKind.SUPERSEDING, record.number, index)
-    )
-    final = yield from _other_name(layout, record.parts[index].final, turn)
-    superseding = Record(
-        RecordKind.SUPERSEDING,
-        record.epoch,
-        record.number,
-        scribe.now_ms(),
-        (replace(record.parts[index], final=final),),
-        facts={"part": index, "turn": turn},
-    )
-    target = f"{directory}/{Entry(EntryKind.SUPERSEDING, record.number, index, turn).name}"
-    path, written = yield from _write_beside(scribe, layout.new, lambda: [superseding.to_bytes()])
-    while True:
-        answer = yield from rename(path, target)
-        if isinstance(answer, Unanswered):
-            yield from pause(answer.cause)
-            continue
-        if answer is RenameOutcome.RENAMED:
-            break
-        found = yield from stat(target)
-        if found is None:
-            raise EpochClosedError(f"{directory} was closed by another receiver while it was published.")
-        if found.file_id == written.file_id:
-            break
-        content = yield from read(target)
-        if content is not None:
-            final = Record.from_bytes(content, target).parts[0].final
-            yield from delete(path)
-            break
-    yield from reached(CrashPoint.SUPERSEDED)
-    return final
-
-
-def _other_name(layout: LogLayout, taken: str, turn: int) -> Steps[str]:
-    """Return a name like the taken one; if a file stands where a directory should, that directory gets the new name."""
-    names = taken.split("/")
-    for depth in range(1, len(names)):
-        found = yield from stat(layout.in_target("/".join(names[:depth])))
-        if found is not None and found.kind is FileKind.FILE:
-            return "/".join([*names[: depth - 1], f"{names[depth - 1]}~{turn}", *names[depth:]])
-    stem, dot, suffix = names[-1].rpartition(".")
-    names[-1] = f"{stem}~{turn}.{suffix}" if dot and stem else f"{names[-1]}~{turn}"
-    return "/".join(names)
-
-
-def fold(scribe: Scribe, epoch: str, through: int, ids: IdSet) -> Steps[bool]:
-    """Replace the published records of a life's own open epoch by one exact set of their ids.
+def fold(scribe: Scribe, epoch: str, through: int, ids: IdSet, unmerged: Sequence[Segment] = ()) -> Steps[bool]:
+    """Replace the published records of a life's own open epoch by one exact set of their ids, and what is not merged.
 
     Args:
         scribe: Context.
         epoch: The life's epoch.
         through: Number of the last published transaction; all before it are published too.
         ids: Ids of all of them.
+        unmerged: Their segments whose merge is not marked as done.
 
     Returns:
         Whether it was done; false if the epoch is closed by now.
     """
     layout = scribe.layout
-    record = Record(RecordKind.FOLD, epoch, through, scribe.now_ms(), ids=ids)
+    places = [[*segment.key] for segment in unmerged]
+    parts = tuple(segment.part for segment in unmerged)
+    record = Record(RecordKind.FOLD, epoch, through, scribe.now_ms(), parts, ids, {"segments": places})
     try:
-        path, written = yield from _write_beside(scribe, layout.epoch_parts(epoch), lambda: [record.to_bytes()])
+        path, written = yield from write_beside(scribe, layout.epoch_parts(epoch), lambda: [record.to_bytes()])
     except StorageError:
         # A successor that closed the epoch has swept that directory.
         if not (yield from is_open(layout, epoch)):
@@ -390,11 +318,18 @@ def fold(scribe: Scribe, epoch: str, through: int, ids: IdSet) -> Steps[bool]:
     if not (yield from _enter(path, written, f"{layout.epoch(epoch)}/{target.name}")):
         return False
     yield from reached(CrashPoint.FOLDED)
+    kept = {segment.key for segment in unmerged}
     covered = [
         f"{layout.epoch(epoch)}/{found.name}"
         for found in (yield from list_directory(layout.epoch(epoch)))
-        if (entry := Entry.parse(found.name)) is not None
-        and (entry.number < through or (entry.number == through and entry.kind is not EntryKind.FOLD))
+        if (entry := Entry.parse(found.name)) is not None and _is_folded(entry, through, kept)
     ]
     yield from together([delete(path) for path in covered])
     return True
+
+
+def _is_folded(entry: Entry, through: int, unmerged: Collection[tuple[int, int]]) -> bool:
+    """Tell whether a fold stands for an entry: not for that of a file whose first segment it still names."""
+    if entry.kind in (EntryKind.MERGED, EntryKind.DONE, EntryKind.SUPERSEDING) and entry.number <= through:
+        return (entry.number, entry.part) not in unmerged
+    return entry.number < through or (entry.number == through and entry.kind is not EntryKind.FOLD)

@@ -19,8 +19,11 @@ from flumebeam.errors import CommitLogError, FormatError
 
 __all__ = ["RECORD_VERSION", "PartEntry", "Record", "RecordKind"]
 
-RECORD_VERSION: Final = 1
-"""Version of the format that this code writes, and the newest one it reads."""
+RECORD_VERSION: Final = 2
+"""Version of the format that this code writes, and the newest one it reads.
+
+1: transactions whose parts become final files. 2: segments, and merges of them.
+"""
 
 _NAME: Final = b"flumebeam-commit-log"
 
@@ -30,10 +33,12 @@ class RecordKind(Enum):
 
     TRANSACTION = "transaction"
     """These parts, under these final names, are the events of these ids."""
+    MERGE = "merge"
+    """This part, under this final name, has the events of these segments, which go once it is published."""
     SUPERSEDING = "superseding"
     """A part of a transaction gets another final name, because somebody else's file has the first one."""
     FOLD = "fold"
-    """All transactions of this epoch up to a number are published; these are their ids."""
+    """All transactions of this epoch up to a number are published; these are their ids, and segments not yet merged."""
     RETIRED = "retired"
     """Ids of epochs that are published and gone."""
 
@@ -46,8 +51,10 @@ class PartEntry:
         path: Where it was written, relative to the directory of the log.
         file_id: The file system's identity of it.
         length: Bytes.
-        final: Where it is published, relative to the target.
+        final: Where it is published, relative to the target. All segments of one file have the same.
         events: Events in it.
+        joining: Empty for a part that becomes a final file as it is. Of a segment, which stays hidden: the way to make
+            one file of it and the others of that file, as :mod:`flumebeam.formats.joining` names it.
     """
 
     path: str
@@ -55,6 +62,7 @@ class PartEntry:
     length: int
     final: str
     events: int
+    joining: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Take-over: what a life does with the epochs of others before it commits anything of its own, as pure steps.
 
 Every function may be run by several lives at once, and again after a crash at any place. Closed epochs are settled:
-committed transactions are published, ids are retired, parts that no record names are removed, the epoch is removed.
+committed transactions are published, segments are merged, ids are retired, parts that no record names are removed, the
+epoch is removed.
 Ids are retired *before* the epoch goes, and looked up *after* it was listed, so a reader who finds an epoch gone in
 front of its eyes finds its ids among the retired ones.
 """
@@ -13,9 +14,12 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from flumebeam.commitlog import merging
 from flumebeam.commitlog.ids import IdSet
 from flumebeam.commitlog.layout import Entry, EntryKind, LogLayout
-from flumebeam.commitlog.protocol import Scribe, close_epoch, closed_error, is_open, publish
+from flumebeam.commitlog.merging import Roll
+from flumebeam.commitlog.protocol import Scribe, Segment, close_epoch, closed_error, is_open
+from flumebeam.commitlog.publishing import publish
 from flumebeam.commitlog.records import Record, RecordKind
 from flumebeam.commitlog.steps import (
     CrashPoint,
@@ -62,6 +66,9 @@ class EpochContent:
         published: Numbers of transactions that are marked published.
         folded: Ids of folded transactions.
         finals: Final names by now, by transaction and part.
+        segments: Segments that no fold left out, by transaction and part.
+        merges: Committed merges, by the key of their first segment.
+        done: Keys of merges that are marked as done.
         complete: False if something vanished while it was read: somebody else folds or retires it.
     """
 
@@ -69,6 +76,9 @@ class EpochContent:
     published: set[int] = field(default_factory=set)
     folded: IdSet = field(default_factory=IdSet)
     finals: dict[tuple[int, int], str] = field(default_factory=dict)
+    segments: dict[tuple[int, int], Segment] = field(default_factory=dict)
+    merges: dict[tuple[int, int], Record] = field(default_factory=dict)
+    done: set[tuple[int, int]] = field(default_factory=set)
     complete: bool = True
 
     @property
@@ -79,6 +89,16 @@ class EpochContent:
     def finals_of(self, record: Record) -> list[str]:
         """Final names of a transaction's parts by now."""
         return [self.finals.get((record.number, index), part.final) for index, part in enumerate(record.parts)]
+
+    @property
+    def rolls(self) -> list[Roll]:
+        """Segments that no merge names, by their final file."""
+        merged = {(number, index) for record in self.merges.values() for number, index, _ in record.facts["segments"]}
+        files: dict[str, list[Segment]] = {}
+        for key, segment in sorted(self.segments.items()):
+            if key not in merged:
+                files.setdefault(segment.part.final, []).append(segment)
+        return [Roll(tuple(segments)) for segments in files.values()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +115,7 @@ class Knowledge:
 
 
 def take_over(
-    scribe: Scribe, own: str, known: Collection[str], *, idle_ms: int | None = None, old_ms: int
+    scribe: Scribe, own: str, known: Collection[str], *, idle_ms: int | None = None, old_ms: int, merge: bool = True
 ) -> Steps[Knowledge]:
     """Fence the other lives, publish what they committed, and learn their ids.
 
@@ -105,6 +125,7 @@ def take_over(
         known: Names of files of retired ids that the caller has read before.
         idle_ms: As for :func:`close_others`.
         old_ms: As for :func:`sweep`.
+        merge: As for :func:`settle_epoch`.
 
     Raises:
         EpochClosedError: Another life fenced the caller.
@@ -115,7 +136,7 @@ def take_over(
     # Open ones before closed ones before retired ones: the way that an epoch goes.
     for epoch in (yield from close_others(scribe, own, idle_ms)):
         ids = ids.union((yield from settle_open(scribe, epoch)))
-    ids = ids.union((yield from settle_closed(scribe)))
+    ids = ids.union((yield from settle_closed(scribe, merge=merge)))
     retired, names = yield from read_retired(scribe.layout, known)
     yield from sweep(scribe, old_ms)
     yield from _check_open(scribe, own)
@@ -154,6 +175,7 @@ def read_epoch(directory: str) -> Steps[EpochContent]:
     # By number, not by name: a second superseding record counts, and turn 10 comes after turn 2.
     ours = sorted(((entry, name) for entry, name in entries if entry is not None), key=lambda pair: pair[0].order)
     files = yield from together([read(f"{directory}/{name}") for _, name in ours])
+    folded: tuple[int, dict[tuple[int, int], Segment]] = 0, {}
     for (entry, name), data in zip(ours, files, strict=True):
         if data is None:
             content.complete = False
@@ -161,12 +183,24 @@ def read_epoch(directory: str) -> Steps[EpochContent]:
         record = Record.from_bytes(data, f"{directory}/{name}")
         if entry.kind is EntryKind.FOLD:
             content.folded = content.folded.union(record.ids)
+            # In the order of their numbers: the last one stands for all before it.
+            places = zip(record.facts.get("segments", ()), record.parts, strict=True)
+            folded = entry.number, {(number, index): Segment(number, index, part) for (number, index), part in places}
+        elif entry.kind in (EntryKind.MERGED, EntryKind.DONE):
+            content.merges[entry.number, entry.part] = record
+            if entry.kind is EntryKind.DONE:
+                content.done.add((entry.number, entry.part))
         elif entry.kind is EntryKind.SUPERSEDING:
             content.finals[entry.number, entry.part] = record.parts[0].final
         else:
             content.records[entry.number] = record
             if entry.kind is EntryKind.PUBLISHED:
                 content.published.add(entry.number)
+    through, content.segments = folded
+    for number in sorted(number for number in content.records if number > through):
+        for index, part in enumerate(content.records[number].parts):
+            if part.joining:
+                content.segments[number, index] = Segment(number, index, part)
     return content
 
 
@@ -186,38 +220,70 @@ def settle_open(scribe: Scribe, epoch: str) -> Steps[IdSet]:
     return content.ids if content is not None else IdSet()
 
 
-def settle_closed(scribe: Scribe) -> Steps[IdSet]:
-    """Settle all closed epochs and return the ids that were committed in them."""
+def settle_closed(scribe: Scribe, *, merge: bool = True) -> Steps[IdSet]:
+    """Settle all closed epochs and return the ids that were committed in them.
+
+    Args:
+        scribe: Context.
+        merge: As for :func:`settle_epoch`.
+    """
     ids = IdSet()
     for found in (yield from list_directory(scribe.layout.closed)):
-        ids = ids.union((yield from settle_epoch(scribe, found.name)))
+        if scribe.layout.epoch_of(found.name):
+            ids = ids.union((yield from settle_epoch(scribe, found.name, merge=merge)))
+        else:
+            # Settled, and on its way out.
+            yield from delete(f"{scribe.layout.closed}/{found.name}")
     return ids
 
 
-def settle_epoch(scribe: Scribe, closed_name: str, *, proven: bool = False) -> Steps[IdSet]:
-    """Publish what is committed in a closed epoch, retire its ids, remove it and its parts.
+def settle_epoch(scribe: Scribe, closed_name: str, *, proven: bool = False, merge: bool = True) -> Steps[IdSet]:
+    """Publish what is committed in a closed epoch, merge its segments, retire its ids, remove it and its parts.
 
     Args:
         scribe: Context.
         closed_name: Name of the epoch below the directory of closed ones.
         proven: Whether the broker is known to have got the acknowledgement of all that was committed in it.
+        merge: Whether its segments are merged now. If not, an epoch that has some stays as it is, for later: merging
+            takes time, and a successor should not make its messages wait for that.
 
     Returns:
         Ids committed in it; if another life retired it meanwhile, they are among the retired ones.
     """
     layout = scribe.layout
     directory = f"{layout.closed}/{closed_name}"
-    content = yield from _publish_all(scribe, directory)
-    if content is None:
-        return IdSet()
+    epoch = layout.epoch_of(closed_name)
+    while True:
+        content = yield from _publish_all(scribe, directory)
+        if content is None:
+            return IdSet()
+        if content.rolls and not merge:
+            return content.ids
+        try:
+            yield from together([merging.merge(scribe, directory, epoch, roll) for roll in content.rolls])
+        except EpochClosedError:
+            # Another life settles it, too.
+            continue
+        break
     ids = content.ids
     if ids:
         yield from _retire(scribe, ids, _day(scribe), proven)
         yield from reached(CrashPoint.RETIRED)
-    yield from delete(directory)
-    yield from delete(layout.epoch_parts(layout.epoch_of(closed_name)))
+    yield from _discard(scribe, directory)
+    yield from delete(layout.epoch_parts(epoch))
     yield from reached(CrashPoint.SWEPT)
     return ids
+
+
+def _discard(scribe: Scribe, directory: str) -> Steps[None]:
+    """Remove a settled epoch: first, in one step, from the sight of those who would read a half of it."""
+    doomed = f"{scribe.layout.closed}/_{scribe.names()}"
+    while True:
+        answer = yield from rename(directory, doomed)
+        if not isinstance(answer, Unanswered):
+            break
+        yield from pause(answer.cause)
+    yield from delete(doomed)
 
 
 def settle_own(scribe: Scribe, epoch: str, *, covers: bool) -> Steps[None]:
@@ -265,6 +331,10 @@ def _publish_all(scribe: Scribe, directory: str) -> Steps[EpochContent | None]:
             for number in sorted(content.records.keys() - content.published):
                 record = content.records[number]
                 yield from publish(scribe, directory, record, content.finals_of(record))
+            for key in sorted(content.merges.keys() - content.done):
+                merge = content.merges[key]
+                final = content.finals.get(key, merge.parts[0].final)
+                yield from merging.finish(scribe, directory, merge, final)
         except EpochClosedError:
             continue
         return content

@@ -16,8 +16,10 @@ from flumebeam.errors import StorageError
 from flumebeam.hdfs.filesystem import FileStat, RenameOutcome
 
 __all__ = [
+    "Concat",
     "CrashPoint",
     "Delete",
+    "Join",
     "List",
     "MakeDirectory",
     "Pause",
@@ -30,7 +32,9 @@ __all__ = [
     "Together",
     "Unanswered",
     "Write",
+    "concat",
     "delete",
+    "join",
     "list_directory",
     "make_directory",
     "pause",
@@ -57,6 +61,11 @@ class CrashPoint(Enum):
     SUPERSEDED = "other name recorded"
     PUBLISHED = "all parts published"
     MARKED = "marked published"
+    MERGE_WRITTEN = "merged file written"
+    MERGE_COMMITTED = "merge committed"
+    MERGE_PUBLISHED = "merged file published"
+    SEGMENT_REMOVED = "segment removed"
+    MERGE_MARKED = "merge marked done"
     FOLDED = "ids folded"
     RETIRED = "ids retired"
     SWEPT = "parts swept"
@@ -82,6 +91,23 @@ class Write:
 
     path: str
     chunks: Iterable[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Answered with a FileStat or Unanswered, as Write is; with None if one of the sources is not there any more."""
+
+    how: str
+    sources: Sequence[str]
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Concat:
+    """Answered with whether it was done, or Unanswered."""
+
+    target: str
+    sources: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +167,9 @@ class Together:
     branches: Sequence[Steps[Any]]
 
 
-Step: TypeAlias = MakeDirectory | Write | Rename | Stat | List | Read | Delete | Pause | Reached | Together
+Step: TypeAlias = (
+    MakeDirectory | Write | Join | Concat | Rename | Stat | List | Read | Delete | Pause | Reached | Together
+)
 Steps: TypeAlias = Generator[Step, Any, T]
 
 
@@ -153,6 +181,18 @@ def make_directory(path: str) -> Steps[None]:
 def write(path: str, chunks: Iterable[bytes]) -> Steps[FileStat | Unanswered]:
     """Write a new file."""
     answer: FileStat | Unanswered = yield Write(path, chunks)
+    return answer
+
+
+def join(how: str, sources: Sequence[str], path: str) -> Steps[FileStat | Unanswered | None]:
+    """Write a new file that is made of others."""
+    answer: FileStat | Unanswered | None = yield Join(how, sources, path)
+    return answer
+
+
+def concat(target: str, sources: Sequence[str]) -> Steps[bool | Unanswered]:
+    """Move files to the end of another one."""
+    answer: bool | Unanswered = yield Concat(target, sources)
     return answer
 
 

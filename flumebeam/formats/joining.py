@@ -104,7 +104,7 @@ def _join_sequence_files(sources: Sequence[Source]) -> Iterator[bytes]:
     for source in sources:
         pieces = source()
         head, (end, alike, mark) = _head(pieces, _sequence_header)
-        rest = (piece for piece in chain((head[end:],), pieces) if piece)
+        rest: Iterator[bytes] = (piece for piece in chain((head[end:],), pieces) if piece)
         if first is None:
             first = alike, mark
             yield head[:end]

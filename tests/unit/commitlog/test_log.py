@@ -809,7 +809,7 @@ def test_a_log_of_a_newer_version_is_left_alone() -> None:
     content = rig.memory.read(record)
     assert content is not None
     rig.memory.delete(record)
-    rig.memory.write(record, [content.replace(b"-log 1 ", b"-log 2 ", 1)])
+    rig.memory.write(record, [content.replace(b"-log 2 ", b"-log 3 ", 1)])
 
     with pytest.raises(CommitLogError, match="upgrade"):
         new.fence()

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from flumebeam.commitlog import protocol, recovery
+from flumebeam.commitlog import protocol, publishing, recovery
 from flumebeam.commitlog.ids import IdSet
 from flumebeam.commitlog.steps import Steps, Unanswered, list_directory, rename
 from flumebeam.hdfs.filesystem import RenameOutcome
@@ -144,7 +144,7 @@ _RULES = {
     "a lost answer is no yes": (protocol, "_enter", _trusts_answers),
     "records are read after their epoch was closed": (recovery, "take_over", _reads_before_it_closes),
     "successors publish what was committed": (recovery, "_publish_all", _settles_without_publishing),
-    "acknowledgement comes after publishing": (protocol, "publish", _publishes_nothing),
+    "acknowledgement comes after publishing": (publishing, "publish", _publishes_nothing),
     "only parts of gone epochs are swept": (recovery, "sweep", _sweeps_closed_epochs),
 }
 

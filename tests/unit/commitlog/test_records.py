@@ -30,7 +30,7 @@ def test_a_record_comes_back_from_its_bytes() -> None:
 def test_a_record_begins_with_two_lines_that_people_can_read() -> None:
     first, second, _ = _RECORD.to_bytes().split(b"\n", 2)
 
-    assert first.startswith(b"flumebeam-commit-log 1 ")
+    assert first.startswith(b"flumebeam-commit-log 2 ")
     assert json.loads(second)["parts"][0]["final"] == "2026/11/ü.txt"
 
 
@@ -78,14 +78,14 @@ def test_any_bytes_end_in_our_error(data: bytes) -> None:
 
 
 def test_a_newer_version_says_to_upgrade() -> None:
-    newer = _RECORD.to_bytes().replace(b"-log 1 ", b"-log %d " % (RECORD_VERSION + 1), 1)
+    newer = _RECORD.to_bytes().replace(b"-log 2 ", b"-log %d " % (RECORD_VERSION + 1), 1)
 
     with pytest.raises(CommitLogError, match=r"written by a newer flumebeam .* upgrade"):
         Record.from_bytes(newer, "there")
 
 
 def test_an_unknown_kind_says_to_upgrade() -> None:
-    body = _RECORD.to_bytes().partition(b"\n")[2].replace(b'"transaction"', b'"merge"')
+    body = _RECORD.to_bytes().partition(b"\n")[2].replace(b'"transaction"', b'"riddle"')
 
-    with pytest.raises(CommitLogError, match=r"kind that this flumebeam does not know \(merge\); upgrade"):
+    with pytest.raises(CommitLogError, match=r"kind that this flumebeam does not know \(riddle\); upgrade"):
         Record.from_bytes(_with_checksum(body), "there")
