@@ -130,17 +130,18 @@ def open_epoch(scribe: Scribe, receiver_id: str) -> Steps[str]:
     """Make the epoch of a new life and return its name.
 
     The directory is made elsewhere and renamed, so that a late repetition of the first step never brings a closed
-    epoch back to life.
+    epoch back to life. That of its parts comes after it: whoever sees parts without an epoch may remove them, however
+    much later.
     """
     layout = scribe.layout
     while True:
         fresh = scribe.names()
         epoch = layout.epoch_name(receiver_id, fresh)
         prepared = f"{layout.new}/{fresh}"
-        yield from make_directory(layout.epoch_parts(epoch))
         yield from make_directory(prepared)
         answer = yield from rename(prepared, layout.epoch(epoch))
         if answer is RenameOutcome.RENAMED:
+            yield from make_directory(layout.epoch_parts(epoch))
             yield from reached(CrashPoint.EPOCH_OPEN)
             return epoch
         if isinstance(answer, Unanswered):

@@ -122,7 +122,9 @@ def _settles_without_publishing(_scribe: Any, directory: str) -> Any:
     return recovery.read_epoch(directory)
 
 
-def _reads_before_it_closes(scribe: Any, own: str, known: Any, *, idle_ms: Any = None, old_ms: int) -> Any:
+def _reads_before_it_closes(
+    scribe: Any, own: str, known: Any, *, idle_ms: Any = None, old_ms: int, merge: bool = True
+) -> Any:
     ids = IdSet()
     for found in (yield from list_directory(scribe.layout.epochs)):
         if found.name != own:
