@@ -121,7 +121,8 @@ class Lives:
         Args:
             name: Unique in the world.
         """
-        options = replace(self._plan.options, access=QueueAccess.SHARED, bridge_gaps=False)
+        # No receiver ends such a life, so nothing would end its files.
+        options = replace(self._plan.options, access=QueueAccess.SHARED, bridge_gaps=False, roll=None)
         return self._of(name, QueueIdentity("", "", "events"), options)
 
     def _of(self, receiver_id: str, queue: QueueIdentity, options: CommitLogOptions) -> Life:
@@ -152,5 +153,7 @@ class Lives:
                 life = self._lives.get(receiver_id)
                 if life is not None and settled:
                     life.end()
+                elif life is not None and not life.over:
+                    life.roll_all()
         finally:
             self._close_if_unused()

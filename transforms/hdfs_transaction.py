@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain, repeat
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from flumebeam.batch import EventBatch
 from flumebeam.commitlog.ids import IdIndex, IdSet
 from flumebeam.commitlog.log import Life
 from flumebeam.commitlog.protocol import PartDraft
+from flumebeam.commitlog.rolling import OpenRolls
 from flumebeam.formats import Format
 from flumebeam.hdfs.paths import PathTemplate
 from flumebeam.ids import delivery_ids, id_pairs
 from flumebeam.transforms.deadletter import DeadLetter
 from flumebeam.transforms.poison import encoded, sift
 
-__all__ = ["FileNaming", "PendingTransaction"]
+__all__ = ["FileNaming", "PendingTransaction", "cut"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,35 +88,47 @@ class PendingTransaction:
         return pa.concat_arrays(self._ids) if self._ids else delivery_ids([])
 
     @property
-    def files(self) -> int:
-        """Number of files it will make, that of dead letters not counted."""
-        return len(self._paths)
-
-    @property
     def dead(self) -> int:
         """Number of events that :meth:`set_aside` has set aside."""
         return len(self._letters)
 
     def drafts(self, file_format: Format, naming: FileNaming, dead_letters: str) -> list[PartDraft]:
-        """Return one part per path, and one of dead letters if there are any.
+        """Return the parts, and one of dead letters if there are any.
 
-        Events are encoded when a part is written, and again if it must be repeated.
+        There is one per path, unless files end with the event that reaches a limit. Events are encoded when a part is
+        written, and again if it must be repeated.
 
         Args:
             file_format: Encodes them.
             naming: Names the files.
             dead_letters: Directory of dead letters, relative to the target.
         """
+        rolls = self.life.rolls
         stem = self.life.file_stem()
-        drafts = [
-            PartDraft(path, naming.name(stem), partial(encoded, file_format, batches), sum(map(len, batches)))
-            for path, batches in self._paths.items()
-        ]
+        drafts: list[PartDraft] = []
+        for path, batches in self._paths.items():
+            whole = PartDraft(path, naming.name(stem), tuple, 0, file_format.joining, naming.suffix)
+            if rolls is None or not rolls.options.every_event:
+                drafts.append(_filled(whole, batches, file_format))
+            else:
+                drafts += self._cut(whole, batches, file_format, naming, rolls)
         if self._letters:
             lines = "".join(letter.line() for letter in self._letters).encode("ascii")
             name = f"_dead-letters.{stem}.jsonl"
             drafts.append(PartDraft(dead_letters, name, lambda: [lines], len(self._letters)))
         return drafts
+
+    def _cut(
+        self, whole: PartDraft, batches: Sequence[EventBatch], file_format: Format, naming: FileNaming, rolls: OpenRolls
+    ) -> Iterator[PartDraft]:
+        """Yield a path's parts: what the open file has room for, then new files, of which full ones are final."""
+        first_room, limits = rolls.room(whole), rolls.limits
+        rooms = chain([first_room], repeat(limits))
+        for number, (room, piece) in enumerate(cut(batches, rooms)):
+            name = naming.name(f"{self.life.file_stem()}-{number + 1:04d}" if number else self.life.file_stem())
+            draft = _filled(replace(whole, name=name, begins=number > 0), piece, file_format)
+            is_full = draft.events >= room[0] or draft.body_bytes >= room[1]
+            yield replace(draft, joining="") if is_full and room == limits else draft
 
     def set_aside(self, file_format: Format) -> bool:
         """Take out the events that a format cannot hold, and keep them as dead letters; tell whether there were any."""
@@ -137,3 +154,52 @@ class PendingTransaction:
             keep &= first
         self._held.add(own)
         return batch if keep.all() else batch.filter(pa.array(keep))
+
+
+def cut(
+    batches: Sequence[EventBatch], rooms: Iterable[tuple[int, int]]
+) -> Iterator[tuple[tuple[int, int], list[EventBatch]]]:
+    """Cut events into the files that they fill, each of which ends with the event that reaches a limit.
+
+    No work is done per event, but for arithmetic on the column of lengths.
+
+    Args:
+        batches: The events, in order.
+        rooms: For one file after the other, how many events and bytes of bodies fit into it.
+
+    Yields:
+        The room of a file, and its events.
+    """
+    batches = [batch for batch in batches if len(batch)]
+    if not batches:
+        return
+    lengths = [pc.binary_length(batch.bodies).to_numpy(zero_copy_only=False) for batch in batches]
+    ends = np.cumsum(np.concatenate(lengths), dtype=np.int64)
+    starts = np.cumsum([0, *map(len, batches)])
+    at = 0
+    for events, nbytes in rooms:
+        done = int(ends[at - 1]) if at else 0
+        by_bytes = int(np.searchsorted(ends, done + nbytes)) + 1
+        stop = min(at + events, max(by_bytes, at + 1), len(ends))
+        yield (events, nbytes), _between(batches, starts, at, stop)
+        at = stop
+        if at == len(ends):
+            return
+
+
+def _between(batches: Sequence[EventBatch], starts: npt.NDArray[np.int64], first: int, stop: int) -> list[EventBatch]:
+    low, high = np.searchsorted(starts, [first, stop - 1], side="right") - 1
+    pieces = []
+    for index in range(int(low), int(high) + 1):
+        begin = max(first - int(starts[index]), 0)
+        pieces.append(batches[index].slice(begin, stop - int(starts[index]) - begin))
+    return pieces
+
+
+def _filled(draft: PartDraft, batches: Sequence[EventBatch], file_format: Format) -> PartDraft:
+    return replace(
+        draft,
+        content=partial(encoded, file_format, batches),
+        events=sum(map(len, batches)),
+        body_bytes=sum(pc.sum(pc.binary_length(batch.bodies)).as_py() or 0 for batch in batches),
+    )

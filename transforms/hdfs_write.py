@@ -6,7 +6,7 @@ import logging
 import posixpath
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import apache_beam as beam
@@ -18,6 +18,7 @@ from flumebeam.batch import BatchProvenance, EventBatch
 from flumebeam.clock import Clock, SystemClock
 from flumebeam.commitlog.driver import ignore
 from flumebeam.commitlog.log import CommitLogOptions, Life
+from flumebeam.commitlog.rolling import RollOptions
 from flumebeam.commitlog.steps import CrashPoint
 from flumebeam.deliveries import Durable
 from flumebeam.errors import ConfigurationError, EpochClosedError, FormatError
@@ -37,6 +38,7 @@ _log: Final = logging.getLogger(__name__)
 
 _NOBODY: Final = ""
 """Stands for the receiver of events that have none."""
+_BY_DEFAULT: Final = RollOptions()
 
 
 class WriteToHdfs(beam.PTransform):
@@ -44,8 +46,9 @@ class WriteToHdfs(beam.PTransform):
 
     Input: a PCollection of :class:`~flumebeam.batch.EventBatch`. Output: a PCollection of
     :class:`~flumebeam.deliveries.Durable`, for :class:`~flumebeam.transforms.acknowledge.Acknowledge` in the same
-    stage. A transaction is committed whenever one of its limits is reached, and at the end of a bundle; each makes one
-    file per path, which appears under its final name whole and at once, and is never overwritten or appended to.
+    stage. A transaction is committed whenever one of its limits is reached, and at the end of a bundle. Its events are
+    then durable, in hidden segments of one file per path; a file ends as ``roll`` says, and at the end of the run. It
+    appears under its final name whole and at once, and is never overwritten or appended to.
 
     Unit of parallelism: a receiver (one flow of a queue). Several may write to one target, also from several jobs.
 
@@ -53,13 +56,13 @@ class WriteToHdfs(beam.PTransform):
     ``ReadFromFiles`` do. What repeats after a failure: nothing, from an exclusive queue, whoever is killed, cut off or
     frozen. From a queue that several receivers share (``commit_log`` with ``QueueAccess.SHARED``), a writer that froze
     for longer than the broker's patience may repeat its last transaction. What is never lost: anything; deliveries are
-    reported when all files of their transaction have their final names.
+    reported when their transaction is committed, and its files will appear, whoever dies.
 
     An event that the format cannot hold does not stop the sink: it becomes a dead letter, with its cause, in a hidden
     file of the same transaction, so it is there exactly once as well.
 
     Batches that a program made, without provenance, are written at least once: a bundle that a runner repeats is
-    written again, in files of its own, and nothing is reported.
+    written again, in files of its own, which are final with each transaction; nothing is reported.
 
     Args:
         target: Directory, as ``/dir``, ``file:///dir``, ``hdfs://namenode/dir`` or ``webhdfs://namenode:9870/dir``.
@@ -72,6 +75,8 @@ class WriteToHdfs(beam.PTransform):
         max_events: Events of one transaction. Not more than half of the queue's limit of unacknowledged messages.
         max_bytes: Bytes of bodies and headers of one transaction, which are held in memory.
         max_seconds: Age of a transaction, looked at when a batch comes; a bundle's end commits in any case.
+        roll: When a file ends: by default at 128 MB, or after 10 minutes. ``None`` makes one file per path of each
+            transaction, which readers see at once; so does a format whose files cannot be joined.
         dead_letters: Directory below the target for events that the format cannot hold, one line of JSON each with
             cause, headers and body (base64); ``None`` stops at the first one.
         path_options: Time zone, rounding and source of the time in ``path``.
@@ -99,6 +104,7 @@ class WriteToHdfs(beam.PTransform):
         max_events: int = 5_000,
         max_bytes: int = 64 * 1024 * 1024,
         max_seconds: float = 10.0,
+        roll: RollOptions | None = _BY_DEFAULT,
         dead_letters: str | None = DEAD_LETTERS,
         path_options: PathOptions | None = None,
         hdfs_options: HdfsOptions | None = None,
@@ -128,7 +134,7 @@ class WriteToHdfs(beam.PTransform):
                 address=parse_target(target, options=hdfs_options),
                 queue=queue,
                 broker=broker,
-                options=commit_log or CommitLogOptions(),
+                options=replace(commit_log or CommitLogOptions(), roll=roll),
                 at=at,
             ),
             file_format,
@@ -203,6 +209,7 @@ class _WriteFn(beam.DoFn):
         self._known = Metrics.counter("flumebeam", "events_known")
         self._dead = Metrics.counter("flumebeam", "events_dead")
         self._files = Metrics.counter("flumebeam", "files_written")
+        self._small = Metrics.counter("flumebeam", "files_small")
         self._transactions = Metrics.counter("flumebeam", "transactions_committed")
 
     def setup(self) -> None:
@@ -293,9 +300,11 @@ class _WriteFn(beam.DoFn):
             # Closed because nothing was committed for long; nobody else has these events.
             pending.life = self._life_of_nobody()
             ids = self._commit_with_dead_letters(pending)
+        made = pending.life.take_made()
         self._written.inc(pending.events - pending.dead)
         self._dead.inc(pending.dead)
-        self._files.inc(pending.files)
+        self._files.inc(made.count)
+        self._small.inc(made.small)
         self._transactions.inc()
         if receiver != _NOBODY:
             yield Durable(receiver, ids)

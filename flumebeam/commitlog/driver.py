@@ -99,6 +99,10 @@ class Driver:
             except FlumebeamError as error:
                 failure = error
 
+    def alone(self) -> Driver:
+        """Return another driver of the same file system, which does one thing after the other, in any thread."""
+        return Driver(self._fs, clock=self._clock, patience=self._patience, threads=1, at=self._at, sleep=self._sleep)
+
     def close(self) -> None:
         """End the threads. Idempotent; steps must not be running."""
         with self._lock:

@@ -76,7 +76,10 @@ class PartDraft:
         name: Name of the final file.
         content: Gives its bytes; called again for each attempt to write it.
         events: Events in it.
-        joining: As in :class:`~flumebeam.commitlog.records.PartEntry`: empty unless it is a segment.
+        joining: As in :class:`~flumebeam.commitlog.records.PartEntry`: empty unless it may be a segment.
+        kind: What else events of one file have in common, a suffix or a schema; segments of several kinds never meet.
+        begins: Whether a segment begins a new file, whatever is open.
+        body_bytes: Bytes of the bodies of its events.
     """
 
     directory: str
@@ -84,6 +87,9 @@ class PartDraft:
     content: Callable[[], Iterable[bytes]]
     events: int
     joining: str = ""
+    kind: str = ""
+    begins: bool = False
+    body_bytes: int = 0
 
     @property
     def final(self) -> str:

@@ -47,6 +47,7 @@ __all__ = [
     "prune",
     "read_epoch",
     "read_retired",
+    "rescue",
     "serve_day",
     "settle_closed",
     "settle_epoch",
@@ -338,6 +339,26 @@ def _publish_all(scribe: Scribe, directory: str) -> Steps[EpochContent | None]:
         except EpochClosedError:
             continue
         return content
+
+
+def rescue(scribe: Scribe, own: Collection[str], idle_ms: int) -> Steps[None]:
+    """Merge what dead lives left behind: close open epochs that hold segments and that nothing entered for long.
+
+    Closing a live one is never wrong: its life is refused at its next commit and starts anew.
+
+    Args:
+        scribe: Context.
+        own: Epochs of the caller.
+        idle_ms: For how long nothing entered them.
+    """
+    layout = scribe.layout
+    for found in (yield from list_directory(layout.epochs)):
+        if found.name in own or scribe.now_ms() - found.modified_ms < idle_ms:
+            continue
+        content = yield from read_epoch(layout.epoch(found.name))
+        if content.rolls or content.merges.keys() - content.done:
+            yield from close_epoch(scribe, found.name)
+    yield from settle_closed(scribe)
 
 
 def read_retired(layout: LogLayout, known: Collection[str]) -> Steps[tuple[IdSet, set[str]]]:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import gzip
 import os
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,11 @@ from flumebeam.batch import BatchProvenance, EventBatch
 from flumebeam.clock import ManualClock
 from flumebeam.commitlog.log import CommitLogOptions, QueueAccess
 from flumebeam.commitlog.records import Record
+from flumebeam.commitlog.rolling import RollOptions
 from flumebeam.commitlog.steps import CrashPoint
 from flumebeam.deliveries import Durable
 from flumebeam.errors import ConfigurationError, StorageError, StorageFullError, StorageUnavailableError
-from flumebeam.formats import ParquetFormat
+from flumebeam.formats import ParquetFormat, TextFormat
 from flumebeam.hdfs.local import LocalFileSystem
 from flumebeam.hdfs.targets import Target, TargetAddress
 from flumebeam.ids import DeliveryId, delivery_ids
@@ -89,6 +92,7 @@ def worker(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
     made: list[Worker] = []
 
     def make(**options: Any) -> Worker:
+        options.setdefault("roll", None)
         made.append(Worker(WriteToHdfs(options.pop("target", str(tmp_path)), **options)))
         return made[-1]
 
@@ -215,7 +219,7 @@ def test_a_batch_that_says_so_is_fenced_before_it_is_committed(worker: Callable[
 
 
 def test_instances_of_one_sink_share_the_life_of_a_receiver(tmp_path: Path) -> None:
-    transform = WriteToHdfs(str(tmp_path))
+    transform = WriteToHdfs(str(tmp_path), roll=None)
     first = Worker(transform)
     second = Worker(pickler.loads(pickler.dumps(transform)))
     assert numbers_of(first.bundle(batch_of(1))) == [1]
@@ -430,6 +434,7 @@ class FailAt:
 
 
 def drain(queue: MemoryQueue, target: Path, **options: Any) -> None:
+    options.setdefault("roll", None)
     pipeline = beam.Pipeline(runner="FnApiRunner")
     (
         pipeline
@@ -487,7 +492,7 @@ class Stage:
 
     def __init__(self, queue: MemoryQueue, target: Path) -> None:
         self.user = RECEIVERS.join(queue)
-        self.sink = Worker(WriteToHdfs(str(target), queue=queue.name))
+        self.sink = Worker(WriteToHdfs(str(target), queue=queue.name, roll=None))
         self.receiver = RECEIVERS.acquire(self.user, 0, MemoryReceiverFactory(queue.name))
 
     def run(self, *, acknowledge: int) -> None:
@@ -557,3 +562,118 @@ def test_a_bundle_that_fails_between_two_steps_loses_and_repeats_nothing(
 
     assert lines(tmp_path) == list(range(1_000))
     assert sorted(map(int, queue.acknowledged)) == list(range(1_000))
+
+
+# -- rolling ---------------------------------------------------------------------------------------------------------
+
+
+def test_by_default_transactions_are_reported_at_once_and_become_one_file_at_the_end(
+    queue: MemoryQueue, tmp_path: Path
+) -> None:
+    queue.put(b"%d" % number for number in range(2_000))
+
+    drain(queue, tmp_path, max_events=250, roll=RollOptions())
+
+    (file,) = finals(tmp_path)
+    assert [int(line) for line in file.read_bytes().splitlines()] == list(range(2_000))
+    assert len(queue.acknowledged) == 2_000
+    assert [path for path in tmp_path.rglob("_*") if path.is_file() and "retired" not in str(path)] == []
+
+
+def test_what_is_reported_may_still_be_hidden(worker: Callable[..., Worker], tmp_path: Path) -> None:
+    one = worker(roll=RollOptions())
+
+    assert numbers_of(one.bundle(batch_of(1, 2))) == [1, 2]
+
+    assert finals(tmp_path) == []
+
+
+def test_a_file_ends_when_it_is_large_enough(worker: Callable[..., Worker], tmp_path: Path) -> None:
+    one = worker(roll=RollOptions(max_bytes=6), max_events=2)
+    for number in range(0, 12, 2):
+        one.bundle(batch_of(number, number + 1))
+
+    eventually(lambda: lines(tmp_path) == list(range(8)))
+    assert sorted(path.read_bytes() for path in finals(tmp_path)) == [b"0\n1\n2\n3\n", b"4\n5\n6\n7\n"]
+
+
+@pytest.mark.parametrize("limit", [{"max_seconds": 0.3}, {"max_seconds": 0, "idle_seconds": 0.3}])
+def test_a_file_ends_by_itself_when_it_is_old_or_idle(
+    worker: Callable[..., Worker], tmp_path: Path, limit: dict[str, float]
+) -> None:
+    worker(roll=RollOptions(**limit)).bundle(batch_of(1, 2))  # type: ignore[arg-type]
+
+    eventually(lambda: lines(tmp_path) == [1, 2])
+
+
+@pytest.mark.parametrize("format", ["text", "header_and_text", "avro_event", "parquet", "sequence_file"])
+def test_files_of_every_format_are_rolled(queue: MemoryQueue, tmp_path: Path, format: str) -> None:
+    queue.put(b"%d" % number for number in range(1_000))
+
+    drain(queue, tmp_path, max_events=250, roll=RollOptions(), format=format)
+
+    (file,) = finals(tmp_path)
+    assert len(queue.acknowledged) == 1_000
+    if format == "parquet":
+        assert [int(body) for body in pq.read_table(file)["body"].to_pylist()] == list(range(1_000))
+
+
+def test_flumes_own_limits_are_looked_at_after_every_event(queue: MemoryQueue, tmp_path: Path) -> None:
+    queue.put(b"%03d" % number for number in range(95))
+
+    drain(queue, tmp_path, max_events=37, roll=RollOptions.flume())
+
+    assert lines(tmp_path) == list(range(95))
+    counts = Counter(len(path.read_bytes().splitlines()) for path in finals(tmp_path))
+    assert counts == {10: 9, 5: 1}
+
+
+def test_flumes_size_counts_bodies(queue: MemoryQueue, tmp_path: Path) -> None:
+    queue.put(b"%03d" % number for number in range(100))
+
+    drain(queue, tmp_path, codec="gzip", roll=RollOptions(max_bytes=100, max_seconds=0, every_event=True))
+
+    sizes = [len(gzip.decompress(path.read_bytes()).splitlines()) for path in finals(tmp_path)]
+    assert sorted(sizes) == [32, 34, 34], "a file ends with the event that makes it 100 bytes"
+
+
+def test_a_format_whose_files_cannot_be_joined_is_not_rolled(worker: Callable[..., Worker], tmp_path: Path) -> None:
+    worker(format=Unjoinable(), roll=RollOptions()).bundle(batch_of(1, 2))
+
+    assert lines(tmp_path) == [1, 2]
+
+
+@pytest.mark.parametrize("point", [point for point in CrashPoint if "merge" in point.value or "segment" in point.value])
+def test_a_merge_that_fails_between_two_steps_loses_and_repeats_nothing(
+    queue: MemoryQueue, tmp_path: Path, point: CrashPoint
+) -> None:
+    queue.put(b"%d" % number for number in range(1_000))
+    FailAt.left = True
+    with pytest.raises(Exception, match=point.value):
+        drain(queue, tmp_path, max_events=100, at=FailAt(point), roll=RollOptions(max_bytes=700))
+
+    drain(queue, tmp_path, max_events=100, roll=RollOptions(max_bytes=700))
+
+    assert lines(tmp_path) == list(range(1_000))
+
+
+def test_a_drain_of_an_empty_queue_shows_what_a_dead_one_left_hidden(
+    worker: Callable[..., Worker], queue: MemoryQueue, tmp_path: Path
+) -> None:
+    worker(roll=RollOptions()).bundle(batch_of(1, 2, queue=queue.name))
+
+    drain(queue, tmp_path, roll=RollOptions())
+
+    assert lines(tmp_path) == [1, 2]
+
+
+def eventually(true: Callable[[], bool]) -> None:
+    """Wait for the threads that merge."""
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+class Unjoinable(TextFormat):
+    joining = ""  # type: ignore[assignment]
