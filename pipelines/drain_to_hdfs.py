@@ -2,7 +2,7 @@
 
 Unit of parallelism: a flow of the queue, one. Delivery: exactly once from an exclusive queue, and from a shared one as
 :class:`~flumebeam.transforms.hdfs_write.WriteToHdfs` says. What repeats: nothing in the files. What is never lost: an
-event; it is acknowledged only when its file is published.
+event; it is acknowledged only when it is committed, in its file or in a segment of it.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, *, queue: str | Non
             file_prefix=target.file_prefix,
             format=target.format,
             codec=target.codec,
+            roll=target.rolling(),
             hdfs_options=options.view_as(HdfsTargetOptions).hdfs(),
             dead_letters=target.target_dead_letters or None,
             commit_log=CommitLogOptions(access=access, patience_seconds=target.patience_seconds),

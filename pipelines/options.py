@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from flumebeam.commitlog.rolling import RollOptions
 from flumebeam.errors import ConfigurationError
 from flumebeam.formats import FORMAT_NAMES
 from flumebeam.interceptors import (
@@ -269,6 +270,19 @@ class TargetOptions(PipelineOptions):
             help="below the target, for events that the format cannot hold; '' stops at the first [_dead-letters]",
         )
         parser.add_argument(
+            "--roll",
+            choices=("files", "transaction", "flume"),
+            default="files",
+            help="when files end: at the limits below; with each transaction, so that they are seen at once; or by "
+            "Flume's rules, with its defaults of 30 s, 1024 bytes and 10 events [files]",
+        )
+        parser.add_argument("--roll_bytes", type=int, metavar="N", help="size of a file, 0 for any [134217728]")
+        parser.add_argument("--roll_seconds", type=float, metavar="S", help="age of its first event, 0 for any [600]")
+        parser.add_argument("--roll_events", type=int, metavar="N", help="events in it, 0 for any number [0]")
+        parser.add_argument(
+            "--roll_idle_seconds", type=float, metavar="S", help="time since its last event, 0 for any [0]"
+        )
+        parser.add_argument(
             "--patience_seconds",
             type=float,
             default=60.0,
@@ -281,6 +295,25 @@ class TargetOptions(PipelineOptions):
             default=False,
             help="the queue is non-exclusive or partitioned, and others read it, too",
         )
+
+    def rolling(self) -> RollOptions | None:
+        """Return when files end; ``None`` for files of one transaction each.
+
+        Raises:
+            ConfigurationError: A limit cannot work, or is given where it means nothing.
+        """
+        given = {
+            "max_bytes": self.roll_bytes,
+            "max_seconds": self.roll_seconds,
+            "max_events": self.roll_events,
+            "idle_seconds": self.roll_idle_seconds,
+        }
+        limits: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        if self.roll == "transaction":
+            if limits:
+                raise ConfigurationError("--roll=transaction ends files with transactions: leave --roll_... out.")
+            return None
+        return replace(RollOptions.flume() if self.roll == "flume" else RollOptions(), **limits)
 
 
 class CountOptions(PipelineOptions):

@@ -115,7 +115,7 @@ class Demo:
         positions = workspace.positions(workspace.input)
         options = {
             "ingest": ["--input", str(workspace.input), "--topic", _TOPIC, "--tracker_dir", str(positions)],
-            "drain_to_hdfs": ["--queue", "batch", "--target", str(workspace.batch)],
+            "drain_to_hdfs": ["--queue", "batch", "--target", str(workspace.batch), "--roll_seconds", "2"],
             "speed_layer": ["--queue", "speed", "--counts_to", str(workspace.counts), "--seen_to", str(workspace.seen)],
         }
         return {

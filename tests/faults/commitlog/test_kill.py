@@ -14,7 +14,8 @@ from flumebeam.commitlog.steps import CrashPoint
 _WRITER = Path(__file__).with_name("writer.py")
 _EVENTS = 12
 # Reached only when somebody else's file has a final name: tested without a process, in the unit tests.
-_POINTS = [point for point in CrashPoint if point is not CrashPoint.SUPERSEDED]
+_MERGING = [point for point in CrashPoint if "merge" in point.value or "segment" in point.value]
+_POINTS = [point for point in CrashPoint if point is not CrashPoint.SUPERSEDED and point not in _MERGING]
 _BY_A_SUCCESSOR = {CrashPoint.EPOCH_CLOSED, CrashPoint.RETIRED, CrashPoint.SWEPT}
 
 

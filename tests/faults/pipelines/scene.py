@@ -102,7 +102,9 @@ class Scene:
         drain.ends_well()
 
     def drain_options(self, *more: str, until_empty: bool = True) -> list[str]:
-        return [f"--queue={self.queue}", f"--target={self.target}", *(_IDLE if until_empty else ()), *more]
+        """Files end with transactions unless ``more`` says otherwise, so that what is acknowledged is seen."""
+        named = [f"--queue={self.queue}", f"--target={self.target}", "--roll=transaction"]
+        return [*named, *(_IDLE if until_empty else ()), *more]
 
     # -- the target's side
 

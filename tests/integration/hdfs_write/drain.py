@@ -49,7 +49,7 @@ def drain(url: str, target: str, at: Signal, **limits: int) -> None:
     (
         pipeline
         | ReadFromSolace(QUEUE, connection=options(url), until_empty=True, idle_seconds=1)
-        | WriteToHdfs(target, queue=QUEUE, at=at, **({"max_events": 100} | limits))
+        | WriteToHdfs(target, queue=QUEUE, at=at, **({"max_events": 100, "roll": None} | limits))
         | Acknowledge()
     )
     run_pipeline(pipeline)

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from flumebeam.commitlog.rolling import RollOptions
 from flumebeam.errors import ConfigurationError
 from flumebeam.interceptors import HostInterceptor, SeverityInterceptor, StaticInterceptor, TimestampInterceptor
-from flumebeam.pipelines.options import ConnectionOptions, FileOptions, required
+from flumebeam.pipelines.options import ConnectionOptions, FileOptions, TargetOptions, required
 from flumebeam.solace.auth import CertificateAuthentication, OAuthAuthentication
 from flumebeam.solace.config import ReconnectPolicy, Secret, SolaceOptions, TlsOptions
 from flumebeam.sources.options import FileSourceOptions
@@ -107,6 +108,22 @@ def test_interceptors_stand_in_the_order_given() -> None:
 def test_interceptors_that_cannot_work_are_refused(argv: list[str], sentence: str) -> None:
     with pytest.raises(ConfigurationError, match=sentence):
         files(*argv).chain()
+
+
+def test_files_roll_by_size_and_age_unless_told_otherwise() -> None:
+    def rolling(*argv: str) -> RollOptions | None:
+        return PipelineOptions(argv).view_as(TargetOptions).rolling()
+
+    assert rolling() == RollOptions()
+    assert rolling("--roll_bytes=0", "--roll_seconds=5", "--roll_events=7", "--roll_idle_seconds=2") == RollOptions(
+        max_bytes=0, max_seconds=5, max_events=7, idle_seconds=2
+    )
+    assert rolling("--roll=transaction") is None
+    assert rolling("--roll=flume", "--roll_seconds=60") == RollOptions(
+        max_bytes=1024, max_seconds=60, max_events=10, every_event=True
+    )
+    with pytest.raises(ConfigurationError, match="leave --roll_"):
+        rolling("--roll=transaction", "--roll_bytes=1")
 
 
 def test_what_is_missing_is_named() -> None:
