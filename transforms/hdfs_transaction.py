@@ -17,7 +17,7 @@ from flumebeam.commitlog.ids import IdIndex, IdSet
 from flumebeam.commitlog.log import Life
 from flumebeam.commitlog.protocol import PartDraft
 from flumebeam.commitlog.rolling import OpenRolls
-from flumebeam.formats import Format
+from flumebeam.formats import Format, way_to_join
 from flumebeam.hdfs.paths import PathTemplate
 from flumebeam.ids import delivery_ids, id_pairs
 from flumebeam.transforms.deadletter import DeadLetter
@@ -107,7 +107,7 @@ class PendingTransaction:
         stem = self.life.file_stem()
         drafts: list[PartDraft] = []
         for path, batches in self._paths.items():
-            whole = PartDraft(path, naming.name(stem), tuple, 0, file_format.joining, naming.suffix)
+            whole = PartDraft(path, naming.name(stem), tuple, 0, way_to_join(file_format), naming.suffix)
             if rolls is None or not rolls.options.every_event:
                 drafts.append(_filled(whole, batches, file_format))
             else:

@@ -129,7 +129,8 @@ def _as_text(view: LogView) -> str:
         state = "open" if epoch.is_open else "closed, to be settled"
         rows.append(
             f"  epoch {epoch.name}: {state}, {epoch.ids} events committed, {epoch.unpublished} of "
-            f"{epoch.transactions} records not yet published, {epoch.parts} parts"
+            f"{epoch.transactions} records not yet published, {epoch.parts} parts, "
+            f"{epoch.segments} segments not yet in files"
         )
     rows += [
         f"  last commit: {_moment(view.last_commit_ms)}",

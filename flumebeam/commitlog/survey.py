@@ -67,7 +67,8 @@ class EpochView:
         ids: Ids committed in it, whose acknowledgement is not proven.
         first_ms: When the oldest of its records was committed; ``None`` without any.
         last_ms: When the newest was.
-        parts: Files among its parts: of transactions in progress, or left behind.
+        parts: Files among its parts: segments, those of transactions in progress, and what was left behind.
+        segments: Committed segments that are in no final file yet.
     """
 
     name: str
@@ -78,6 +79,7 @@ class EpochView:
     first_ms: int | None
     last_ms: int | None
     parts: int
+    segments: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +205,9 @@ def _look(scribe: Scribe) -> Steps[LogView]:
     for parent, is_open in ((layout.epochs, True), (layout.closed, False)):
         for found in (yield from list_directory(parent)):
             content = yield from recovery.read_epoch(f"{parent}/{found.name}")
-            waiting = [content.records[number] for number in sorted(content.records.keys() - content.published)]
+            unmarked = [content.records[number] for number in sorted(content.records.keys() - content.published)]
+            # Segments are where they belong until their file is merged.
+            waiting = [record for record in unmarked if any(not part.joining for part in record.parts)]
             for record in waiting:
                 stuck += yield from _stuck(layout, record, content.finals_of(record))
             name = found.name if is_open else layout.epoch_of(found.name)
@@ -218,6 +222,7 @@ def _look(scribe: Scribe) -> Steps[LogView]:
                     min(times, default=None),
                     max(times, default=None),
                     len((yield from list_directory(layout.epoch_parts(name)))),
+                    sum(len(roll.segments) for roll in content.rolls),
                 )
             )
     kept = unproven = 0
@@ -236,7 +241,7 @@ def _stuck(layout: LogLayout, record: Record, finals: list[str]) -> Steps[list[S
     """Return the parts of a transaction that stand where they were written."""
     found = []
     for part, final in zip(record.parts, finals, strict=True):
-        if (yield from stat(layout.in_log(part.path))) is not None:
+        if not part.joining and (yield from stat(layout.in_log(part.path))) is not None:
             why = yield from _reason(layout, final)
             found.append(Stuck(final, part.path, part.events, record.written_ms, why))
     return found

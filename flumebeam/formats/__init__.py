@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from flumebeam.batch import EventBatch
 from flumebeam.errors import ConfigurationError
 from flumebeam.formats.avro_event import AvroEventFormat
+from flumebeam.formats.joining import AS_BYTES
 from flumebeam.formats.parquet import ParquetFormat
 from flumebeam.formats.sequence_file import SequenceFileFormat, TextSequenceFileFormat
 from flumebeam.formats.text import HeaderAndTextFormat, TextFormat
@@ -22,6 +23,7 @@ __all__ = [
     "TextFormat",
     "TextSequenceFileFormat",
     "open_format",
+    "way_to_join",
 ]
 
 
@@ -39,11 +41,11 @@ class Format(Protocol):
         ...
 
     @property
-    def joining(self) -> str:
-        """How :mod:`flumebeam.formats.joining` makes one file of several.
+    def concatenable(self) -> bool:
+        """Whether files put one after another are one valid file of all their events, in order.
 
-        ``bytes`` if files put one after another are one valid file of all their events, in order. Empty if there is no
-        way: then each transaction's files are final, whenever a sink would roll.
+        A format that is not may have an attribute ``joining``, one of the other ways of
+        :mod:`flumebeam.formats.joining`. If it has none, sinks do not roll: each transaction's files are final.
         """
         ...
 
@@ -63,6 +65,11 @@ class Format(Protocol):
             FormatError: An event cannot be written in this format.
         """
         ...
+
+
+def way_to_join(format: Format) -> str:
+    """Return how :mod:`flumebeam.formats.joining` makes one file of several of a format; empty if it cannot."""
+    return AS_BYTES if format.concatenable else str(getattr(format, "joining", ""))
 
 
 _FORMATS: Final[dict[str, Callable[[str, int | None], Format]]] = {

@@ -55,6 +55,7 @@ class AvroEventFormat:
     sync_marker: bytes | None = None
     name: ClassVar[str] = "avro_event"
     extension: ClassVar[str] = ".avro"
+    concatenable: ClassVar[bool] = False
     joining: ClassVar[str] = "avro"
 
     def __post_init__(self) -> None:

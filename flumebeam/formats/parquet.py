@@ -49,6 +49,7 @@ class ParquetFormat:
     row_group_bytes: int = 32 * 1024 * 1024
     name: ClassVar[str] = "parquet"
     extension: ClassVar[str] = ".parquet"
+    concatenable: ClassVar[bool] = False
     joining: ClassVar[str] = "parquet"
 
     def __post_init__(self) -> None:

@@ -62,6 +62,7 @@ class SequenceFileFormat:
     clock: Clock = field(default_factory=SystemClock, compare=False)
     name: ClassVar[str] = "sequence_file"
     extension: ClassVar[str] = ".seq"
+    concatenable: ClassVar[bool] = False
     joining: ClassVar[str] = "sequence_file"
     _value_class: ClassVar[str] = "org.apache.hadoop.io.BytesWritable"
 

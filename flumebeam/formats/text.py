@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from flumebeam.batch import EventBatch
 from flumebeam.codecs import Codec, NoCodec, open_codec
 from flumebeam.formats.columns import content, joined
-from flumebeam.formats.joining import AS_BYTES, WAYS_TO_JOIN
+from flumebeam.formats.joining import WAYS_TO_JOIN
 
 __all__ = ["HeaderAndTextFormat", "TextFormat"]
 
@@ -49,10 +49,13 @@ class TextFormat:
         return ".txt" + self.codec.extension
 
     @property
+    def concatenable(self) -> bool:
+        """Whether the codec's streams can be put one after another."""
+        return self.codec.concatenable
+
+    @property
     def joining(self) -> str:
-        """As bytes, if the codec's streams can be put one after another."""
-        if self.codec.concatenable:
-            return AS_BYTES
+        """The way to join files whose codec's streams cannot: by packing them again, if that is known."""
         return self.codec.name if self.codec.name in WAYS_TO_JOIN else ""
 
     def encode(self, batches: Iterable[EventBatch]) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ import pytest
 
 from flumebeam.batch import EventBatch
 from flumebeam.errors import FormatError
-from flumebeam.formats import AvroEventFormat, Format, ParquetFormat, TextFormat, open_format
+from flumebeam.formats import AvroEventFormat, Format, ParquetFormat, TextFormat, open_format, way_to_join
 from flumebeam.formats.joining import Source, join_files
 from tests.hadoop_files import sequence_file
 
@@ -89,4 +89,4 @@ def test_texts_of_a_codec_without_a_way_are_not_joined() -> None:
         def compress(self, chunks):  # noqa: ANN001, ANN202
             return iter(chunks)
 
-    assert TextFormat(OddCodec()).joining == ""
+    assert way_to_join(TextFormat(OddCodec())) == ""

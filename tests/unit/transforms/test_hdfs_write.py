@@ -676,4 +676,4 @@ def eventually(true: Callable[[], bool]) -> None:
 
 
 class Unjoinable(TextFormat):
-    joining = ""  # type: ignore[assignment]
+    concatenable = False  # type: ignore[assignment]

@@ -39,7 +39,7 @@ def worker(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
     made: list[Worker] = []
 
     def make(**options: Any) -> Worker:
-        made.append(Worker(WriteToHdfs(str(tmp_path), **options)))
+        made.append(Worker(WriteToHdfs(str(tmp_path), roll=None, **options)))
         return made[-1]
 
     yield make
