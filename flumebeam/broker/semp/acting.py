@@ -15,6 +15,7 @@ from flumebeam.broker.core.queues import Queue
 from flumebeam.broker.semp.configuring import CONFIG
 from flumebeam.broker.semp.replays import LOG_ACTIONS, QUEUE_ACTIONS
 from flumebeam.broker.semp.resources import Action, Resource, World
+from flumebeam.broker.semp.topic_endpoints import ENDPOINT_ACTIONS, queues_of
 
 __all__ = ["ACTION"]
 
@@ -35,7 +36,7 @@ ACTION: Final = Resource(
             name="queues",
             key="queueName",
             noun="queue",
-            members=lambda world, vpn: vpn.queues,
+            members=lambda world, vpn: queues_of(vpn),
             show=lambda world, queue: {},
             actions={
                 "clearStats": Action(lambda world, queue, _: clear_queue_counters(queue)),
@@ -64,6 +65,7 @@ ACTION: Final = Resource(
                 "disconnect": Action(lambda world, client, _: disconnect(world.vpn, client)),
             },
         ),
+        ENDPOINT_ACTIONS,
         LOG_ACTIONS,
     ),
 )

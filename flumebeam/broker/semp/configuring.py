@@ -24,6 +24,7 @@ from flumebeam.broker.semp.endpoint_settings import (
 from flumebeam.broker.semp.replays import CONFIG_LOGS
 from flumebeam.broker.semp.replies import Problem, Status
 from flumebeam.broker.semp.resources import Resource, World
+from flumebeam.broker.semp.topic_endpoints import CONFIG_ENDPOINTS, queues_of
 from flumebeam.broker.semp.vpn_settings import VPN_ATTRIBUTES, put_vpn, remove_vpn, show_vpn, vpn_defaults
 
 __all__ = ["CONFIG", "show_queue"]
@@ -85,7 +86,7 @@ def _put_queue(world: World, vpn: Vpn, name: str, queue: Queue | None, values: d
 
 
 def _durable_queues(world: World, vpn: Vpn) -> Mapping[str, Queue]:
-    return {name: queue for name, queue in vpn.queues.items() if queue.durable}
+    return {name: queue for name, queue in queues_of(vpn).items() if queue.durable}
 
 
 def _subscribe(world: World, queue: Queue, topic: str, there: str | None, values: dict[str, Any]) -> str:
@@ -133,6 +134,7 @@ CONFIG: Final = Resource(
                 ),
             ),
         ),
+        CONFIG_ENDPOINTS,
         CLIENT_USERNAMES,
         ACL_PROFILES,
         CLIENT_PROFILES,

@@ -22,6 +22,7 @@ from flumebeam.broker.semp.configuring import CONFIG, show_queue
 from flumebeam.broker.semp.endpoint_settings import MEGABYTE
 from flumebeam.broker.semp.replays import MONITOR_LOGS, show_replays
 from flumebeam.broker.semp.resources import Resource, World, read_only
+from flumebeam.broker.semp.topic_endpoints import queues_of, show_topic_endpoint, topic_endpoints_of
 from flumebeam.broker.semp.vpn_settings import show_vpn
 
 __all__ = ["MONITOR", "all_traffic", "show_broker"]
@@ -92,20 +93,33 @@ def _show_queue(world: World, queue: Queue) -> dict[str, Any]:
     line = queue.line
     return (
         show_queue(world, queue)
-        | world.rates.of((queue,))
         | show_replays(queue)
+        | _show_state(world, queue)
+        | {
+            "partitionOperationalCount": len(line.partitions) if isinstance(line, Partitions) else 0,
+            "partitionRebalanceStatus": "in-progress" if isinstance(line, Partitions) and line.rebalancing else "ready",
+        }
+    )
+
+
+def _show_topic_endpoint(world: World, endpoint: Queue) -> dict[str, Any]:
+    topic = next(iter(endpoint.subscriptions), "")
+    return show_topic_endpoint(world, endpoint) | _show_state(world, endpoint) | {"destinationTopic": topic}
+
+
+def _show_state(world: World, queue: Queue) -> dict[str, Any]:
+    return (
+        world.rates.of((queue,))
         | {count.value: queue.counts[count] for count in _COUNTS}
         | {
             "deletedMsgCount": queue.deleted,
             "durable": queue.durable,
             "msgSpoolPeakUsage": queue.peak_bytes,
             "msgSpoolUsage": queue.bytes,
-            "partitionOperationalCount": len(line.partitions) if isinstance(line, Partitions) else 0,
-            "partitionRebalanceStatus": "in-progress" if isinstance(line, Partitions) and line.rebalancing else "ready",
             "redeliveredMsgCount": queue.redelivered,
             "spooledByteCount": queue.received_bytes,
             "spooledMsgCount": queue.received,
-            "txSelector": isinstance(line, Selection),
+            "txSelector": isinstance(queue.line, Selection),
             "txUnackedMsgCount": sum(len(flow.unacked) for flow in queue.flows),
             "virtualRouter": "primary",
         }
@@ -220,30 +234,44 @@ _SUBSCRIPTIONS: Final = Resource(
     members=lambda world, owner: {topic: topic for topic in owner.subscriptions},
     show=lambda world, topic: {},
 )
+_MESSAGES: Final = Resource(name="msgs", key="msgId", noun="message", members=_messages, show=_show_message)
+_FLOWS: Final = Resource(name="txFlows", key="flowId", noun="flow", members=_flows, show=_show_flow)
 MONITOR: Final = Resource(
     name=CONFIG.name,
     key=CONFIG.key,
     noun=CONFIG.noun,
     members=CONFIG.members,
     show=_show_vpn,
-    counts=lambda world, vpn: {"clients": len(vpn.clients), "queues": len(vpn.queues)},
+    counts=lambda world, vpn: {
+        "clients": len(vpn.clients),
+        "queues": len(queues_of(vpn)),
+        "topicEndpoints": len(topic_endpoints_of(vpn)),
+    },
     children=(
         Resource(
             name="queues",
             key="queueName",
             noun="queue",
-            members=lambda world, vpn: vpn.queues,
+            members=lambda world, vpn: queues_of(vpn),
             show=_show_queue,
             counts=lambda world, queue: {
                 "msgs": queue.messages,
                 "subscriptions": len(queue.subscriptions),
                 "txFlows": len(queue.flows) + len(queue.browsers),
             },
-            children=(
-                _SUBSCRIPTIONS,
-                Resource(name="msgs", key="msgId", noun="message", members=_messages, show=_show_message),
-                Resource(name="txFlows", key="flowId", noun="flow", members=_flows, show=_show_flow),
-            ),
+            children=(_SUBSCRIPTIONS, _MESSAGES, _FLOWS),
+        ),
+        Resource(
+            name="topicEndpoints",
+            key="topicEndpointName",
+            noun="topic endpoint",
+            members=lambda world, vpn: topic_endpoints_of(vpn),
+            show=_show_topic_endpoint,
+            counts=lambda world, endpoint: {
+                "msgs": endpoint.messages,
+                "txFlows": len(endpoint.flows) + len(endpoint.browsers),
+            },
+            children=(_MESSAGES, _FLOWS),
         ),
         Resource(
             name="clients",
