@@ -11,7 +11,8 @@ Hive's for partition values, so Hive and Spark read ``key=%{header}`` back as it
   characters become ``%XX``;
 - an empty or missing header becomes ``none``, or ``__HIVE_DEFAULT_PARTITION__`` (a null) straight behind a ``=``;
 - a name that would begin with ``.`` or ``_``, which readers skip, has that character written as ``%2E`` or ``%5F``;
-- a name of more than 255 bytes is cut, and ends in ``~`` and a digest of the whole.
+- a name of more than 255 bytes is cut, and ends in ``~`` and a digest of the whole; in a template of more than eleven
+  names they are cut at less, so that no event's headers make a path that a file system refuses.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ __all__ = ["BatchPaths", "HostName", "PathOptions", "PathTemplate", "safe_text"]
 
 _UNSAFE: Final = re.compile("[\"#%'*/:=?\\[\\\\\\]^{\x00-\x1f\x7f-\x9f]")
 _MAX_NAME_BYTES: Final = 255
+_MAX_PATH_BYTES: Final = 3_000
+"""Linux takes 4,096 and HDFS 8,000 for a whole path: there is room for the target before it and the file behind it."""
+_MIN_NAME_BYTES: Final = 40
 _DIGEST_CHARACTERS: Final = 16
 _MISSING: Final = "none"
 _MISSING_PARTITION: Final = "__HIVE_DEFAULT_PARTITION__"
@@ -112,6 +116,7 @@ class PathTemplate:
         self.text = text
         self.options = options or PathOptions()
         self._names = parse(text)
+        self._longest = max(_MIN_NAME_BYTES, min(_MAX_NAME_BYTES, _MAX_PATH_BYTES // max(1, len(self._names))))
         pieces = [piece for name in self._names for piece in name]
         self._headers = tuple(dict.fromkeys(piece.header for piece in pieces if piece.header is not None))
         self._times = {piece.time for piece in pieces if piece.time is not None}
@@ -221,7 +226,7 @@ class PathTemplate:
             name = ""
             for piece in pieces:
                 name += self._text(piece, name, headers, instant_ms, moment)
-            names.append(_visible(name))
+            names.append(_visible(name, self._longest))
         return posixpath.join(*names) if names else ""
 
     def _text(
@@ -246,13 +251,13 @@ def _milliseconds(column: pa.StringArray) -> pa.Int64Array:
     return pc.if_else(pc.less(numbers, _END_OF_TIME_MS), numbers, pa.scalar(None, type=pa.int64()))
 
 
-def _visible(name: str) -> str:
+def _visible(name: str, longest: int) -> str:
     """Return one name of a path as readers will see it: not hidden, not too long."""
     if name[:1] in (".", "_"):
         name = f"%{ord(name[0]):02X}{name[1:]}"
     data = name.encode()
-    if len(data) <= _MAX_NAME_BYTES:
+    if len(data) <= longest:
         return name
     digest = hashlib.sha256(data).hexdigest()[:_DIGEST_CHARACTERS]
-    kept = data[: _MAX_NAME_BYTES - _DIGEST_CHARACTERS - 1].decode(errors="ignore")
+    kept = data[: longest - _DIGEST_CHARACTERS - 1].decode(errors="ignore")
     return f"{kept}~{digest}"

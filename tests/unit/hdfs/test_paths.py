@@ -295,3 +295,15 @@ def test_a_template_can_be_sent_to_a_worker() -> None:
 
 def test_the_machine_has_names() -> None:
     assert all(one(f"%[{word}]") for word in ("localhost", "IP", "FQDN"))
+
+
+def test_no_headers_make_a_path_that_a_file_system_refuses() -> None:
+    names = [f"h{number}" for number in range(40)]
+    template = PathTemplate("/".join(f"%{{{name}}}" for name in names))
+    long = {name: "x" * 1_000 + name for name in names}
+
+    [path] = template.expand(EventBatch.from_bodies([b""], long), 0).paths
+
+    assert len(path) < 3_100
+    parts = path.split("/")
+    assert len(set(parts)) == len(parts) == 40
