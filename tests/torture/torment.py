@@ -236,10 +236,12 @@ class _Slice:
                 program.send(signal.SIGTERM)
                 if program.wait() == 0:
                     return
-            assert time.monotonic() < deadline, program.err
+            assert time.monotonic() < deadline, f"status {program.status}: {program.err}"
 
-    def _is_done(self, program: Program) -> bool:
-        return not self._broker.queue("q").messages or not program.running
+    def _is_done(self, program: Program) -> object:
+        queue = self._broker.queue("q")
+        # One that is told to end before it can listen to that is only killed once more.
+        return (queue.consumers and not queue.messages) or not program.running
 
     def _counted(self) -> Sums:
         found = self._place.lines()
