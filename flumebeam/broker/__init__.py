@@ -13,6 +13,7 @@ from flumebeam.broker.embedded import DevelopmentBroker, running_broker
 from flumebeam.broker.fault_texts import parse_fault
 from flumebeam.broker.faults import (
     AcceptUnknownSession,
+    ActivateDr,
     Crash,
     CutAfterCommit,
     CutAfterPublishes,
@@ -21,6 +22,7 @@ from flumebeam.broker.faults import (
     DelayAnswer,
     DuplicateAnswer,
     FailCommit,
+    FailOver,
     Fault,
     FreezeConnections,
     LoseBindResponse,
@@ -36,6 +38,7 @@ from flumebeam.broker.faults import (
 __all__ = [
     "AcceptUnknownSession",
     "AclProfile",
+    "ActivateDr",
     "BrokerConfig",
     "ClientProfile",
     "ClientUsername",
@@ -48,6 +51,7 @@ __all__ = [
     "DevelopmentBroker",
     "DuplicateAnswer",
     "FailCommit",
+    "FailOver",
     "Fault",
     "FreezeConnections",
     "LoseBindResponse",

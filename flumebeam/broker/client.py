@@ -27,10 +27,12 @@ class Client(asyncio.Protocol):
     Args:
         server: Whose connection it is.
         codec: What its bytes are packed in, or None.
+        option: Option of the listener that it came to.
     """
 
-    def __init__(self, server: BrokerServer, codec: Codec | None) -> None:
+    def __init__(self, server: BrokerServer, codec: Codec | None, option: str) -> None:
         self._server = server
+        self._option = option
         self._codec = codec
         self._connection: Connection
         self._transport: asyncio.Transport
@@ -50,7 +52,7 @@ class Client(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what loop.create_server makes
         self._transport = transport
         host, port = transport.get_extra_info("peername")[:2]
-        self._connection = self._server.attach(self, f"{host}:{port}")
+        self._connection = self._server.attach(self, f"{host}:{port}", self._option)
         self._trace = self._server.trace(self._connection)
         if self._server.speed is not None:
             self.limit(self._server.speed)
@@ -108,6 +110,10 @@ class Client(asyncio.Protocol):
         else:
             self._unpack(data, self._codec)
         server.flush()
+        pause = server.ingress_pause()
+        if pause > 0:
+            self._hold()
+            asyncio.get_running_loop().call_later(pause, self._read_on)
 
     def _unpack(self, data: bytes, codec: Codec) -> None:
         server, connection = self._server, self._connection
@@ -193,6 +199,14 @@ class Client(asyncio.Protocol):
         with contextlib.suppress(RuntimeError):  # the transport is closing
             self._transport.pause_reading()
 
+    def _read_on(self) -> None:
+        if self._bytes_per_second is None:
+            self._read()
+
+    def _read(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the transport is closing
+            self._transport.resume_reading()
+
     def _pace(self) -> None:
         if self._pacer is not None:
             self._pacer.cancel()
@@ -216,8 +230,7 @@ class Client(asyncio.Protocol):
             del self._arrived[:size]
             self._take(portion)
         if not self._arrived:
-            with contextlib.suppress(RuntimeError):  # the transport is closing
-                self._transport.resume_reading()
+            self._read()
         if self._closing:
             self._close()
         elif held:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Final
+from typing import Any, Final, Self
 
 from flumebeam.errors import ConfigurationError
 
-__all__ = ["BrokerConfig"]
+__all__ = ["EDITIONS", "BrokerConfig"]
 
-_PORTS: Final = ("port", "tls_port", "compressed_port", "semp_port", "semp_tls_port")
+_PORTS: Final = ("port", "tls_port", "compressed_port", "standby_port", "dr_port", "semp_port", "semp_tls_port")
+
+
+EDITIONS: Final[dict[str, dict[str, Any]]] = {
+    "standard": {"max_ingress_per_second": 10_000, "max_connections": 1_000},
+}
+"""Limits of the vendor's editions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +41,10 @@ class BrokerConfig:
     """File with the authorities whose client certificates are accepted; then every TLS client needs one."""
     compressed_port: int | None = None
     """Port for compressed SMF; 0 takes a free one, None has none."""
+    standby_port: int | None = None
+    """Port of a second broker that shares the state of the first and takes over from it; 0 takes a free one."""
+    dr_port: int | None = None
+    """Port of a broker at another site with a copy of the messages, for disasters; 0 takes a free one."""
     semp_port: int | None = None
     """Port for management over HTTP (SEMP); 0 takes a free one, None has none."""
     semp_tls_port: int | None = None
@@ -62,6 +72,8 @@ class BrokerConfig:
     replay_log_bytes: int | None = None
     """Bodies that the replay log of the first message VPN holds, made at the start if there is none; None: no log."""
 
+    max_ingress_per_second: int | None = None
+    """Messages a second that all clients together may publish; beyond it they are read more slowly. None: no limit."""
     max_connections: int = 1_000
     """Each connection costs a socket and buffers."""
     max_vpns: int = 100
@@ -115,6 +127,20 @@ class BrokerConfig:
     temporary_queue_grace_seconds: float = 60.0
     """A temporary queue survives a lost connection for this time."""
 
+    @classmethod
+    def like(cls, edition: str) -> Self:
+        """Return the options of one of the vendor's editions, as far as they limit what a client can do.
+
+        ``standard`` is the free software edition: 10,000 messages a second and 1,000 connections (the vendor's
+        documentation of system scaling parameters and of editions).
+
+        Raises:
+            ConfigurationError: The edition is unknown.
+        """
+        if edition not in EDITIONS:
+            raise ConfigurationError(f"There is no edition {edition!r}; choose one of {', '.join(EDITIONS)}.")
+        return cls(**EDITIONS[edition])
+
     def __post_init__(self) -> None:
         for option in fields(self):
             value = getattr(self, option.name)
@@ -127,5 +153,7 @@ class BrokerConfig:
                 raise ConfigurationError(f"The broker's {name} is {getattr(self, name)}; ports end at 65535.")
         if (self.tls_port is not None or self.semp_tls_port is not None) and self.tls_certificate is None:
             raise ConfigurationError("TLS needs a certificate; name its file with tls_certificate.")
+        if self.dr_port is not None and self.data is not None:
+            raise ConfigurationError("A broker that keeps its data has no copy at another site; leave out one of both.")
         if not self.vpn or not self.users:
             raise ConfigurationError("The broker needs the name of its message VPN and at least one client username.")

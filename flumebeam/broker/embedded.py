@@ -463,6 +463,52 @@ class DevelopmentBroker:
         """
         self._wait(self._running().restart(keep_state, down_seconds), down_seconds + _START_SECONDS)
 
+    # Pair
+
+    @property
+    def standby_url(self) -> str:
+        """Address of the standby broker.
+
+        Raises:
+            ConfigurationError: There is none.
+        """
+        return self._listener("standby_port").url
+
+    @property
+    def dr_url(self) -> str:
+        """Address of the broker at the other site.
+
+        Raises:
+            ConfigurationError: There is none.
+        """
+        return self._listener("dr_port").url
+
+    def fail_over(self) -> None:
+        """Lose the active broker of the pair, and return when the other has taken over.
+
+        It goes on with the same ids, spool, positions and sessions (with ``data``, with what is durable). What may have
+        been delivered comes again marked redelivered. The one that was lost comes back as the standby, which refuses
+        logins.
+
+        Raises:
+            ConfigurationError: There is no standby.
+        """
+        self._wait(self._running().fail_over(), _START_SECONDS)
+
+    def activate_dr(self, lag: int = 0) -> None:
+        """Lose the site with all its brokers, and return when the one at the other site is active.
+
+        It goes on from a copy, with a spool of its own: publishers start anew and send again what is unacknowledged,
+        transacted sessions are unknown, and what was delivered comes again.
+
+        Args:
+            lag: Messages that the copy is behind. They are lost, and what was consumed after them comes again.
+
+        Raises:
+            ConfigurationError: There is no other site, it is active already, or the lag is more than is kept.
+        """
+        self._wait(self._running().activate_dr(lag), _START_SECONDS)
+
     # The way into the thread
 
     def _running(self) -> BrokerServer:

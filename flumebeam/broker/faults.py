@@ -15,6 +15,7 @@ __all__ = [
     "ANSWERS",
     "KINDS",
     "AcceptUnknownSession",
+    "ActivateDr",
     "Crash",
     "CutAfterCommit",
     "CutAfterPublishes",
@@ -23,6 +24,7 @@ __all__ = [
     "DelayAnswer",
     "DuplicateAnswer",
     "FailCommit",
+    "FailOver",
     "Fault",
     "FreezeConnections",
     "LoseBindResponse",
@@ -286,6 +288,22 @@ class Crash:
         _one_of(self, "point", CRASH_POINTS)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailOver:
+    """The active broker of a pair is lost and the other takes over, as soon as this is armed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivateDr:
+    """The site is lost and the other one goes on from its copy, as soon as this is armed.
+
+    Attributes:
+        lag: Messages that the copy is behind.
+    """
+
+    lag: int = 0
+
+
 Fault = (
     LoseCommitResponse
     | LoseRollbackResponse
@@ -304,10 +322,12 @@ Fault = (
     | FreezeConnections
     | SlowConnections
     | Restart
+    | FailOver
+    | ActivateDr
     | Crash
 )
 KINDS: Final[tuple[type[Any], ...]] = get_args(Fault)
-AtOnce = CutConnections | FreezeConnections | SlowConnections | Restart
+AtOnce = CutConnections | FreezeConnections | SlowConnections | Restart | FailOver | ActivateDr
 """Faults without an occasion."""
 
 

@@ -241,4 +241,7 @@ def listeners(config: BrokerConfig) -> list[Listener]:
     if config.compressed_port is not None:
         port = config.compressed_port
         found.append(Listener(option="compressed_port", scheme="tcp", host=host, port=port, codec=Deflate))
+    for option, standby in (("standby_port", config.standby_port), ("dr_port", config.dr_port)):
+        if standby is not None:
+            found.append(Listener(option=option, scheme="tcp", host=host, port=standby))
     return found

@@ -6,27 +6,40 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from flumebeam.broker.client import Client
 from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.core.connection import Connection, ConnectionState
 from flumebeam.broker.core.engine import Engine
 from flumebeam.broker.fault_plan import FaultPlan
-from flumebeam.broker.faults import Crash, CutConnections, Fault, FreezeConnections, SlowConnections
+from flumebeam.broker.faults import (
+    ActivateDr,
+    Crash,
+    CutConnections,
+    FailOver,
+    Fault,
+    FreezeConnections,
+    SlowConnections,
+)
 from flumebeam.broker.group_commit import GroupCommit
-from flumebeam.broker.listeners import Listener, listeners
+from flumebeam.broker.listeners import Codec, Listener, listeners
+from flumebeam.broker.replica import MAX_LAG, Replica
 from flumebeam.broker.store import Store
 from flumebeam.broker.trace import Trace
 from flumebeam.clock import Clock
 from flumebeam.errors import ConfigurationError, FlumebeamError, StorageError, StorageFullError
 from flumebeam.smf.messages import AnyMessage
+from flumebeam.smf.values import Response
 
 __all__ = ["BrokerServer"]
 
 _TICK_SECONDS: Final = 0.5
+_BURST_SECONDS: Final = 0.1
+"""How much of an unused rate of ingress is kept for later."""
 _TURNS_OF_AN_ACCEPT: Final = 3
 """Turns of the loop between asyncio's accepting a connection and its being known here."""
 _logger = logging.getLogger("flumebeam.broker")
@@ -65,6 +78,11 @@ class BrokerServer:
         self._store: Store | None = None
         self._commits: GroupCommit[Output] | None = None
         self.faults = FaultPlan()
+        self.site = "primary"
+        """Which of the brokers is active: ``primary``, ``standby`` or ``dr``."""
+        self._replica: Replica | None = None
+        self._ingress_due = 0.0
+        """When what was published would have come at the limit of the rate."""
         if config.data is not None:
             self._store = Store.open(Path(config.data), config.vpn, _new_spooler_id())
         try:
@@ -77,6 +95,9 @@ class BrokerServer:
         store = self._store
         spooler_id = _new_spooler_id() if store is None else store.spooler_id
         engine = Engine(self._config, self.faults, spooler_id, self._clock.epoch_ms(), _logger.info, self.now())
+        if self._config.dr_port is not None and self.site != "dr":
+            self._replica = Replica(Store.in_memory(self._config.vpn, spooler_id))
+            engine.restore((), self.now())
         if store is not None:
             try:
                 engine.restore(store.records(), self.now())
@@ -137,9 +158,12 @@ class BrokerServer:
 
     # Connections
 
-    def attach(self, client: Client, peer: str) -> Connection:
-        """Return the core's state of a new connection."""
+    def attach(self, client: Client, peer: str, option: str) -> Connection:
+        """Return the core's state of a new connection to the listener of an option."""
         connection = self.engine.connect(self.now(), peer)
+        site = _SITES.get(option, "primary")
+        if site != self.site:
+            connection.refusal = _PASSIVE[site if self.site == "primary" else "standby"]
         self._clients[connection] = client
         self._empty.clear()
         return connection
@@ -167,6 +191,8 @@ class BrokerServer:
             closing = connection.state is ConnectionState.CLOSING
             output.append((connection, connection.take_output(), closing))
         if self._commits is None:
+            if self._replica is not None:
+                self._replica.add(engine.take_journal())
             self._send(output)
         else:
             self._commits.add(engine.take_journal(), output)
@@ -185,6 +211,15 @@ class BrokerServer:
             client = self._clients.get(connection)
             if client is not None:
                 client.write(data, closing, self._config.max_unsent_bytes)
+
+    def ingress_pause(self) -> float:
+        """Return how long a client that has just published is not to be read, seconds."""
+        rate = self._config.max_ingress_per_second
+        if rate is None:
+            return 0.0
+        now = self.now()
+        self._ingress_due = max(self._ingress_due, now - _BURST_SECONDS) + self.engine.take_ingress() / rate
+        return max(0.0, self._ingress_due - now)
 
     # Durability
 
@@ -210,13 +245,13 @@ class BrokerServer:
         # What the core has done is not durable and will not be, so it is undone as by a crash: back to what is.
         _logger.error("%s", error)
         if isinstance(error, StorageFullError):
-            self._recovery = asyncio.get_running_loop().create_task(self._begin_again(True, _TICK_SECONDS))
+            self._recovery = asyncio.get_running_loop().create_task(self._recovered(self.restart(True, _TICK_SECONDS)))
         else:
             self._give_up(error)
 
-    async def _begin_again(self, keep_state: bool, down_seconds: float) -> None:
+    async def _recovered(self, recovery: Coroutine[Any, Any, None]) -> None:
         try:
-            await self.restart(keep_state, down_seconds)
+            await recovery
         except ConfigurationError as error:
             self._give_up(error)
         self._recovery = None
@@ -232,10 +267,13 @@ class BrokerServer:
         """
         try:
             for listener in self.listeners:
-                await listener.open(lambda codec: Client(self, codec))
+                await listener.open(partial(self._client, listener.option))
         except ConfigurationError:
             self.refuse_connections()
             raise
+
+    def _client(self, option: str, codec: Codec | None) -> Client:
+        return Client(self, codec, option)
 
     @property
     def available(self) -> bool:
@@ -294,6 +332,9 @@ class BrokerServer:
         faults = tuple(faults)
         if self._store is None and any(isinstance(fault, Crash) for fault in faults):
             raise ConfigurationError("Only a broker that keeps its data can crash at a point; give it a directory.")
+        for kind, option in ((FailOver, "standby_port"), (ActivateDr, "dr_port")):
+            if getattr(self._config, option) is None and any(isinstance(fault, kind) for fault in faults):
+                raise ConfigurationError(f"There is no other broker to go on with; start one with {option}.")
         self.faults.add(*faults)
         self._carry_out()
 
@@ -306,16 +347,66 @@ class BrokerServer:
                 self.slow(fault.bytes_per_second if isinstance(fault, SlowConnections) else 0, fault.client)
                 if fault.seconds is not None:
                     loop.call_later(fault.seconds, self.thaw, fault.client)
+            elif isinstance(fault, FailOver):
+                self._recovery = loop.create_task(self._recovered(self.fail_over()))
+            elif isinstance(fault, ActivateDr):
+                self._recovery = loop.create_task(self._recovered(self.activate_dr(fault.lag)))
             else:
-                self._recovery = loop.create_task(self._begin_again(fault.keep_state, fault.down_seconds))
+                again = self.restart(fault.keep_state, fault.down_seconds)
+                self._recovery = loop.create_task(self._recovered(again))
 
     def _crashes(self, point: str) -> bool:
         crash = self.faults.strike(Crash, point=point) if self.faults else None
         if crash is None or self._recovery is not None:
             return False
         _logger.info("crash %s", point)
-        self._recovery = asyncio.get_running_loop().create_task(self._begin_again(True, crash.down_seconds))
+        self._recovery = asyncio.get_running_loop().create_task(self._recovered(self.restart(True, crash.down_seconds)))
         return True
+
+    async def fail_over(self) -> None:
+        """Lose the active broker of the pair; the other goes on with its state, ids and spool.
+
+        Raises:
+            ConfigurationError: There is no other, or its address cannot be used any more.
+        """
+        if self._config.standby_port is None or self.site == "dr":
+            raise ConfigurationError("There is no standby broker to fail over to; start one with standby_port.")
+        self.site = "standby" if self.site == "primary" else "primary"
+        _logger.info("fail-over: the %s broker is active", self.site)
+        await self.restart(True, 0.0)
+
+    async def activate_dr(self, lag: int) -> None:
+        """Lose the site; the one at the other goes on from its copy, with a spool of its own.
+
+        Args:
+            lag: Messages that the copy is behind: the last ones published are lost.
+
+        Raises:
+            ConfigurationError: There is no other site, it is active, or the lag is more than is kept.
+        """
+        replica = self._replica
+        if replica is None:
+            raise ConfigurationError("There is no other site to go on at; start one with dr_port.")
+        if not 0 <= lag <= MAX_LAG:
+            raise ConfigurationError(f"A copy is 0 to {MAX_LAG} messages behind, not {lag}.")
+        self.flush()
+        self.site, self._replica = "dr", None
+        engine = Engine(
+            self._config, self.faults, _new_spooler_id(), self._clock.epoch_ms(), _logger.info, self.now()
+        )
+        engine.restore(replica.state(lag), self.now())
+        engine.stop_journal()
+        replica.close()
+        _logger.info("disaster: the other site is active, %s messages behind", lag)
+        await self._go_down()
+        self.engine = engine
+        await self.accept_connections()
+
+    async def _go_down(self) -> None:
+        self.speed = None
+        self.refuse_connections()
+        self.cut_connections()
+        await self._empty.wait()
 
     async def restart(self, keep_state: bool, down_seconds: float) -> None:
         """Go down and come back.
@@ -329,10 +420,7 @@ class BrokerServer:
         Raises:
             ConfigurationError: The data or an address cannot be used any more.
         """
-        self.speed = None
-        self.refuse_connections()
-        self.cut_connections()
-        await self._empty.wait()
+        await self._go_down()
         if self._commits is not None:
             await self._commits.end()
         if self._store is not None and not keep_state:
@@ -345,6 +433,15 @@ class BrokerServer:
             self._look_at_disk()
         await asyncio.sleep(down_seconds)
         await self.accept_connections()
+
+
+_SITES: Final = {"standby_port": "standby", "dr_port": "dr"}
+_PASSIVE: Final = {
+    "primary": Response(503, "Service Unavailable"),
+    "standby": Response(503, "Service Unavailable"),
+    "dr": Response(503, "Replication Is Standby"),
+}
+"""What those are told that log in at a broker that is not active."""
 
 
 def _new_spooler_id() -> int:

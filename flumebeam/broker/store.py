@@ -114,6 +114,13 @@ class Store:
             connection.close()
             raise
 
+    @classmethod
+    def in_memory(cls, vpn: str, spooler_id: int) -> Self:
+        """Return an empty database that ends with its process; the arguments are those of :meth:`open`."""
+        connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        _prepare(connection, Path(), vpn, spooler_id)
+        return cls(Path(), connection)
+
     def close(self) -> None:
         """Close the database."""
         self._connection.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -38,6 +39,16 @@ def broker(
             metavar="FILE",
             help="Authority of client certificates; then every TLS client needs one, and it names the username.",
         ),
+    ] = None,
+    standby_port: Annotated[
+        int | None, typer.Option(help="Port of a standby broker, for the fault fail-over; 0 takes a free one.")
+    ] = None,
+    dr_port: Annotated[
+        int | None,
+        typer.Option(help="Port of a broker at another site, for the fault activate-dr; 0 takes a free one."),
+    ] = None,
+    like: Annotated[
+        str | None, typer.Option(metavar="EDITION", help="Limits of an edition of the vendor: standard.")
     ] = None,
     compressed_port: Annotated[
         int | None, typer.Option(help="Port for compressed SMF, such as 55003; 0 takes a free one.")
@@ -92,9 +103,12 @@ def broker(
     trace: Annotated[bool, typer.Option("--trace", help="Print every frame, decoded, in both directions.")] = False,
 ) -> None:
     """Run a development broker, with the defaults of the vendor's own container. Not for production."""
-    config = BrokerConfig(
+    config = replace(
+        BrokerConfig.like(like) if like else _DEFAULTS,
         host=host,
         port=port,
+        standby_port=standby_port,
+        dr_port=dr_port,
         tls_port=tls_port,
         tls_certificate=tls_certificate,
         tls_key=tls_key,

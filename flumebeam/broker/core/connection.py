@@ -9,6 +9,7 @@ from flumebeam.broker.core.traffic import Traffic
 from flumebeam.smf.messages import AnyMessage
 from flumebeam.smf.pubmsg import MessageReader, MessageTemplate, encode_direct
 from flumebeam.smf.stream import FrameReader
+from flumebeam.smf.values import Response
 
 if TYPE_CHECKING:
     from flumebeam.broker.config import BrokerConfig
@@ -61,6 +62,8 @@ class Connection:
         self.subscribing: TopicAccess | None = None
         self.sharing: TopicAccess | None = None
         """What names its shared subscriptions may have."""
+        self.refusal: Response | None = None
+        """Why nobody can log in at the address that it came to, if that is so."""
         self.certified_name: str | None = None
         """Common name of the client certificate that the shell has verified, if there was one."""
         self.inbox = ""

@@ -6,7 +6,7 @@ The shell calls :meth:`Engine.connect`, :meth:`Engine.receive`, :meth:`Engine.wr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -114,6 +114,7 @@ class Engine:
         now: float = 0.0,
     ) -> None:
         self._config = config
+        self._ingress = 0
         self._report = report
         self._host = Host(config, MessageIds(spooler_id, epoch_ms), faults, report)
         self._host.clock_offset = epoch_ms / 1000 - now
@@ -138,6 +139,8 @@ class Engine:
         messages = 0
         try:
             frames = connection.reader.receive(data)
+            if self._config.max_ingress_per_second is not None:
+                frames = self._metered(frames)
             if vpn.faults:
                 frames = vpn.faults.watch(frames, connection.break_off)
             for frame in frames:
@@ -158,6 +161,16 @@ class Engine:
             acknowledge(vpn, connection, flow, flow.last_id)
         connection.acks_due.clear()
         vpn.settle()
+
+    def _metered(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        for frame in frames:
+            self._ingress += frame[0][1] & 0x3F == _MESSAGE
+            yield frame
+
+    def take_ingress(self) -> int:
+        """Return how many messages have come since the last call, 0 if their number is not limited."""
+        ingress, self._ingress = self._ingress, 0
+        return ingress
 
     def _dispatch(self, connection: Connection, frame: Frame) -> None:
         if connection.state is ConnectionState.CLOSING:
@@ -241,6 +254,10 @@ class Engine:
             # Some queues have something to let go of.
             vpn.touch(vpn.queues.values())
             vpn.settle()
+
+    def stop_journal(self) -> None:
+        """Keep no journal any more."""
+        self._host.stop_journal()
 
     def take_journal(self) -> list[Record]:
         """Return what has changed since the last call, empty if no journal is kept.

@@ -76,6 +76,12 @@ class Host:
         for vpn in self.vpns.values():
             vpn.spool.journal = []
 
+    def stop_journal(self) -> None:
+        """Keep no journal any more."""
+        self.journal = None
+        for vpn in self.vpns.values():
+            vpn.spool.journal = None
+
     def take_journal(self) -> list[Record]:
         """Return what has changed since the last call, empty if no journal is kept."""
         if self.journal is None:

@@ -138,6 +138,8 @@ def _identity(vpn: Vpn, connection: Connection, request: ClientControl) -> tuple
 
 
 def _refusal(vpn: Vpn, connection: Connection, request: ClientControl, client_name: str) -> Response | None:
+    if connection.refusal is not None:
+        return connection.refusal
     refused = vpn.faults.strike(RefuseLogins) if vpn.faults else None
     if refused is not None:
         return Response(refused.code, refused.reason)

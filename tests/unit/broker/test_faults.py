@@ -126,7 +126,7 @@ def test_fault_has_a_text_form(text: str, fault: Fault) -> None:
     [
         ("", "such as 'lose-commit-response applied=true'"),
         ("fail-commit reason='x", "cannot be read"),
-        ("lose-everything", "There is no fault 'lose-everything'; choose one of accept-unknown-session, crash"),
+        ("lose-everything", "There is no fault 'lose-everything'; choose one of accept-unknown-session, activate"),
         ("fail-commit text=x", "has no attribute 'text=x'; it has reason"),
         ("fail-commit reason", "has no attribute 'reason'; it has reason"),
         ("lose-publish-ack count=1", "it has none"),

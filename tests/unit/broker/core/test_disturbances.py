@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -122,3 +123,20 @@ def test_unknown_session_may_be_accepted_as_a_new_one(world: Any) -> None:
     assert opened.session_name != "of-another-life"
     assert (opened.transaction, opened.session_state) == ((4, 5), 0)
     assert peer.session(session_name="of-another-life").response.code == 503
+
+
+def test_nobody_logs_in_at_a_broker_that_is_not_active(world: Any) -> None:
+    peer = world.stranger()
+    peer.connection.refusal = Response(503, "Replication Is Standby")
+
+    assert peer.login().response == Response(503, "Replication Is Standby")
+
+
+def test_messages_are_counted_where_their_rate_is_limited(make_world: Callable[..., Any]) -> None:
+    for limit, count in ((None, 0), (100, 2)):
+        world = make_world(max_ingress_per_second=limit)
+        peer = world.client()
+        peer.publish(peer.publisher().flow_id, b"a", b"b")
+
+        assert world.engine.take_ingress() == count
+        assert world.engine.take_ingress() == 0
