@@ -3,25 +3,53 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from flumebeam.broker import BrokerConfig, DevelopmentBroker, parse_fault
+from flumebeam.broker.config import EDITIONS
+from flumebeam.broker.config_file import BrokerSetup, read_setup
 from flumebeam.errors import ConfigurationError
 from flumebeam.exits import Exit
 
 __all__ = ["broker"]
 
 _DEFAULTS: Final = BrokerConfig()
+_OPTIONS: Final = (
+    "host",
+    "port",
+    "tls_port",
+    "tls_certificate",
+    "tls_key",
+    "tls_client_ca",
+    "standby_port",
+    "dr_port",
+    "compressed_port",
+    "semp_port",
+    "semp_tls_port",
+    "data",
+    "vpn",
+    "max_transaction_messages",
+    "reject_on_no_match",
+    "trace",
+)
+"""Options of the command that are options of the broker."""
 _SEMP_PORT: Final = 8080
 """As the vendor's container has it."""
 
 
 def broker(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="TOML file with options, usernames, queues and faults; options given here come first."
+        ),
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = _DEFAULTS.host,
     port: Annotated[int, typer.Option(help="SMF port; 0 takes a free one.")] = _DEFAULTS.port,
     tls_port: Annotated[
@@ -103,40 +131,44 @@ def broker(
     trace: Annotated[bool, typer.Option("--trace", help="Print every frame, decoded, in both directions.")] = False,
 ) -> None:
     """Run a development broker, with the defaults of the vendor's own container. Not for production."""
-    config = replace(
-        BrokerConfig.like(like) if like else _DEFAULTS,
-        host=host,
-        port=port,
-        standby_port=standby_port,
-        dr_port=dr_port,
-        tls_port=tls_port,
-        tls_certificate=tls_certificate,
-        tls_key=tls_key,
-        tls_client_ca=tls_client_ca,
-        compressed_port=compressed_port,
-        semp_port=semp_port if semp else None,
-        semp_tls_port=semp_tls_port if semp else None,
-        data=data,
-        vpn=vpn,
-        users=dict(map(_user, user)) if user else _DEFAULTS.users,
-        max_transaction_messages=max_transaction_messages,
-        reject_on_no_match=reject_on_no_match,
-        trace=trace,
-    )
-    faults = [parse_fault(text) for text in fault or ()]
+    setup = read_setup(config) if config else BrokerSetup(options={}, queues=(), faults=())
+    given = {name: context.params[name] for name in _OPTIONS if _is_given(context, name)}
+    options = {"semp_port": _SEMP_PORT} | EDITIONS.get(like or "", {}) | setup.options | given
+    if like and like not in EDITIONS:
+        BrokerConfig.like(like)
+    if not semp:
+        options |= {"semp_port": None, "semp_tls_port": None}
+    if user:
+        options["users"] = dict(map(_user, user))
+    broker_config = BrokerConfig(**options)
+    faults = (*setup.faults, *(parse_fault(text) for text in fault or ()))
+    queues = (*setup.queues, *map(_queue, queue or ()))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
-    with DevelopmentBroker(config) as running:
-        for name, topics in map(_queue, queue or ()):
-            running.create_queue(name, subscriptions=topics)
-        running.fault(*faults)
-        kept = "everything in memory" if data is None else f"data in {data}"
-        typer.echo(f"Listening on {running.url}, VPN {vpn}, {kept}. Ctrl-C ends it.", err=True)
-        if semp:
-            typer.echo(f"Management on {running.semp_url}, username admin, password admin.", err=True)
-        try:
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with DevelopmentBroker(broker_config) as running:
+            for one in queues:
+                running.create_queue(**one)
+            running.fault(*faults)
+            kept = "everything in memory" if broker_config.data is None else f"data in {broker_config.data}"
+            typer.echo(f"Listening on {running.url}, VPN {broker_config.vpn}, {kept}. Ctrl-C ends it.", err=True)
+            if broker_config.semp_port is not None:
+                login = f"username {broker_config.semp_username}, password as configured"
+                if (broker_config.semp_username, broker_config.semp_password) == ("admin", "admin"):
+                    login = "username admin, password admin"
+                typer.echo(f"Management on {running.semp_url}, {login}.", err=True)
             running.wait()
-        except KeyboardInterrupt:
-            sys.exit(Exit.OK)
+    except KeyboardInterrupt:
+        sys.exit(Exit.OK)
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _user(text: str) -> tuple[str, str | None]:
@@ -149,6 +181,6 @@ def _user(text: str) -> tuple[str, str | None]:
         raise ConfigurationError(f"The password file {file!r} of user {name} cannot be read: {error}.") from error
 
 
-def _queue(text: str) -> tuple[str, list[str]]:
+def _queue(text: str) -> dict[str, Any]:
     name, _, topics = text.partition("=")
-    return name, [topic for topic in topics.split(",") if topic]
+    return {"name": name, "subscriptions": [topic for topic in topics.split(",") if topic]}

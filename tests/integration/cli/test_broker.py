@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 from pathlib import Path
 
 import requests
 
+from flumebeam.smf.clientctrl import ClientControl
 from flumebeam.testing import running_broker
 from tests.programs import Program, Programs, until
 
@@ -60,3 +62,47 @@ def test_certificate_that_is_none_ends_the_broker_with_its_name(programs: Progra
     assert program.wait() != 0
     assert "none.pem" in program.err
     assert "Traceback" not in program.err
+
+
+def test_file_configures_the_broker_and_options_come_first(programs: Programs, tmp_path: Path) -> None:
+    file = tmp_path / "broker.toml"
+    file.write_text(
+        'faults = ["fail-commit"]\n[broker]\nport = 1\nvpn = "mine"\nsemp-port = 0\n'
+        '[[queues]]\nname = "logs"\nsubscriptions = ["a/>"]\n',
+        encoding="utf-8",
+    )
+    program = programs.start("broker", "--config", str(file), "--port", "0", "--queue", "more=b/>")
+    url = address(program, r"Management on (http://127.0.0.1:\d+)")
+    queues = requests.get(f"{url}/SEMP/v2/config/msgVpns/mine/queues", auth=("admin", "admin"), timeout=10).json()
+
+    assert [one["queueName"] for one in queues["data"]] == ["logs", "more"]
+    assert "VPN mine" in program.err
+    program.send(signal.SIGTERM)
+    program.ends_well()
+    assert "stopped" in program.err
+
+
+def test_mistake_in_the_file_ends_the_broker_with_its_line(programs: Programs, tmp_path: Path) -> None:
+    file = tmp_path / "broker.toml"
+    file.write_text("[broker]\nprot = 1\n", encoding="utf-8")
+    program = programs.start("broker", "--config", str(file))
+
+    assert program.wait() != 0
+    assert "line 2: there is no option 'prot' in broker" in program.err
+    assert "Traceback" not in program.err
+
+
+def test_trace_shows_frames_and_a_fault_strikes(programs: Programs) -> None:
+    program = programs.start("broker", "--port", "0", "--no-semp", "--trace", "--fault", "refuse-logins code=401")
+    port = int(address(program, r"Listening on tcp://127.0.0.1:(\d+)"))
+    login = ClientControl(username="default", password="secret", client_name="me", vpn="default")
+    with socket.create_connection(("127.0.0.1", port), 10) as connection:
+        connection.sendall(login.encode())
+        assert connection.recv(1000)
+    until(lambda: "CONNECTION CLOSED" in program.err, "the connection is closed")
+
+    assert re.search(r"> LOGIN .*password=\*\*\* client_name='me'", program.err)
+    assert re.search(r"< LOGIN 401 'Service Unavailable'", program.err)
+    assert "secret" not in program.err
+    program.send(signal.SIGTERM)
+    program.ends_well()
