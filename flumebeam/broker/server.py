@@ -391,9 +391,7 @@ class BrokerServer:
             raise ConfigurationError(f"A copy is 0 to {MAX_LAG} messages behind, not {lag}.")
         self.flush()
         self.site, self._replica = "dr", None
-        engine = Engine(
-            self._config, self.faults, _new_spooler_id(), self._clock.epoch_ms(), _logger.info, self.now()
-        )
+        engine = Engine(self._config, self.faults, _new_spooler_id(), self._clock.epoch_ms(), _logger.info, self.now())
         engine.restore(replica.state(lag), self.now())
         engine.stop_journal()
         replica.close()
