@@ -14,6 +14,7 @@ from solace.messaging.resources.topic import Topic
 from solace.messaging.resources.topic_subscription import TopicSubscription
 
 from flumebeam.broker import ClientProfile, ClientUsername, DevelopmentBroker
+from flumebeam.testing import running_broker
 
 _PATIENCE_MS = 10_000
 
@@ -105,3 +106,30 @@ def test_subscriptions_beyond_the_limit_and_shared_ones_without_permission_are_r
         receiver.add_subscription(TopicSubscription.of("b"))
     with pytest.raises(PubSubPlusClientError, match="Shared"):
         receiver_of(service, "c", "group")
+
+
+def test_client_that_misses_messages_is_told_with_the_next_one_and_its_guaranteed_ones_wait(
+    connect: Callable[..., Any], eventually: Callable[..., None]
+) -> None:
+    with running_broker(delivery_batch_bytes=2_000) as broker:
+        broker.create_queue("q", subscriptions=["d/>"])
+        slow = connect(broker, "slow")
+        receiver = receiver_of(slow, "d/>")
+        sender = connect(broker, "sender")
+        publisher = sender.create_direct_message_publisher_builder().on_back_pressure_reject(0).build()
+        publisher.start()
+        # The broker reads many at once when it goes on, more than the receiver's share.
+        broker.freeze()
+        for _ in range(50):
+            publisher.publish(sender.message_builder().build(bytearray(1_000)), Topic.of("d/1"))
+        broker.thaw()
+        eventually(lambda: broker.queue("q").received == 50)
+        got = []
+        while (message := receiver.receive_message(1_000)) is not None:
+            got.append(message)
+        publisher.publish(sender.message_builder().build(bytearray(b"last")), Topic.of("d/1"))
+        got.append(receiver.receive_message(_PATIENCE_MS))
+
+        assert len(got) < 51
+        assert any(one.get_message_discard_notification().has_broker_discard_indication() for one in got)
+        assert broker.queue("q").messages == 51
