@@ -47,7 +47,7 @@ def replay_for_client(vpn: Vpn, queue: Queue | None, start: ReplayStart, browsin
     if queue is None:
         return _TEMPORARY
     if queue.access is not AccessType.EXCLUSIVE:
-        return _NON_EXCLUSIVE
+        return _about(queue, _NON_EXCLUSIVE)
     if queue.flows:
         return _INACTIVE
     return start_replay(vpn, queue, start)
@@ -59,7 +59,7 @@ def start_replay(vpn: Vpn, queue: Queue, start: ReplayStart) -> Response:
     if log is None or not log.settings.egress_enabled:
         return _DISABLED
     if not queue.durable:
-        return _TEMPORARY
+        return _about(queue, _TEMPORARY)
     first = _position(vpn, log, start)
     if isinstance(first, Response):
         return first
@@ -78,6 +78,12 @@ def start_replay(vpn: Vpn, queue: Queue, start: ReplayStart) -> Response:
     vpn.touch((queue,))
     vpn.report(f"queue {queue.name}: replay of {len(wanted)} messages started")
     return OK
+
+
+def _about(queue: Queue, refusal: Response) -> Response:
+    return (
+        refusal._replace(text=refusal.text.replace("Queue", "Topic Endpoint")) if queue.is_topic_endpoint else refusal
+    )
 
 
 def _position(vpn: Vpn, log: ReplayLog, start: ReplayStart) -> int | Response:

@@ -114,7 +114,6 @@ class Selection:
                 return
             share = 1 if len(takers) > 1 else takers[0].credit
             first = self._turn % len(takers)
-            self._turn += 1
             for flow in (*takers[first:], *takers[:first]):
                 chosen, looked_at = self._choose(flow, share, budget)
                 budget -= looked_at
@@ -123,6 +122,7 @@ class Selection:
                     if budget <= 0:
                         flow.connection.come_back()
                     continue
+                self._turn += 1
                 flow.deliver(chosen, len(chosen))
                 course = self._courses[_owner(flow)]
                 for entry in chosen:

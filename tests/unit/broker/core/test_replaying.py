@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from flumebeam.broker.core.administration import delete_messages
 from flumebeam.broker.core.replay_ids import parse_message_id
 from flumebeam.broker.core.replaying import cancel_replay, replay_active, start_replay
 from flumebeam.broker.core.vpns import create_vpn, delete_vpn
@@ -291,6 +292,21 @@ def test_temporary_queue_gets_no_replay(logged: Any) -> None:
 
     with pytest.raises(QueueError, match="Temporary"):
         logged.engine.start_replay("#P2P/QTMP/v:x/1", BEGINNING)
+
+
+def test_topic_endpoint_gets_its_replay_and_refuses_one_in_its_own_words(logged: Any) -> None:
+    logged.engine.create_topic_endpoint("e", "exclusive", "t/>")
+    logged.engine.create_topic_endpoint("n", "non-exclusive", "t/>")
+    publish(logged, b"a")
+    vpn = logged.engine.vpn
+    delete_messages(vpn, next(queue for queue in vpn.queues.values() if queue.is_topic_endpoint))
+    peer = logged.client()
+    refused = peer.bind(None, endpoint="n", topic="t/>", start_replay=BEGINNING)
+    flow = peer.bind(None, endpoint="e", topic="t/>", start_replay=BEGINNING).flow_id
+    peer.ack(flow)
+
+    assert refused.response.text == "Client Initiated Replay Not Allowed on Non-Exclusive Topic Endpoint"
+    assert bodies(peer.deliveries()) == [b"a"]
 
 
 def test_there_is_no_replay_without_a_log_or_out_of_one_that_is_shut(world: Any) -> None:

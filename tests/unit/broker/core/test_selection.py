@@ -104,6 +104,16 @@ def test_exclusive_queue_serves_its_active_flow_only(make_world: Callable[..., A
     assert numbers(standby.deliveries()) == [0, 1, 2, 3, 4]
 
 
+def test_messages_that_come_one_by_one_go_in_turn_to_consumers_that_both_want_them(world: Any) -> None:
+    peers = [world.client("one"), world.client("two"), world.client("three")]
+    for peer, selector in zip(peers, ("n < 100", None, "n >= 0"), strict=True):
+        peer.consume(**({"selector": selector} if selector else {}))
+    for number in range(9):
+        publish(world, number)
+
+    assert [len(peer.deliveries()) for peer in peers] == [3, 3, 3]
+
+
 def test_message_that_comes_back_is_offered_to_all_again(world: Any) -> None:
     publish(world, *range(6))
     one, two = world.client("one"), world.client("two")
