@@ -10,6 +10,7 @@ is left to a successor.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from typing import Final
 from flumebeam.commitlog.layout import QueueIdentity
 from flumebeam.commitlog.log import CommitLog, CommitLogOptions, Life, QueueAccess
 from flumebeam.commitlog.steps import CrashPoint
+from flumebeam.errors import EpochClosedError
 from flumebeam.hdfs.targets import Target, TargetAddress
 from flumebeam.transforms.receivers import RECEIVERS, HookRegistration
 
@@ -154,6 +156,7 @@ class Lives:
                 if life is not None and settled:
                     life.end()
                 elif life is not None and not life.over:
-                    life.roll_all()
+                    with contextlib.suppress(EpochClosedError):
+                        life.roll_all()
         finally:
             self._close_if_unused()

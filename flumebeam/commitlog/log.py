@@ -399,15 +399,21 @@ class Life:
             self._merging = [future for future in (*self._merging, *started) if not future.done()]
 
     def roll_all(self) -> None:
-        """Make files of all segments and wait until they are there. For a receiver that was closed.
+        """Make files of all segments, those that dead lives left included. For a receiver that was closed.
 
         Raises:
+            EpochClosedError: Another life took over, and merges what this one committed.
             StorageError: The target refuses, or does not answer; a successor merges what is left.
         """
-        if self.rolls is not None:
-            self.rolls.close_all()
-            self.start_merging()
-            self._wait_for_merging(0)
+        if self.rolls is None:
+            return
+        self.rolls.close_all()
+        self.start_merging()
+        self._wait_for_merging(0)
+        if self._log.options.access is QueueAccess.EXCLUSIVE and not self._fenced:
+            # Nothing came, so nothing was fenced; what a dead life acknowledged may still be in segments.
+            self.fence()
+        self._log._driver.run(recovery.settle_closed(self._log._scribe))
 
     def _merge(self, roll: Roll, driver: Driver) -> None:
         log, rolls = self._log, self.rolls
@@ -455,15 +461,9 @@ class Life:
         log = self._log
         exclusive = log.options.access is QueueAccess.EXCLUSIVE
         try:
-            if self.rolls is not None:
-                self.roll_all()
-                if exclusive and not self._fenced:
-                    # Nothing came, so nothing was fenced; what a dead life acknowledged may still be in segments.
-                    self.fence()
+            self.roll_all()
             self._over = "it was ended"
             log._driver.run(recovery.settle_own(log._scribe, self.epoch, covers=bool(self._ids) and exclusive))
-            if self.rolls is not None:
-                log._driver.run(recovery.settle_closed(log._scribe))
         except EpochClosedError:
             # Another life took over, and settles what this one committed.
             self._over = self._over or "another receiver took over the queue"

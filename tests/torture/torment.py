@@ -174,9 +174,12 @@ class _Slice:
 
     def _start(self, moment: str = "", nth: int = 0, by: signal.Signals = signal.SIGKILL) -> Program:
         if not self._beam:
-            arguments: tuple[Any, ...] = (self._broker.url, "q", self._place.address, moment, nth, by)
+            # Lives that roll and lives that do not take turns, and settle what the others left.
+            rolled = self._chance.random() < 0.7
+            arguments: tuple[Any, ...] = (self._broker.url, "q", self._place.address, moment, nth, by, rolled)
             return self._programs.fork_main(writer.write, *arguments)
         options = ["--queue=q", f"--target={self._place.address}", "--path=%{part}", "--target_read_timeout_seconds=4"]
+        options += ["--roll_bytes=8000", "--roll_seconds=1"]
         return self._programs.fork_main(killing.drain_that_dies, options, moment or killing.TOLD, nth, by)
 
     def _at_a_point(self) -> None:

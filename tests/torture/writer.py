@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -13,6 +14,7 @@ from flumebeam.batch import EventBatch
 from flumebeam.commitlog.layout import QueueIdentity
 from flumebeam.commitlog.log import CommitLog, CommitLogOptions, Life
 from flumebeam.commitlog.protocol import PartDraft
+from flumebeam.commitlog.rolling import RollOptions
 from flumebeam.commitlog.steps import CrashPoint
 from flumebeam.errors import EpochClosedError, FlumebeamError
 from flumebeam.formats import open_format
@@ -48,7 +50,7 @@ class _Moment:
         self.pass_by(point.name)
 
 
-def write(host: str, queue: str, target: str, moment: str, nth: int, by: signal.Signals) -> int:
+def write(host: str, queue: str, target: str, moment: str, nth: int, by: signal.Signals, rolled: bool = False) -> int:
     """Drain a queue until SIGTERM; return 0 then, and 1 for what ends a drain.
 
     Args:
@@ -58,12 +60,14 @@ def write(host: str, queue: str, target: str, moment: str, nth: int, by: signal.
         moment: Name of a :class:`CrashPoint`, or one of those above, at which ``by`` is sent to this process.
         nth: At which pass; 0 for never.
         by: SIGKILL or SIGSTOP.
+        rolled: Whether files are merged of several transactions.
     """
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
     dying = _Moment(moment, nth, by)
     place = open_target(target, options=HdfsOptions(connect_timeout_secs=2, read_timeout_secs=4))
-    options = CommitLogOptions(fold_after=3, patience_seconds=60)
+    roll = RollOptions(max_bytes=400, max_seconds=1) if rolled else None
+    options = CommitLogOptions(fold_after=3, patience_seconds=60, roll=roll)
     log = CommitLog.open(place.filesystem, place.root, QueueIdentity("", "", queue), options, at=dying.at)
     connection = connect(SolaceOptions(host=host, reconnect=ReconnectPolicy(attempts=20)))
     try:
@@ -85,7 +89,11 @@ def write(host: str, queue: str, target: str, moment: str, nth: int, by: signal.
                 receiver.close()
                 time.sleep(0.05)
                 continue
-            if receiver.close() and not life.over:
+            settled = receiver.close()
+            with contextlib.suppress(EpochClosedError):
+                if not life.over:
+                    life.roll_all()
+            if settled and not life.over:
                 life.end()
     except FlumebeamError as error:
         os.write(2, f"{type(error).__name__}: {error}\n".encode())
@@ -113,7 +121,7 @@ def _committed(life: Life, batch: EventBatch) -> Iterator[pa.FixedSizeBinaryArra
     half = len(batch) // 2
     halves = [(f"half={number}", part) for number, part in enumerate((batch.slice(0, half), batch.slice(half)))]
     drafts = [
-        PartDraft(directory, name, lambda part=part: _FORMAT.encode([part]), len(part))  # type: ignore[misc]
+        PartDraft(directory, name, lambda part=part: _FORMAT.encode([part]), len(part), "bytes")  # type: ignore[misc]
         for directory, part in halves
         if len(part)
     ]

@@ -12,7 +12,7 @@ from flumebeam.hdfs.cluster import LocalHdfs
 from tests.faults.pipelines import killing
 from tests.faults.pipelines.scene import Scene, numbered
 from tests.faults.pipelines.stores import HdfsStore
-from tests.faults.pipelines.test_drain_kill import BY_PART, die
+from tests.faults.pipelines.test_drain_kill import BY_PART, ROLLED, die
 from tests.faults.pipelines.test_standby import standing_by, stop
 from tests.programs import until
 
@@ -36,6 +36,18 @@ def test_drains_killed_one_after_the_other_have_every_event_once(scene: Scene, s
 
     store.copy()
     scene.holds_exactly(LINES)
+
+
+def test_drains_killed_while_hdfs_joins_their_segments_have_every_event_once(scene: Scene, store: HdfsStore) -> None:
+    scene.fill(LINES)
+    for moment in ("MERGE_WRITTEN", "MERGE_COMMITTED", "MERGE_PUBLISHED", "MERGE_MARKED"):
+        die(scene, moment, 1, ROLLED)
+
+    scene.drain_all(BY_PART, *ROLLED)
+
+    store.copy()
+    scene.holds_exactly(LINES)
+    assert len(scene.files()) < 20, "several transactions a file"
 
 
 def test_a_frozen_drain_that_wakes_up_after_the_standby_took_over_repeats_nothing(
