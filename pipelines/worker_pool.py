@@ -43,7 +43,8 @@ class WorkerPool:
 
     def __init__(self, command: Path, port: int = 0, host: str = "127.0.0.1") -> None:
         self._service = _Service(command)
-        self._server = grpc.server(futures.ThreadPoolExecutor(max_workers=16))
+        alone = [("grpc.so_reuseport", 0)]  # else two pools share a port, and take turns
+        self._server = grpc.server(futures.ThreadPoolExecutor(max_workers=16), options=alone)
         beam_fn_api_pb2_grpc.add_BeamFnExternalWorkerPoolServicer_to_server(self._service, self._server)
         try:
             bound = self._server.add_insecure_port(f"{host}:{port}")
@@ -86,22 +87,19 @@ class _Service(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
                 [str(self._command), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
         except OSError as error:
             return self._failed(request.worker_id, f"{self._command} cannot be run: {error.strerror}")
         with self._lock:
             self._workers[request.worker_id] = worker
-        said: deque[str] = deque(maxlen=_LAST_LINES)
-        ready = threading.Event()
-        for stream in (worker.stdout, worker.stderr):
-            threading.Thread(target=_listen, args=(stream, said, ready), daemon=True).start()
-        if ready.wait(_START_SECONDS) and worker.poll() is None:
+        voice = _Voice(worker.stdout)
+        if voice.is_ready(_START_SECONDS):
             _LOGGER.info("Worker %s runs as process %d.", request.worker_id, worker.pid)
             return beam_fn_api_pb2.StartWorkerResponse()
         self._stop(request.worker_id)
-        return self._failed(request.worker_id, " | ".join(said) or f"nothing within {_START_SECONDS:g} s")
+        return self._failed(request.worker_id, voice.last_words())
 
     def StopWorker(self, request: Any, context: Any) -> beam_fn_api_pb2.StopWorkerResponse:
         self._stop(request.worker_id)
@@ -128,14 +126,31 @@ class _Service(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
         return beam_fn_api_pb2.StartWorkerResponse(error=f"The worker did not start: {why}")
 
 
-def _listen(stream: IO[bytes], said: deque[str], ready: threading.Event) -> None:
-    """Pass on what a worker prints, and wake whoever waits for its start or its end."""
-    with stream:
-        for line in stream:
-            text = line.decode(errors="replace").rstrip()
-            if text == READY:
-                ready.set()
-                continue
-            said.append(text)
-            _LOGGER.info("%s", text)
-    ready.set()
+class _Voice:
+    """What a worker prints: passed on, and waited for."""
+
+    def __init__(self, stream: IO[bytes] | None) -> None:
+        self._said: deque[str] = deque(maxlen=_LAST_LINES)
+        self._ready = False
+        self._heard = threading.Event()
+        threading.Thread(target=self._listen, args=(stream,), daemon=True).start()
+
+    def is_ready(self, seconds: float) -> bool:
+        """Wait for its first sign of life, or its end."""
+        self._heard.wait(seconds)
+        return self._ready
+
+    def last_words(self) -> str:
+        return " | ".join(self._said) or "it said nothing"
+
+    def _listen(self, stream: IO[bytes]) -> None:
+        with stream:
+            for line in stream:
+                text = line.decode(errors="replace").rstrip()
+                if text == READY:
+                    self._ready = True
+                    self._heard.set()
+                    continue
+                self._said.append(text)
+                _LOGGER.info("%s", text)
+        self._heard.set()

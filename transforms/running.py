@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import apache_beam as beam
+import grpc
 from apache_beam.runners.runner import PipelineState
 
 from flumebeam import errors
@@ -87,14 +88,19 @@ def _of_a_job(error: Exception) -> RunnerError | None:
 
 @contextmanager
 def _reported_once() -> Iterator[None]:
-    """Keep Beam from logging the traceback of an error of ours: whoever runs the pipeline gets it, and reports it."""
-    logger = logging.getLogger("apache_beam.runners.common")
+    """Keep Beam from logging the traceback of an error of ours: whoever runs the pipeline gets it, and reports it.
+
+    And from logging one when a runner lets go of a worker in this process, which is how every job ends on Flink.
+    """
+    loggers = [logging.getLogger(f"apache_beam.runners.{name}") for name in ("common", "worker.data_plane")]
 
     def foreign(record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], FlumebeamError))
+        return not (record.exc_info and isinstance(record.exc_info[1], FlumebeamError | grpc.RpcError))
 
-    logger.addFilter(foreign)
+    for logger in loggers:
+        logger.addFilter(foreign)
     try:
         yield
     finally:
-        logger.removeFilter(foreign)
+        for logger in loggers:
+            logger.removeFilter(foreign)

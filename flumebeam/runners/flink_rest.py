@@ -81,26 +81,6 @@ class FlinkRest:
         found = [job for job in self.jobs() if name_or_id in (job.id, job.name)]
         return max(found, key=lambda job: job.started_ms, default=None)
 
-    def metric(self, job: str, suffix: str) -> int | None:
-        """Return the sum of a job's counters whose name ends so; ``None`` while there is none."""
-        total = None
-        for vertex in self._ask("GET", f"/jobs/{job}")["vertices"]:
-            path = f"/jobs/{job}/vertices/{vertex['id']}/metrics"
-            names = [metric["id"] for metric in self._ask("GET", path) if metric["id"].endswith(suffix)]
-            for name in names:
-                for metric in self._ask("GET", path, params={"get": name}):
-                    total = (total or 0) + int(metric["value"])
-        return total
-
-    def why_failing(self, job: str) -> str | None:
-        """Return what made a job fail or restart last, in one line; ``None`` if nothing did."""
-        history = self._ask("GET", f"/jobs/{job}/exceptions").get("exceptionHistory", {}).get("entries", [])
-        if not history:
-            return None
-        lines = [line for line in str(history[0]["stacktrace"]).splitlines() if line] or ["no reason given"]
-        inner = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
-        return inner[-1] if inner else lines[0]
-
     def cancel(self, job: str) -> None:
         """End a job at once: what its bundles had not committed is delivered again.
 
