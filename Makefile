@@ -7,16 +7,19 @@ OUTPUT ?= demo-output
 comma  := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak-cuts soak-kills fuzz torture torture-pair format dist clean
+.PHONY: help demo test test-runners check bench soak-cuts soak-kills fuzz torture torture-pair format dist clean
 
 help:  ## what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: $(VENV)/run.stamp  ## real log lines through the embedded broker into files, with proof [INPUT=file OUTPUT=directory]
 	@$(BIN)/flumebeam demo $(if $(INPUT),--input "$(INPUT)") --output "$(OUTPUT)"
 
 test: $(VENV)/test.stamp  ## every test, on real parts [ARGS="-k name"]
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(ARGS)
+
+test-runners: $(VENV)/test.stamp  ## every pipeline on Prism, Flink and Spark, standalone clusters included; prints the matrix
+	@PATH="$(CURDIR)/$(BIN):$$PATH" FLUMEBEAM_WRITE_MATRIX=1 $(BIN)/python -m pytest -p no:randomly -m "" tests/runners $(ARGS)
 
 check: $(VENV)/dev.stamp  ## lint, types, layers and walls, dead links, spelling
 	$(BIN)/ruff check .

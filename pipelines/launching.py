@@ -145,18 +145,20 @@ def launch(name: str, pipeline: beam.Pipeline) -> None:
         started_ms=SystemClock().epoch_ms(),
     )
     with noted(job) as goes_on, _job_server(runner, options):
-        if not job.flink:
-            run_pipeline(pipeline)
-            return
         try:
             run_pipeline(pipeline)
         except KeyboardInterrupt:
+            if not job.flink:
+                raise
             _LOGGER.warning("Stopping the job on Flink. Once more leaves it running.")
             try:
                 _LOGGER.warning("%s", stop_flink_job(FlinkRest(job.flink), job.name))
             except BaseException:
                 goes_on()
                 raise
+        finally:
+            # Beam's portable runners take it out of the options, which a next pipeline may share.
+            options.view_as(StandardOptions).runner = runner
 
 
 @contextlib.contextmanager

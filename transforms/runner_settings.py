@@ -33,6 +33,7 @@ class FlinkSettings(PipelineOptions):
         parser.add_argument(
             "--shutdown_sources_after_idle_ms", type=int, metavar="MS", help="after which Flink ends a finished source"
         )
+        parser.add_argument("--savepoint_path", metavar="URL", help="savepoint of Flink that a job starts from")
 
 
 def runs_in_driver(options: PipelineOptions) -> bool:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import sys
 import tempfile
-import threading
+import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final, NoReturn
 
 import typer
 
@@ -22,7 +24,7 @@ __all__ = ["cluster", "prism", "worker_pool"]
 prism = typer.Typer(help="Beam's own local runner that streams: install it.", no_args_is_help=True)
 cluster = typer.Typer(help="A Flink or Spark cluster on this machine, for trying out.", no_args_is_help=True)
 
-_LOOK_SECONDS = 1.0
+_LOOK_SECONDS: Final = 1.0
 
 
 @prism.command("install")
@@ -59,9 +61,9 @@ def cluster_flink(
     with tempfile.TemporaryDirectory(prefix="flumebeam-flink-") as scratch:
         made = LocalFlink(directory or Path(scratch), port=port, task_managers=task_managers)
         typer.echo(f"Starting Flink {FLINK_VERSION} with {task_managers} TaskManagers.", err=True)
-        with _until_stopped() as stopped, made:
+        with _until_stopped(), made:
             typer.echo(f"Ready: --runner=FlinkRunner --flink_master={made.master}   Ctrl-C ends it.", err=True)
-            _watch((made.job_manager, *made.task_managers), stopped)
+            _watch(made.job_manager, *made.task_managers)
 
 
 @cluster.command("spark")
@@ -79,9 +81,9 @@ def cluster_spark(
     with tempfile.TemporaryDirectory(prefix="flumebeam-spark-") as scratch:
         made = LocalSpark(directory or Path(scratch), port=port, workers=workers)
         typer.echo(f"Starting Spark {SPARK_VERSION} with {workers} workers.", err=True)
-        with _until_stopped() as stopped, made:
+        with _until_stopped(), made:
             typer.echo(f"Ready: --runner=SparkRunner --spark_master_url={made.master}   Ctrl-C ends it.", err=True)
-            _watch((made.master_process, *made.workers), stopped)
+            _watch(made.master_process, *made.workers)
 
 
 def worker_pool(
@@ -95,35 +97,28 @@ def worker_pool(
     from flumebeam.pipelines.worker_pool import WorkerPool
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
-    with _until_stopped() as stopped, WorkerPool(worker_command(), port, host) as pool:
+    with _until_stopped(), WorkerPool(worker_command(), port, host) as pool:
         typer.echo(
             f"Ready: --environment_type=EXTERNAL --environment_config={pool.endpoint}   Ctrl-C ends it.", err=True
         )
-        stopped.wait()
+        _watch()
 
 
-class _until_stopped:
-    """An event that Ctrl-C and SIGTERM set; within start-up they interrupt."""
-
-    def __enter__(self) -> threading.Event:
-        event = threading.Event()
-
-        def interrupt(number: int, frame: object) -> None:
-            if event.is_set():
-                raise KeyboardInterrupt
-            event.set()
-
-        self._before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-        return event
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+@contextlib.contextmanager
+def _until_stopped() -> Iterator[None]:
+    """Leave the process well on Ctrl-C and SIGTERM, after whatever runs within has been ended."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(Exit.OK)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
-def _watch(daemons: tuple[Daemon, ...], stopped: threading.Event) -> None:
-    while not stopped.wait(_LOOK_SECONDS):
+def _watch(*daemons: Daemon) -> NoReturn:
+    while True:
         for each in daemons:
             if not each.is_running:
                 raise RunnerError(f"The {each.name} ended: {each.last_words()}")
-    sys.exit(Exit.OK)
+        time.sleep(_LOOK_SECONDS)

@@ -4,8 +4,9 @@ from typing import Any, Never
 
 import apache_beam as beam
 import pytest
+from apache_beam.runners.runner import PipelineRunner
 
-from flumebeam.errors import ConnectionFailedError, LoginRefusedError, QueueError, StorageFullError
+from flumebeam.errors import ConnectionFailedError, LoginRefusedError, QueueError, RunnerError, StorageFullError
 from flumebeam.transforms.running import run_pipeline, unwrap
 
 REMOTE = """Pipeline job-1 failed in state FAILED: java.lang.RuntimeException: Error received from SDK harness:
@@ -54,6 +55,35 @@ def test_an_error_of_ours_comes_out_of_a_run_as_it_was_raised(where: str, caplog
     with pytest.raises(LoginRefusedError, match=r"^The password of user 'x' is wrong\.$"):
         run_pipeline(pipeline)
     assert not [record for record in caplog.records if record.exc_info], "the traceback was logged as well"
+
+
+class Elsewhere(PipelineRunner):
+    """A runner whose job ends as it is told."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def run_pipeline(self, pipeline: beam.Pipeline, options: Any) -> Never:
+        raise RuntimeError(self._text)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("Pipeline x failed in state CANCELLED: unknown error", "The job ended as CANCELLED: unknown error"),
+        (
+            "Pipeline x failed in state FAILED: a.B\nCaused by: d.E: no\n\tat f",
+            "The job ended as FAILED: d.E: no",
+        ),
+    ],
+)
+def test_the_end_of_a_job_elsewhere_is_one_line(text: str, says: str) -> None:
+    pipeline = beam.Pipeline(runner=Elsewhere(text))
+
+    with pytest.raises(RunnerError) as raised:
+        run_pipeline(pipeline)
+
+    assert str(raised.value) == says
 
 
 def test_an_error_of_others_is_left_alone() -> None:
