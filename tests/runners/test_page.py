@@ -43,9 +43,9 @@ class Terminals:
     def moved(self, block: str) -> str:
         for printed, free in self._ports.items():
             block = re.sub(rf"\b{printed}\b", str(free), block)
-        for command in ("broker", "cluster flink", "cluster spark"):
-            port = self._ports[{"broker": "55555", "cluster flink": "8081", "cluster spark": "7077"}[command]]
-            block = re.sub(rf"^flumebeam {command}", f"flumebeam {command} --port {port}", block)
+        for command, printed in (("broker --no-semp", "55555"), ("cluster flink", "8081"), ("cluster spark", "7077")):
+            plain = f"flumebeam {command.partition(' --')[0]}"
+            block = re.sub(rf"^{plain}", f"flumebeam {command} --port {self._ports[printed]}", block)
         return block.replace("100000", str(_LINES))
 
     def run(self, block: str) -> str:
