@@ -32,7 +32,9 @@ def draining(scene: Scene, runner: Runner, *more: str) -> Program:
     scene.fill(BODIES[:HALF])
     end = () if runner.streams else ("--until_empty", "--idle_seconds=600")
     options = scene.drain_options(*end, *more, until_empty=False)
-    drain = scene.programs.start("run", "drain_to_hdfs", *options, *runner.options)
+    # A job of Spark is driven from its job server: that of the driver, which a user has.
+    own = [option for option in runner.options if runner.streams or not option.startswith("--job_endpoint")]
+    drain = scene.programs.start("run", "drain_to_hdfs", *options, *own)
     until(lambda: scene.left < HALF or not drain.running, "some of it acknowledged", PATIENCE)
     assert drain.running, drain.err
     return drain
