@@ -62,10 +62,12 @@ def check_graph(pipeline: beam.Pipeline) -> None:
         return
     traits = runner_traits(pipeline)
     endless = [read.output() for read in reads if not read.bounded]
-    if traits.name == "Flink":
-        settle_flink(pipeline, bounded=not endless, flows=max(read.flows for read in reads))
     steps = _Steps()
     pipeline.visit(steps)
+    if traits.name == "Flink":
+        groups = any(isinstance(step.transform, beam.GroupByKey) for step in steps.behind(endless))
+        flows = max(read.flows for read in reads)
+        settle_flink(pipeline, bounded=not endless, flows=flows, groups=groups)
     if traits.name == "the in-process runner":
         for step in steps.behind(endless):
             _check_streams(step)

@@ -121,6 +121,7 @@ class ReceiverRegistry:
         self._by_id: dict[str, _Entry] = {}
         self._opening: dict[tuple[Hashable, int], threading.Lock] = {}
         self._users: set[SourceUser] = set()
+        self._leaving = 0
         self._bind_hooks: dict[object, BindHook] = {}
         self._close_hooks: dict[object, CloseHook] = {}
         self._shut_down = False
@@ -156,7 +157,12 @@ class ReceiverRegistry:
                 self._forget(entry)
             if last:
                 self._opening = {key: lock for key, lock in self._opening.items() if key[0] != user.source}
-        self._close_all(leaving)
+            self._leaving += 1
+        try:
+            self._close_all(leaving)
+        finally:
+            with self._lock:
+                self._leaving -= 1
 
     def acquire(
         self, user: SourceUser, flow: int, factory: ReceiverFactory, *, settled_later: bool = False
@@ -302,9 +308,21 @@ class ReceiverRegistry:
 
     @property
     def in_use(self) -> bool:
-        """Whether any source of this process is set up."""
+        """Whether any source of this process is set up, or still closes its receivers."""
         with self._lock:
-            return bool(self._users)
+            return bool(self._users or self._leaving)
+
+    @property
+    def torn_down(self) -> bool:
+        """Whether no source and no sink of this process is set up any more."""
+        with self._lock:
+            return not (self._users or self._leaving or self._bind_hooks or self._close_hooks)
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything that was delivered has been acknowledged."""
+        with self._lock:
+            return all(entry.receiver.unacknowledged == 0 for entry in self._by_flow.values())
 
     @property
     def open_receivers(self) -> tuple[str, ...]:

@@ -49,13 +49,14 @@ def is_local(options: PipelineOptions) -> bool:
     return options.view_as(FlinkRunnerOptions).flink_master in _LOCAL
 
 
-def settle_flink(pipeline: beam.Pipeline, *, bounded: bool, flows: int) -> None:
+def settle_flink(pipeline: beam.Pipeline, *, bounded: bool, flows: int, groups: bool = False) -> None:
     """Set what the user gave nothing for, and refuse what would hang.
 
     Args:
         pipeline: All of its sources are known.
         bounded: Whether all of its reads end by themselves.
         flows: Receivers of the read that has most of them.
+        groups: Whether something behind an endless read groups.
 
     Raises:
         ConfigurationError: The job would not end.
@@ -67,12 +68,11 @@ def settle_flink(pipeline: beam.Pipeline, *, bounded: bool, flows: int) -> None:
         _LOGGER.info("Flink: --parallelism=%d, a slot for each flow of a source.", flows)
     if bounded and not options.view_as(StandardOptions).streaming:
         return
-    if settings.checkpointing_interval is None and not runs_in_driver(options):
+    if settings.checkpointing_interval is None and (groups or not runs_in_driver(options)):
         settings.checkpointing_interval = _CHECKPOINTS_MS
+        why = "closes no window while a source goes on" if groups else "does not restart a job that has failed"
         _LOGGER.info(
-            "Flink: --checkpointing_interval=%d, else it does not restart a job that has failed; "
-            "acknowledgements do not wait for it.",
-            _CHECKPOINTS_MS,
+            "Flink: --checkpointing_interval=%d, else it %s; acknowledgements do not wait for it.", _CHECKPOINTS_MS, why
         )
     if (settings.checkpointing_interval or -1) <= 0:
         return

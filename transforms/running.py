@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -14,11 +16,15 @@ from apache_beam.runners.runner import PipelineState
 
 from flumebeam import errors
 from flumebeam.errors import FlumebeamError, RunnerError
+from flumebeam.transforms.receivers import RECEIVERS
 from flumebeam.transforms.signals import stop_on_signals
-from flumebeam.transforms.stopping import forget_stop
+from flumebeam.transforms.stopping import forget_stop, stop_requested
 
 __all__ = ["run_pipeline", "unwrap"]
 
+_LOOK_SECONDS: Final = 0.2
+_STAYS_SECONDS: Final = 10.0
+_TEARDOWN_SECONDS: Final = 15.0
 _STEP: Final = re.compile(r" \[while running '[^']*'\]$")
 _JOB: Final = re.compile(r"^Pipeline \S+ failed in state (\w+): (.*)$", re.DOTALL)
 _TRACED: Final = re.compile(r"^flumebeam\.errors\.(\w+): (.*)$", re.MULTILINE)
@@ -48,7 +54,8 @@ def run_pipeline(pipeline: beam.Pipeline, *, stop_seconds: float = 60.0) -> Any:
             result = pipeline.run()
             if not PipelineState.is_terminal(result.state):
                 install_again()
-                result.wait_until_finish()
+                _wait(result)
+            _wait_for_teardown()
         except Exception as error:
             if (own := unwrap(error) or _of_a_job(error)) is not None:
                 raise own from error
@@ -56,6 +63,39 @@ def run_pipeline(pipeline: beam.Pipeline, *, stop_seconds: float = 60.0) -> Any:
         finally:
             forget_stop()
     return result
+
+
+def _wait(result: Any) -> None:
+    """Wait for the end of a job, and end one that stays when its sources have ended, as Flink does with checkpoints."""
+    ended = threading.Event()
+    cancelled = threading.Event()
+
+    def end_what_stays() -> None:
+        quiet = 0.0
+        while not ended.wait(_LOOK_SECONDS):
+            quiet = quiet + _LOOK_SECONDS if stop_requested() and RECEIVERS.in_use and RECEIVERS.settled else 0.0
+            if quiet >= _STAYS_SECONDS:
+                cancelled.set()
+                result.cancel()
+                return
+
+    watcher = threading.Thread(target=end_what_stays, name="flumebeam-end", daemon=True)
+    watcher.start()
+    try:
+        result.wait_until_finish()
+    except RuntimeError:
+        if not cancelled.is_set():
+            raise
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def _wait_for_teardown() -> None:
+    """Let workers in this process close what they have open: some runners call a job done before they have."""
+    deadline = time.monotonic() + _TEARDOWN_SECONDS
+    while not RECEIVERS.torn_down and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def unwrap(error: BaseException) -> FlumebeamError | None:

@@ -59,3 +59,10 @@ def test_what_is_set_is_logged_with_its_reason(caplog: pytest.LogCaptureFixture)
 def test_an_end_that_never_comes_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="leave out --shutdown_sources_after_idle_ms"):
         settled(*REMOTE, "--streaming", "--shutdown_sources_after_idle_ms=-1", bounded=True)
+
+
+def test_windows_over_a_source_that_goes_on_need_checkpoints_anywhere() -> None:
+    pipeline = beam.Pipeline(options=PipelineOptions(LOCAL))
+    settle_flink(pipeline, bounded=False, flows=1, groups=True)
+
+    assert pipeline.options.get_all_options()["checkpointing_interval"] == 10_000
