@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from apache_beam.options.pipeline_options import PipelineOptions
 from typer.testing import CliRunner
 
 from flumebeam.broker import DevelopmentBroker
 from flumebeam.cli.main import app
 from flumebeam.pipelines import registry
 from flumebeam.testing import running_broker
+from flumebeam.transforms.runner_settings import FlinkSettings
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -62,7 +62,7 @@ def test_every_option_of_the_pages_exists() -> None:
         ["cluster", "spark"],
     ]
     shown = "".join(CliRunner().invoke(app, [*command, "--help"]).output for command in commands)
-    shown += "".join(f"--{name} " for name in PipelineOptions([]).get_all_options())
+    shown += "".join(f"--{name} " for name in FlinkSettings([]).get_all_options())
     programs = [["tests.bench"], ["tests.torture"], *(["flumebeam", "run", name] for name in registry.summaries())]
     for program in programs:
         helped = subprocess.run(
