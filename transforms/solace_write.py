@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from enum import Enum
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
@@ -14,19 +15,26 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from flumebeam.batch import EventBatch
 from flumebeam.channel.base import Channel
-from flumebeam.channel.publishing import Publisher, PublisherCounts
+from flumebeam.channel.publishing import OnOverQuota, OnUnknown, Publisher, PublisherCounts
 from flumebeam.channel.topics import TopicFunction, topic_function
 from flumebeam.deliveries import Durable
 from flumebeam.errors import ConfigurationError, PublishRefusedError
 from flumebeam.solace.config import SolaceOptions
+from flumebeam.solace.fields import PLAIN_FIELDS, MessageFields
 from flumebeam.solace.packing import Packing
 from flumebeam.transforms.broker_position import BrokerPosition, share
 from flumebeam.transforms.deadletter import DeadLetter
+from flumebeam.transforms.stopping import stop_requested
+
+if TYPE_CHECKING:
+    from flumebeam.channel.receipts import PlainPublisher
 
 __all__ = ["WriteResult", "WriteToSolace"]
 
 _DEAD_LETTERS: Final = "dead_letters"
 _WRITTEN: Final = "written"
+_MODES: Final = ("transacted", "persistent", "direct")
+_E = TypeVar("_E", bound=Enum)
 
 
 class WriteResult(NamedTuple):
@@ -71,6 +79,14 @@ class WriteToSolace(beam.PTransform):
         max_transaction_messages: At most the broker's limit per transaction, which is 256 unless it was raised.
         packing: Put many events of one topic into one message, for queues that only flumebeam, or others who read Arrow
             streams, drink from; by default one event is one message.
+        mode: ``"transacted"``; ``"persistent"`` for messages with a receipt each, outside of transactions: a window of
+            ``max_transaction_messages`` may be repeated, and becomes visible bit by bit; ``"direct"`` for messages that
+            nobody confirms: what is under way when something breaks is **lost**.
+        fields: Further fields of the messages: partition key, priority, time to live and so on.
+        on_unknown: What becomes of a transaction whose commit was not answered: ``"retry"`` publishes it again, with
+            the header ``flumebeam.repeated``; ``"dead-letter"`` makes dead letters of its events; ``"stop"`` fails.
+        on_over_quota: What becomes of a transaction that the broker has no room for: ``"wait"`` tries until there is
+            room, and so holds up the source; ``"dead-letter"``; ``"stop"``.
         retry_seconds: How long one transaction may be tried.
         position: Keep the position of the source in the broker and move it in the transactions of its events, which
             are then there exactly once; give it to the source, too. Refused events stop the run, and packing needs one
@@ -90,6 +106,10 @@ class WriteToSolace(beam.PTransform):
         dead_letters: beam.PTransform | None = None,
         max_transaction_messages: int = 256,
         packing: Packing | None = None,
+        mode: Literal["transacted", "persistent", "direct"] = "transacted",
+        fields: MessageFields = PLAIN_FIELDS,
+        on_unknown: Literal["retry", "dead-letter", "stop"] = "retry",
+        on_over_quota: Literal["wait", "dead-letter", "stop"] = "wait",
         retry_seconds: float = 120.0,
         max_body_bytes: int = 9_900_000,
         position: BrokerPosition | None = None,
@@ -108,9 +128,21 @@ class WriteToSolace(beam.PTransform):
             "retry_seconds": retry_seconds,
             "max_body_bytes": max_body_bytes,
             "packing": packing,
+            "fields": fields,
+            "on_unknown": _choice(OnUnknown, "on_unknown", on_unknown),
+            "on_over_quota": _choice(OnOverQuota, "on_over_quota", on_over_quota),
+            "stopping": stop_requested,
         }
+        if packing is not None and fields.differ_by_event:
+            raise ConfigurationError("Events in one message share its fields: leave out packing, or fields by header.")
+        if dead_letters is None and "dead-letter" in (on_unknown, on_over_quota):
+            raise ConfigurationError("Dead letters need somebody who takes them: give a dead_letters transform.")
+        if mode not in _MODES:
+            raise ConfigurationError(f"mode is {mode!r}; it must be one of {', '.join(_MODES)}.")
+        if mode != "transacted" and (packing is not None or position is not None):
+            raise ConfigurationError("Packing and a position in the broker need transactions: leave mode as it is.")
         options = connection or SolaceOptions.from_environment()
-        self._open: Callable[[], Channel] = partial(open_channel, options, max_transaction_messages)
+        channel: Callable[[], Channel] = partial(open_channel, options, max_transaction_messages)
         if position is not None:
             if dead_letters is not None or not (packing is None or (isinstance(topic, str) and "%" not in topic)):
                 raise ConfigurationError(
@@ -120,16 +152,20 @@ class WriteToSolace(beam.PTransform):
                 raise ConfigurationError(
                     "A position is moved with its events: it must be in the broker that gets them."
                 )
-            self._open = partial(share, position)
+            channel = partial(share, position)
             self._limits["max_messages"] = min(max_transaction_messages, position.max_transaction_messages) - 4
-        self._shown = {"topic": str(topic), "host": options.host, "vpn": options.vpn, "username": options.username}
+        self._open: Callable[[], Publisher | PlainPublisher] = partial(open_publisher, channel, self._limits)
+        if mode != "transacted":
+            limits = {name: value for name, value in self._limits.items() if name != "packing"}
+            self._open = partial(open_plain_publisher, options, mode == "direct", limits)
+        self._shown = {"mode": mode, "topic": str(topic), "host": options.host, "vpn": options.vpn}
+        self._shown["username"] = options.username
 
     def expand(self, batches: beam.PCollection[EventBatch]) -> WriteResult:
         """Add the sink to a graph."""
         write = PublishFn(
             self._open,
             self._topics,
-            limits=self._limits,
             keeps_dead_letters=self._dead_letters is not None,
         )
         outputs = batches | "Publish" >> beam.ParDo(write).with_outputs(_DEAD_LETTERS, main=_WRITTEN)
@@ -143,6 +179,14 @@ class WriteToSolace(beam.PTransform):
         return self._shown
 
 
+def _choice(kind: type[_E], name: str, value: str) -> _E:
+    try:
+        return kind(value)
+    except ValueError:
+        known = ", ".join(choice.value for choice in kind)
+        raise ConfigurationError(f"{name} is {value!r}; it must be one of {known}.") from None
+
+
 def open_channel(options: SolaceOptions, max_transaction_messages: int) -> Channel:
     """Return a channel that publishes only; it connects when its first transaction begins."""
     # Loads a native library, which a process that only builds graphs does not need.
@@ -151,29 +195,38 @@ def open_channel(options: SolaceOptions, max_transaction_messages: int) -> Chann
     return SolaceChannel(options, max_transaction_messages=max_transaction_messages)
 
 
+def open_publisher(channel: Callable[[], Channel], limits: Mapping[str, Any]) -> Publisher:
+    """Return a publisher in transactions."""
+    return Publisher(channel(), **limits)
+
+
+def open_plain_publisher(options: SolaceOptions, direct: bool, limits: Mapping[str, Any]) -> PlainPublisher:
+    """Return a publisher outside of transactions; it connects with the first batch."""
+    from flumebeam.channel.receipts import PlainPublisher
+
+    return PlainPublisher(options, direct, **limits)
+
+
 class PublishFn(beam.DoFn):
     """Publishes batches; the main output are durable deliveries, the tagged one dead letters.
 
     Args:
-        open_channel: Opens the channel of one instance; pickled.
+        open_publisher: Opens the publisher of one instance; pickled.
         topics: The topics of a batch; pickled.
-        limits: Options of the :class:`~flumebeam.channel.publishing.Publisher`.
         keeps_dead_letters: Whether somebody takes the dead letters; if not, the first one is an error.
     """
 
     def __init__(
         self,
-        open_channel: Callable[[], Channel],
+        open_publisher: Callable[[], Publisher | PlainPublisher],
         topics: TopicFunction,
         *,
-        limits: Mapping[str, Any],
         keeps_dead_letters: bool,
     ) -> None:
-        self._open_channel = open_channel
+        self._open_publisher = open_publisher
         self._topics = topics
-        self._limits = limits
         self._keeps_dead_letters = keeps_dead_letters
-        self._publisher: Publisher | None = None
+        self._publisher: Publisher | PlainPublisher | None = None
         self._counted = PublisherCounts()
         self._counters = {name: Metrics.counter("flumebeam", name) for name in asdict(self._counted)}
 
@@ -181,7 +234,7 @@ class PublishFn(beam.DoFn):
         """Forget what an earlier bundle may have left; connect if this is the first one."""
         self._place: tuple[Any, Any] | None = None
         if self._publisher is None:
-            self._publisher = Publisher(self._open_channel(), **self._limits)
+            self._publisher = self._open_publisher()
         self._publisher.forget()
 
     def process(

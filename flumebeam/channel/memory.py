@@ -36,6 +36,8 @@ class Failure(Enum):
     """The next commit is answered with a rollback."""
     COMMIT_REFUSED = "commit refused"
     """The same, because the broker refused the contents."""
+    COMMIT_OVER_QUOTA = "commit over quota"
+    """The same, because a quota is reached."""
     COMMIT_UNKNOWN_APPLIED = "commit unknown, applied"
     """The next commit is applied and its answer lost."""
     COMMIT_UNKNOWN_DROPPED = "commit unknown, dropped"
@@ -201,6 +203,7 @@ _OUTCOMES = {
     Failure.NONE: Outcome(OutcomeKind.COMMITTED),
     Failure.COMMIT_ROLLED_BACK: Outcome(OutcomeKind.ROLLED_BACK, "rolled back on order"),
     Failure.COMMIT_REFUSED: Outcome(OutcomeKind.ROLLED_BACK, "refused on order", refused=True),
+    Failure.COMMIT_OVER_QUOTA: Outcome(OutcomeKind.ROLLED_BACK, "full on order", refused=True, over_quota=True),
     Failure.COMMIT_UNKNOWN_APPLIED: Outcome(OutcomeKind.UNKNOWN, "answer lost on order"),
     Failure.COMMIT_UNKNOWN_DROPPED: Outcome(OutcomeKind.UNKNOWN, "answer lost on order"),
 }

@@ -38,6 +38,8 @@ __all__ = ["OnOverQuota", "OnUnknown", "Publisher", "PublisherCounts"]
 
 _REPEATED: Final = {REPEATED_HEADER: "true"}
 _logger: Final = logging.getLogger(__name__)
+_WHOLE_WAITS: Final = 3
+"""How often a transaction is tried as a whole when the broker has no room for it."""
 _FIRST_PAUSE_SECONDS: Final = 0.1
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 _MAX_PACKED_BYTES: Final = 4 << 20
@@ -226,6 +228,7 @@ class Publisher:
         """Commit one transaction, however often it takes; return why it was given up, or ``None`` if it was not."""
         deadline = self.clock.monotonic() + self.retry_seconds
         pause = _FIRST_PAUSE_SECONDS
+        waits = 0
         while True:
             try:
                 outcome = self._attempt(parts)
@@ -253,6 +256,9 @@ class Publisher:
                 else:
                     self.counts.transactions_rolled_back += 1
                 if outcome.over_quota and self.on_over_quota is not OnOverQuota.DEAD_LETTER:
+                    if waits >= _WHOLE_WAITS and sum(len(part.batch) for part in parts) > 1:
+                        return _Verdict(outcome.cause)  # it may be larger than all the room there is: in halves
+                    waits += 1
                     self._wait_for_room(outcome, pause)
                     pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
                     deadline = self.clock.monotonic() + self.retry_seconds

@@ -35,6 +35,7 @@ __all__ = [
     "operation_deadline",
     "queue_error",
     "subcode",
+    "told_by",
 ]
 
 _VENDOR_LOGGERS: Final = tuple(SOLACE_LOGGING_CONFIG["loggers"])
@@ -124,13 +125,25 @@ def operation_deadline(policy: ReconnectPolicy) -> float:
 
 def subcode(error: BaseException) -> str:
     """Return the vendor's name of an error's cause without its prefix; empty if it gives none."""
-    code = getattr(error, "sub_code", None)
+    code = getattr(error, "sub_code", None) or _facts(error).get("sub_code")
     if isinstance(code, int):
         try:
             code = SolClientSubCode(code).name
         except ValueError:
             return ""
     return str(code or "").removeprefix("SOLCLIENT_SUBCODE_")
+
+
+def _facts(error: BaseException) -> dict[str, Any]:
+    """Return what some errors of the vendor's client have as a mapping instead of attributes."""
+    first = error.args[0] if error.args else None
+    return first if isinstance(first, dict) else {}
+
+
+def told_by(error: BaseException) -> str:
+    """Return what the broker or the vendor's client says about an error, in one line; it may say nothing."""
+    text = _facts(error).get("error_info_contents") or error
+    return " ".join(str(text).split()) or subcode(error).lower().replace("_", " ") or type(error).__name__
 
 
 def connect_error(options: SolaceOptions, error: PubSubPlusClientError) -> ConnectionFailedError:

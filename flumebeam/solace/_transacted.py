@@ -29,6 +29,7 @@ from flumebeam.solace._client import (
     operation_deadline,
     queue_error,
     subcode,
+    told_by,
 )
 from flumebeam.solace._lanes import Lane, choose_lane, open_lane
 from flumebeam.solace._properties import transaction_properties
@@ -39,11 +40,11 @@ from flumebeam.solace.mapping import OutgoingEvents, ReceivedMessage
 from flumebeam.solace.packing import Packing, events_of, outgoing_messages
 from flumebeam.solace.ports import Outcome, OutcomeKind
 
-__all__ = ["VendorSession"]
+__all__ = ["REFUSALS", "VendorSession"]
 
 _T = TypeVar("_T")
 _CLOSE_SECONDS: Final = 5.0
-_REFUSALS: Final = {
+REFUSALS: Final = {
     "NO_SUBSCRIPTION_MATCH": "no queue is subscribed to a topic of it",
     "SPOOL_OVER_QUOTA": "a queue's or the broker's quota is reached",
     "PUBLISH_ACL_DENIED": "the ACL profile forbids publishing to a topic of it",
@@ -191,7 +192,7 @@ class VendorSession:
             self._submit(self._session.commit)
         except TransactionRollbackError as error:
             cause = subcode(error)
-            told = _REFUSALS.get(cause)
+            told = REFUSALS.get(cause)
             if cause == _PUBLISH_FAILURE and self._losses() == self._baseline:
                 # The answer to messages that were lost with a connection, too; but none was lost.
                 told = "a queue that it is sent to does not exist"
@@ -199,15 +200,15 @@ class VendorSession:
                 full = cause == "SPOOL_OVER_QUOTA"
                 said = f"the broker refused the transaction: {told}"
                 return Outcome(OutcomeKind.ROLLED_BACK, said, refused=True, over_quota=full)
-            return Outcome(OutcomeKind.ROLLED_BACK, f"the broker rolled back: {_told(error)}")
+            return Outcome(OutcomeKind.ROLLED_BACK, f"the broker rolled back: {told_by(error)}")
         except IllegalStateError as error:
             self._dead = True
-            return Outcome(OutcomeKind.ROLLED_BACK, f"nothing was sent: {_told(error)}")
+            return Outcome(OutcomeKind.ROLLED_BACK, f"nothing was sent: {told_by(error)}")
         except PubSubPlusClientError as error:
             self._dead = True
             if subcode(error) == "NO_TRANSACTION_STARTED":
                 return Outcome(OutcomeKind.ROLLED_BACK, "the session was lost before the commit")
-            return Outcome(OutcomeKind.UNKNOWN, f"the answer was lost: {_told(error)}")
+            return Outcome(OutcomeKind.UNKNOWN, f"the answer was lost: {told_by(error)}")
         except concurrent.futures.TimeoutError:
             self._dead = True
             return Outcome(OutcomeKind.UNKNOWN, f"no answer came within {self._deadline:.0f} s")
@@ -229,7 +230,7 @@ class VendorSession:
             self._submit(self._session.rollback)
         except (PubSubPlusClientError, concurrent.futures.TimeoutError) as error:
             self._dead = True
-            return Outcome(OutcomeKind.ROLLED_BACK, f"the session was lost: {_told(error)}")
+            return Outcome(OutcomeKind.ROLLED_BACK, f"the session was lost: {told_by(error)}")
         except BaseException:
             self._dead = True
             raise
@@ -297,11 +298,6 @@ class VendorSession:
                 return job()
             future: concurrent.futures.Future[_T] = later(job)
             return future.result(self._deadline)
-
-
-def _told(error: BaseException) -> str:
-    """Return what the vendor's client says about an error, in one line; it may say nothing."""
-    return " ".join(str(error).split()) or subcode(error).lower().replace("_", " ") or type(error).__name__
 
 
 def _publish_all(lane: Lane, outgoing: Sequence[OutgoingEvents]) -> None:

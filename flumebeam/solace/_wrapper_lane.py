@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from solace.messaging.config.solace_properties import message_properties
 from solace.messaging.messaging_service import MessagingService
+from solace.messaging.publisher.outbound_message import OutboundMessage
 from solace.messaging.resources.topic import Topic
 
 from flumebeam.solace._reader import MessageReader
@@ -33,35 +35,8 @@ class WrapperLane:
 
     def publish(self, outgoing: OutgoingEvents) -> None:
         """Publish all events; see :meth:`flumebeam.solace._lanes.Lane.publish`."""
-        # Headers of all events are put into one message, of which the client makes the others.
-        builder, publisher = self._builder, self._publisher
-        if outgoing.shared:
-            builder = self._service.message_builder().from_properties(dict(outgoing.shared))
-        if outgoing.content_type is not None:
-            # Into a builder of its own: what is set on one stays.
-            builder = builder if outgoing.shared else self._service.message_builder()
-            builder = builder.with_http_content_header(outgoing.content_type, outgoing.content_encoding or "")
-        fixed: dict[str, Any] = {}
-        if outgoing.time_to_live_ms:
-            fixed[message_properties.PERSISTENT_TIME_TO_LIVE] = outgoing.time_to_live_ms
-        if not outgoing.dmq_eligible:
-            fixed[message_properties.PERSISTENT_DMQ_ELIGIBLE] = False
-        tails = outgoing.tails
-        targets: dict[str, Topic] = {}
-        for body, headers, topic, identity in outgoing.events:
-            target = targets.get(topic)
-            if target is None:
-                target = targets[topic] = Topic.of(topic)
-            own: dict[str, Any] = {**fixed, **headers}
-            if identity is not None:
-                own[message_properties.APPLICATION_MESSAGE_ID] = identity
-            if tails is not None:
-                correlation, priority = next(tails)
-                if correlation is not None:
-                    own[message_properties.CORRELATION_ID] = correlation
-                if priority is not None:
-                    own[message_properties.PRIORITY] = priority
-            publisher.publish(builder.build(bytearray(body), own or None), target)
+        for message, target in outbound_messages(self._service, self._builder, outgoing):
+            self._publisher.publish(message, target)
 
     def receive(self, max_messages: int, timeout_ms: int, reader: MessageReader) -> list[ReceivedMessage | None]:
         """Take messages; see :meth:`flumebeam.solace._lanes.Lane.receive`."""
@@ -75,3 +50,43 @@ class WrapperLane:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def outbound_messages(
+    service: MessagingService, builder: Any, outgoing: OutgoingEvents
+) -> Iterator[tuple[OutboundMessage, Topic]]:
+    """Yield the vendor's message for each event, and its topic.
+
+    Args:
+        service: A connected service.
+        builder: One of its message builders, on which nothing was set.
+        outgoing: The events.
+    """
+    # Headers of all events are put into one message, of which the client makes the others.
+    if outgoing.shared:
+        builder = service.message_builder().from_properties(dict(outgoing.shared))
+    if outgoing.content_type is not None:
+        # Into a builder of its own: what is set on one stays.
+        builder = builder if outgoing.shared else service.message_builder()
+        builder = builder.with_http_content_header(outgoing.content_type, outgoing.content_encoding or "")
+    fixed: dict[str, Any] = {}
+    if outgoing.time_to_live_ms:
+        fixed[message_properties.PERSISTENT_TIME_TO_LIVE] = outgoing.time_to_live_ms
+    if not outgoing.dmq_eligible:
+        fixed[message_properties.PERSISTENT_DMQ_ELIGIBLE] = False
+    tails = outgoing.tails
+    targets: dict[str, Topic] = {}
+    for body, headers, topic, identity in outgoing.events:
+        target = targets.get(topic)
+        if target is None:
+            target = targets[topic] = Topic.of(topic)
+        own: dict[str, Any] = {**fixed, **headers}
+        if identity is not None:
+            own[message_properties.APPLICATION_MESSAGE_ID] = identity
+        if tails is not None:
+            correlation, priority = next(tails)
+            if correlation is not None:
+                own[message_properties.CORRELATION_ID] = correlation
+            if priority is not None:
+                own[message_properties.PRIORITY] = priority
+        yield builder.build(bytearray(body), own or None), target

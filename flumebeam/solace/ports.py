@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 
@@ -20,7 +20,7 @@ from flumebeam.solace.fields import PLAIN_FIELDS, MessageFields
 from flumebeam.solace.flows import FlowOptions
 from flumebeam.solace.packing import Packing
 
-__all__ = ["Connection", "Outcome", "OutcomeKind", "TransactedSession"]
+__all__ = ["Connection", "MessagePublisher", "Outcome", "OutcomeKind", "Refusal", "TransactedSession"]
 
 
 class OutcomeKind(Enum):
@@ -116,6 +116,44 @@ class TransactedSession(Protocol):
         ...
 
 
+class Refusal(NamedTuple):
+    """Why the broker did not take one message.
+
+    Attributes:
+        cause: For people.
+        over_quota: That a quota is reached, so that waiting may help.
+    """
+
+    cause: str
+    over_quota: bool = False
+
+
+class MessagePublisher(Protocol):
+    """Publishes outside of transactions. Used by one thread."""
+
+    def send(
+        self,
+        batch: EventBatch,
+        topics: str | pa.StringArray,
+        packing: Packing | None = None,
+        fields: MessageFields = PLAIN_FIELDS,
+    ) -> list[Refusal | None]:
+        """Publish a batch, and wait for the receipt of every message if they have one.
+
+        Returns:
+            For each message ``None`` if the broker has it, or why it refused it; for direct messages ``None``.
+
+        Raises:
+            PublishRefusedError: An event cannot be published as it is; nothing was sent.
+            ConnectionFailedError: The connection is gone, or receipts did not come: it is unknown what the broker has.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release it. Idempotent, never hangs."""
+        ...
+
+
 class Connection(Protocol):
     """One connection to the broker."""
 
@@ -152,6 +190,14 @@ class Connection(Protocol):
         Raises:
             QueueError: The queue is unknown, or permission is missing.
             ConnectionFailedError: The broker does not answer.
+        """
+        ...
+
+    def publisher(self, *, direct: bool = False) -> MessagePublisher:
+        """Open a publisher of persistent messages with receipts, or of direct ones without.
+
+        Raises:
+            ConnectionFailedError: It cannot be opened.
         """
         ...
 

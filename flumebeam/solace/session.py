@@ -22,6 +22,7 @@ from solace.messaging.utils._solace_utilities import get_last_error_info
 
 from flumebeam.errors import ConfigurationError, ConnectionFailedError
 from flumebeam.solace._client import bounded, build_service, connect_error, lost_error, queue_error
+from flumebeam.solace._plain_publisher import VendorPublisher
 from flumebeam.solace._receiver import FlowReceiver
 from flumebeam.solace._tokens import TokenKeeper, tokens_of
 from flumebeam.solace._transacted import VendorSession
@@ -77,7 +78,7 @@ class VendorConnection:
         self._away = self._lost = self._closed = False
         self._settled = True  # until something stands against it
         self._disconnected = False
-        self._parts: set[VendorSession | FlowReceiver] = set()
+        self._parts: set[VendorSession | FlowReceiver | VendorPublisher] = set()
         # The public listeners are called by another thread, some time later. These run in the thread that sees the
         # connection break, before anything can be sent or received over a new one.
         events = service.session
@@ -131,6 +132,17 @@ class VendorConnection:
         receiver = FlowReceiver(self._service, self._options, queue, before_bind, flow or FlowOptions(), self._forget)
         self._keep(receiver)
         return receiver
+
+    def publisher(self, *, direct: bool = False) -> VendorPublisher:
+        """Open a publisher of persistent messages with receipts, or of direct ones without.
+
+        Raises:
+            ConnectionFailedError: It cannot be opened.
+        """
+        self._must_be_usable()
+        publisher = VendorPublisher(self._service, self._options, direct, self._forget)
+        self._keep(publisher)
+        return publisher
 
     def ensure_queue(self, name: str, *, access: str = "exclusive", subscriptions: Iterable[str] = ()) -> None:
         """Create a durable queue with topic subscriptions, or add the subscriptions that an existing one lacks.
@@ -199,7 +211,7 @@ class VendorConnection:
             error = get_last_error_info(code, "flumebeam")
             raise queue_error(self._options, queue, error) from error
 
-    def _keep(self, part: VendorSession | FlowReceiver) -> None:
+    def _keep(self, part: VendorSession | FlowReceiver | VendorPublisher) -> None:
         with self._lock:
             self._parts.add(part)
             gone = self._lost or self._closed
@@ -207,7 +219,7 @@ class VendorConnection:
             part.close()
             raise lost_error(self._options, "The connection cannot be used")
 
-    def _forget(self, part: VendorSession | FlowReceiver) -> None:
+    def _forget(self, part: VendorSession | FlowReceiver | VendorPublisher) -> None:
         with self._lock:
             self._parts.discard(part)
             if isinstance(part, FlowReceiver) and not part.settled:

@@ -13,7 +13,9 @@ from flumebeam.batch import EventBatch
 from flumebeam.errors import ConfigurationError, ConnectionFailedError
 from flumebeam.solace import _lanes, _native
 from flumebeam.solace.config import SolaceOptions
+from flumebeam.solace.fields import PLAIN_FIELDS, MessageFields
 from flumebeam.solace.session import connect
+from flumebeam.testing.broker import DevelopmentBroker
 from tests.integration.client.helpers import drink, events
 from tests.integration.client.recorder import recording
 
@@ -39,12 +41,14 @@ def plain(frame: bytes) -> bytes:
     return re.sub(rb"(\x1c\x05ts\x00).{10}", rb"\1", frame, count=1, flags=re.DOTALL)
 
 
-def published(options: SolaceOptions, lane: str, batches: list[EventBatch]) -> list[bytes]:
+def published(
+    options: SolaceOptions, lane: str, batches: list[EventBatch], fields: MessageFields = PLAIN_FIELDS
+) -> list[bytes]:
     with recording(options.host) as recorder:
         with connect(replace(options, host=recorder.url, lane=lane)) as connection:
             session = connection.transacted_session()
             for number, batch in enumerate(batches):
-                session.publish(batch, f"logs/{number % 2}")
+                session.publish(batch, f"logs/{number % 2}", None, fields)
             assert session.commit().committed
             session.close()
         return recorder.messages()
@@ -59,6 +63,41 @@ def test_every_lane_publishes_the_same_bytes(options: SolaceOptions) -> None:
     assert [len(frame) for frame in native] == [len(frame) for frame in wrapper]
     assert native == wrapper
     assert wrapper == one_by_one
+
+
+FIELDS = [
+    EventBatch.from_bodies([b"a", b"b", b"c"], {"key": "k"}, {"n": ["9", None, "0"], "c": [None, "c1", "c2"]}),
+    EventBatch.from_bodies([b"d"]),
+    EventBatch.from_bodies([b"e"], {"c": "c3"}),
+]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        MessageFields(partition_key="key", correlation_id="c", priority="n"),
+        MessageFields(priority=5, time_to_live_seconds=60, dmq_eligible=False),
+        MessageFields(application_message_id="c"),
+    ],
+)
+def test_every_lane_gives_a_message_the_same_fields(options: SolaceOptions, fields: MessageFields) -> None:
+    lanes = [[plain(frame) for frame in published(options, lane, FIELDS, fields)] for lane in LANES]
+
+    assert len(lanes[0]) == 5
+    assert lanes[0] == lanes[1] == lanes[2]
+
+
+def test_fields_arrive(broker: DevelopmentBroker, options: SolaceOptions) -> None:
+    fields = MessageFields(partition_key="key", correlation_id="c", priority="n", time_to_live_seconds=60)
+    with connect(options) as connection:
+        session = connection.transacted_session()
+        session.publish(FIELDS[0], "logs/x", None, fields)
+        assert session.commit().committed
+        got = [event.headers for event in events(drink(connection.receiver("q"), 3))]
+
+    assert [one["JMSXGroupID"] for one in got] == ["k"] * 3
+    assert [one.get("solace.priority") for one in got] == ["9", "4", "0"]  # the client's own is 4
+    assert [one.get("solace.correlation-id") for one in got] == [None, "c1", "c2"]
 
 
 def test_every_send_has_its_own_time(options: SolaceOptions) -> None:

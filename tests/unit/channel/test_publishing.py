@@ -9,12 +9,13 @@ import pytest
 from flumebeam.batch import EventBatch
 from flumebeam.channel.base import Transaction
 from flumebeam.channel.memory import Failure, MemoryChannel
-from flumebeam.channel.publishing import Publisher
+from flumebeam.channel.publishing import OnOverQuota, OnUnknown, Publisher
 from flumebeam.clock import ManualClock
 from flumebeam.deliveries import Durable
-from flumebeam.errors import ConnectionFailedError, LoginRefusedError
+from flumebeam.errors import ConnectionFailedError, LoginRefusedError, PublishRefusedError
 from flumebeam.event import Event, Provenance
 from flumebeam.ids import DeliveryId
+from flumebeam.solace.fields import MessageFields
 from flumebeam.solace.packing import Packing, events_of
 from flumebeam.transforms.deadletter import DeadLetter
 
@@ -312,3 +313,75 @@ def test_events_of_two_receivers_share_a_transaction_and_no_pack() -> None:
 
     assert taken(channel) == ["ab", "cd"]
     assert receivers == ["receiver", "another"]
+
+
+@pytest.mark.parametrize("failure", [Failure.COMMIT_UNKNOWN_APPLIED, Failure.COMMIT_UNKNOWN_DROPPED])
+def test_what_is_published_again_after_an_unknown_commit_says_so(failure: Failure) -> None:
+    channel = MemoryChannel(plan=[failure])
+    made = publisher(channel)
+
+    settle(made, batch("ab"), batch("cd"))
+
+    marks = [message.properties.get("flumebeam.repeated") for message in channel.queue.take(99, 0)]
+    again = ["true"] * 4
+    assert marks == ([None] * 4 + again if failure is Failure.COMMIT_UNKNOWN_APPLIED else again)
+
+
+def test_an_unknown_commit_makes_dead_letters_of_all_its_events_if_told_so() -> None:
+    channel = MemoryChannel(plan=[Failure.COMMIT_UNKNOWN_APPLIED])
+    made = publisher(channel)
+    made.on_unknown = OnUnknown.DEAD_LETTER
+
+    numbers, letters = settle(made, batch("abcde"))
+
+    assert [letter.event.body for letter in letters] == [b"a", b"b", b"c", b"d"]
+    assert {letter.cause for letter in letters} == {"it may be there already, since answer lost on order"}
+    assert (numbers, made.counts.dead_letters, made.counts.transactions_unknown) == ([4], 4, 1)
+
+
+def test_an_unknown_commit_stops_if_told_so() -> None:
+    made = publisher(MemoryChannel(plan=[Failure.COMMIT_UNKNOWN_APPLIED]))
+    made.on_unknown = OnUnknown.STOP
+
+    with pytest.raises(ConnectionFailedError, match="unknown whether a transaction was committed"):
+        settle(made, batch("a"))
+
+
+def test_room_on_the_broker_is_waited_for_longer_than_anything_else_and_loses_nothing() -> None:
+    channel = MemoryChannel(plan=[Failure.COMMIT_OVER_QUOTA] * 50)
+    made = publisher(channel, retry_seconds=1)
+
+    numbers, letters = settle(made, batch("abc"))
+
+    assert (numbers, letters, stored(channel)) == ([0, 1, 2], [], "abc")
+    assert made.counts.over_quota_waits == 50 - 1  # once it was cut in halves: all three may be more than fits at all
+
+
+def test_whoever_wants_to_stop_is_not_kept_waiting_for_room() -> None:
+    made = publisher(MemoryChannel(plan=[Failure.COMMIT_OVER_QUOTA] * 50))
+    made.stopping = lambda: made.counts.over_quota_waits == 3
+
+    with pytest.raises(PublishRefusedError, match="full on order: its source keeps its events"):
+        settle(made, batch("abc"))
+
+
+def test_over_quota_is_a_dead_letter_or_an_error_if_told_so() -> None:
+    stops = publisher(MemoryChannel(plan=[Failure.COMMIT_OVER_QUOTA]))
+    stops.on_over_quota = OnOverQuota.STOP
+    with pytest.raises(PublishRefusedError):
+        settle(stops, batch("a"))
+
+    keeps = publisher(MemoryChannel(plan=[Failure.COMMIT_OVER_QUOTA] * 2))
+    keeps.on_over_quota = OnOverQuota.DEAD_LETTER
+    numbers, letters = settle(keeps, batch("ab"))
+    assert ([letter.event.body for letter in letters], numbers) == ([b"a"], [1])
+
+
+def test_every_message_gets_the_fields_that_were_asked_for() -> None:
+    channel = MemoryChannel()
+    made = publisher(channel)
+    made.fields = MessageFields(partition_key="header")
+
+    settle(made, batch("ab"))
+
+    assert [message.properties["JMSXGroupID"] for message in channel.queue.take(9, 0)] == ["a", "b"]

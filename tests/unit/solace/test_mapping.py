@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flumebeam.batch import EventBatch
-from flumebeam.errors import PublishRefusedError
+from flumebeam.batch import BatchProvenance, EventBatch
+from flumebeam.errors import ConfigurationError, PublishRefusedError
 from flumebeam.event import EVENT_ID_HEADER, Event
-from flumebeam.ids import DeliveryId
+from flumebeam.ids import DeliveryId, delivery_ids
+from flumebeam.solace.fields import MessageFields
 from flumebeam.solace.mapping import (
     FIELD_HEADERS,
     Destination,
@@ -247,3 +248,59 @@ def test_a_topic_that_the_broker_would_refuse_is_refused_before_anything_is_sent
 def test_every_event_needs_a_topic(topics: pa.StringArray) -> None:
     with pytest.raises(PublishRefusedError):
         messages_of_events(EventBatch.from_bodies([b"1", b"2"]), topics)
+
+
+def test_fields_come_from_headers_and_are_as_they_were_given() -> None:
+    batch = EventBatch.from_bodies(
+        [b"a", b"b"], {"host": "web1", "own-id": "x"}, {"n": ["7", None], "solace.correlation-id": [None, "c"]}
+    )
+    fields = MessageFields(
+        partition_key="host",
+        correlation_id="solace.correlation-id",
+        application_message_id="own-id",
+        priority="n",
+        time_to_live_seconds=1.5,
+        dmq_eligible=False,
+    )
+
+    made = messages_of_events(batch, "t", fields)
+
+    assert made.shared["JMSXGroupID"] == "web1"
+    assert made.correlation_ids is not None
+    assert made.correlation_ids.to_pylist() == [None, "c"]
+    assert made.application_message_ids is not None
+    assert made.application_message_ids.to_pylist() == ["x", "x"]
+    assert (made.priorities, made.time_to_live_ms, made.dmq_eligible) == ([7, None], 1500, False)
+    assert "solace.correlation-id" not in made.columns
+
+
+def test_a_header_that_no_event_has_gives_no_field() -> None:
+    fields = MessageFields(partition_key="x", correlation_id="x", priority="x")
+    made = messages_of_events(EventBatch.from_bodies([b"a"]), "t", fields)
+
+    assert (made.shared, made.columns, made.correlation_ids, made.priorities) == ({}, {}, None, None)
+    assert messages_of_events(EventBatch.from_bodies([b"a"]), "t", MessageFields(priority=3)).priorities == [3]
+
+
+def test_a_priority_that_is_none_is_refused_with_the_event() -> None:
+    batch = EventBatch.from_bodies([b"a", b"b"], {}, {"n": ["255", "256"]})
+
+    with pytest.raises(PublishRefusedError, match=r"Event 1 of the batch .*'256' and no priority from 0 to 255"):
+        messages_of_events(batch, "t", MessageFields(priority="n"))
+
+
+def test_provenance_is_published_if_asked_for() -> None:
+    ids = delivery_ids([DeliveryId(1, 2), DeliveryId(1, 3)])
+    origin = BatchProvenance("r", "q", ids, pa.array([False, False]))
+    made = messages_of_events(
+        EventBatch.from_bodies([b"a", b"b"], provenance=origin), "t", MessageFields(provenance=True)
+    )
+
+    assert made.shared == {"flumebeam.origin": "q"}
+    assert made.columns["flumebeam.delivery"].to_pylist() == [str(DeliveryId(1, 2)), str(DeliveryId(1, 3))]
+
+
+@pytest.mark.parametrize("wrong", [{"priority": 256}, {"priority": -1}, {"time_to_live_seconds": -1}])
+def test_fields_out_of_their_range_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ConfigurationError):
+        MessageFields(**wrong)  # type: ignore[arg-type]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,17 @@ from flumebeam.channel.memory import Failure, MemoryChannel, MemoryQueue
 from flumebeam.channel.topics import topic_function
 from flumebeam.errors import ConfigurationError, PublishRefusedError, StorageError
 from flumebeam.solace.config import SolaceOptions
+from flumebeam.solace.fields import MessageFields
+from flumebeam.solace.packing import Packing
 from flumebeam.testing.memory_queue import MemoryQueue as SourceQueue
 from flumebeam.testing.memory_queue import MemoryReceiverFactory
 from flumebeam.transforms.acknowledge import Acknowledge
+from flumebeam.transforms.broker_position import BrokerPosition
 from flumebeam.transforms.deadletter import DeadLettersToFiles
 from flumebeam.transforms.read_options import BundleLimits, ReadLimits
 from flumebeam.transforms.receiver_read import ReadFromReceivers
 from flumebeam.transforms.running import run_pipeline
-from flumebeam.transforms.solace_write import PublishFn, WriteToSolace
+from flumebeam.transforms.solace_write import PublishFn, WriteToSolace, open_publisher
 
 TARGETS: dict[str, MemoryQueue] = {}
 """Where channels of a test put events, by the test's name: the in-process runner runs them in this process."""
@@ -41,6 +45,9 @@ class SpoilBody(beam.DoFn):
             event if event.body != self._body else type(event)(event.body, {"h": "\0"}, event.provenance)
             for event in batch.events()
         )
+
+
+POSITION = BrokerPosition(queue="p", connection=SolaceOptions())
 
 
 def open_memory(name: str, plan: tuple[Failure, ...], limit: int) -> MemoryChannel:
@@ -63,7 +70,7 @@ def ingest(
     source: SourceQueue, target: str, *, spoil: bytes = b"", plan: tuple[Failure, ...] = (), **options: Any
 ) -> Any:
     write = WriteToSolace("logs/a", max_transaction_messages=10, **options)
-    write._open = partial(open_memory, target, plan, 10)
+    write._open = partial(open_publisher, partial(open_memory, target, plan, 10), write._limits)
     pipeline = beam.Pipeline(runner="FnApiRunner")
     result = (
         pipeline
@@ -151,7 +158,7 @@ def test_unknown_and_rolled_back_commits_are_repeated_and_counted(queue: SourceQ
 def test_an_instance_that_is_used_again_after_a_failed_bundle_forgets_what_it_held(target: str) -> None:
     opened = partial(open_memory, target, (), 10)
     limits = {"max_messages": 10, "retry_seconds": 1}
-    write = PublishFn(opened, topic_function("logs/a"), limits=limits, keeps_dead_letters=False)
+    write = PublishFn(partial(open_publisher, opened, limits), topic_function("logs/a"), keeps_dead_letters=False)
     for bundle in (b"failed", b"good"):
         write.start_bundle()
         list(write.process(EventBatch.from_bodies([bundle]), Timestamp(0), GlobalWindow()))
@@ -172,3 +179,28 @@ def test_the_password_is_not_shown() -> None:
     write = WriteToSolace("logs/a", connection=SolaceOptions(password="hush"))
 
     assert "hush" not in repr(write.display_data())
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"mode": "fast"}, "mode is 'fast'; it must be one of transacted, persistent, direct"),
+        ({"on_unknown": "hope"}, "on_unknown is 'hope'; it must be one of retry, dead-letter, stop"),
+        ({"on_over_quota": "drop"}, "on_over_quota is 'drop'"),
+        ({"on_unknown": "dead-letter"}, "somebody who takes them"),
+        ({"packing": Packing(), "fields": MessageFields(partition_key="x")}, "share its fields"),
+        ({"packing": Packing(), "mode": "direct"}, "need transactions"),
+        ({"position": POSITION, "mode": "persistent"}, "need transactions"),
+        ({"position": POSITION, "dead_letters": beam.Map(str)}, "passes over nothing"),
+        ({"position": replace(POSITION, connection=SolaceOptions(host="other"))}, "the broker that gets them"),
+    ],
+)
+def test_what_cannot_work_is_refused_when_the_graph_is_built(options: dict[str, Any], why: str) -> None:
+    with pytest.raises(ConfigurationError, match=why):
+        WriteToSolace("logs/a", connection=SolaceOptions(), **options)
+
+
+def test_packing_with_a_position_needs_one_fixed_topic() -> None:
+    WriteToSolace("logs/a", connection=SolaceOptions(), position=POSITION, packing=Packing())
+    with pytest.raises(ConfigurationError, match="fixed topic"):
+        WriteToSolace("logs/%{x}", connection=SolaceOptions(), position=POSITION, packing=Packing())

@@ -1,0 +1,218 @@
+"""Writing outside of transactions, and the policies for what the broker does not take."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flumebeam.batch import EventBatch
+from flumebeam.broker import DevelopmentBroker, LoseCommitResponse, LosePublishAck, NackPublishes
+from flumebeam.channel.publishing import OnOverQuota, OnUnknown
+from flumebeam.channel.receipts import PlainPublisher
+from flumebeam.deliveries import DeadLetter
+from flumebeam.errors import ConnectionFailedError, PublishRefusedError
+from flumebeam.solace.config import ReconnectPolicy, SolaceOptions
+from flumebeam.testing.memory_queue import MemoryQueue
+from flumebeam.transforms.deadletter import DeadLettersToFiles
+from tests.integration.client.helpers import eventually
+from tests.integration.transforms.test_solace_write import bodies, ingest, numbers, stored
+
+
+@pytest.fixture
+def source(request: pytest.FixtureRequest) -> Iterator[MemoryQueue]:
+    made = MemoryQueue(request.node.nodeid)
+    yield made
+    made.remove()
+
+
+def test_persistent_messages_arrive_once_and_in_order_and_the_source_is_told(
+    source: MemoryQueue, connection: SolaceOptions
+) -> None:
+    source.put(numbers(1_000))
+
+    counters = ingest(source, connection, mode="persistent")
+
+    assert bodies(connection) == numbers(1_000) == source.acknowledged
+    assert counters["events_committed"] == 1_000
+
+
+def test_direct_messages_reach_a_queue_that_is_there(source: MemoryQueue, connection: SolaceOptions) -> None:
+    source.put(numbers(50))
+
+    ingest(source, connection, mode="direct")
+
+    assert source.acknowledged == numbers(50)
+    assert set(bodies(connection)) <= set(numbers(50))
+
+
+def test_a_receipt_that_is_lost_or_a_connection_that_is_cut_loses_no_persistent_message(
+    broker: DevelopmentBroker, source: MemoryQueue, connection: SolaceOptions
+) -> None:
+    source.put(numbers(2_000))
+    broker.fault(LosePublishAck())
+
+    def cut() -> None:
+        eventually(lambda: broker.queue("logs").messages > 500, 30)
+        broker.cut_connections()
+
+    cutter = threading.Thread(target=cut)
+    cutter.start()
+    ingest(source, connection, mode="persistent")
+    cutter.join()
+
+    assert source.acknowledged == numbers(2_000)
+    assert list(dict.fromkeys(bodies(connection))) == numbers(2_000)
+
+
+@pytest.mark.parametrize("mode", ["transacted", "persistent"])
+def test_what_nobody_is_subscribed_to_becomes_a_dead_letter_with_cause_payload_and_headers(
+    source: MemoryQueue, connection: SolaceOptions, tmp_path: Path, mode: str
+) -> None:
+    source.put(numbers(30))
+
+    ingest(source, connection, "%{app}/x", mode=mode, dead_letters=DeadLettersToFiles(str(tmp_path)))
+
+    letters = [json.loads(line) for file in tmp_path.iterdir() for line in file.read_text().splitlines()]
+    assert len(letters) == 30
+    assert all("no queue is subscribed" in letter["cause"] and letter["headers"]["app"] for letter in letters)
+    assert sorted(source.acknowledged) == sorted(numbers(30))
+
+
+@pytest.mark.parametrize("mode", ["transacted", "persistent"])
+def test_a_full_queue_is_waited_for_and_nothing_is_lost(
+    broker: DevelopmentBroker, source: MemoryQueue, connection: SolaceOptions, mode: str
+) -> None:
+    broker.create_queue("small", subscriptions=["small"], max_bytes=1_000)
+    source.put(numbers(60))
+    got: list[bytes] = []
+
+    def drain() -> None:
+        eventually(lambda: bool(broker.queue("small").counts) or broker.queue("small").messages > 50, 30)
+        while len(got) < 60:
+            got.extend(event.body for event in stored(connection, "small"))
+
+    drainer = threading.Thread(target=drain)
+    drainer.start()
+    counters = ingest(source, connection, "small", mode=mode, max_transaction_messages=30)
+    drainer.join()
+
+    assert sorted(got) == sorted(numbers(60))
+    assert counters["over_quota_waits"] >= 1
+    assert "dead_letters" not in counters or counters["dead_letters"] == 0
+
+
+@pytest.mark.parametrize("mode", ["transacted", "persistent"])
+def test_a_full_queue_stops_the_run_or_makes_dead_letters_if_told_so(
+    broker: DevelopmentBroker, source: MemoryQueue, connection: SolaceOptions, tmp_path: Path, mode: str
+) -> None:
+    broker.create_queue("tiny", subscriptions=["tiny"], max_bytes=5)
+    source.put(numbers(10))
+
+    with pytest.raises(PublishRefusedError, match="quota"):
+        ingest(source, connection, "tiny", mode=mode, on_over_quota="stop", max_transaction_messages=1)
+    letters = DeadLettersToFiles(str(tmp_path))
+    counters = ingest(source, connection, "tiny", mode=mode, on_over_quota="dead-letter", dead_letters=letters)
+
+    assert counters["dead_letters"] >= 1
+    assert sorted(source.acknowledged) == numbers(10)
+
+
+def test_an_unknown_commit_makes_dead_letters_if_told_so(
+    broker: DevelopmentBroker, source: MemoryQueue, connection: SolaceOptions, tmp_path: Path
+) -> None:
+    source.put(numbers(10))
+    broker.fault(LoseCommitResponse(applied=False))
+
+    letters = DeadLettersToFiles(str(tmp_path))
+    counters = ingest(source, connection, on_unknown="dead-letter", dead_letters=letters)
+
+    assert (counters["dead_letters"], counters["transactions_unknown"]) == (10, 1)
+    assert sorted(source.acknowledged) == numbers(10)
+
+
+# -- the publisher itself ----------------------------------------------------------------------------------------------
+
+
+def plain(connection: SolaceOptions, **options: Any) -> PlainPublisher:
+    return PlainPublisher(connection, False, 10, 30.0, **options)
+
+
+def test_a_message_that_the_broker_refuses_is_named_and_the_others_are_there(
+    broker: DevelopmentBroker, connection: SolaceOptions
+) -> None:
+    publisher = plain(connection, max_body_bytes=100)
+    broker.fault(NackPublishes(count=1, reason="Publish ACL Denied"))
+    batch = EventBatch.from_bodies([b"1", b"2", b"x" * 101, b"4"], {}, {"h": [None, None, None, "\0"]})
+
+    letters = list(publisher.add(batch, "logs/a"))
+    publisher.close()
+
+    assert all(isinstance(letter, DeadLetter) for letter in letters)
+    causes = [letter.cause for letter in letters if isinstance(letter, DeadLetter)]
+    assert len(causes) == 3
+    assert "Publish ACL Denied" in causes[0]
+    assert "101 bytes, of which 100 are allowed" in causes[1]
+    assert "NUL" in causes[2]
+    assert bodies(connection) == [b"2"]
+
+
+def test_a_broker_that_is_down_is_an_error_at_once() -> None:
+    publisher = plain(SolaceOptions(host="localhost:1", reconnect=ReconnectPolicy.fail_fast()))
+
+    with pytest.raises(ConnectionFailedError, match="No broker answers"):
+        list(publisher.add(EventBatch.from_bodies([b"1"]), "logs/a"))
+
+
+@pytest.mark.parametrize("policy", list(OnUnknown))
+def test_what_was_sent_to_a_broker_that_went_away_follows_the_policy(
+    broker: DevelopmentBroker, policy: OnUnknown
+) -> None:
+    options = SolaceOptions(host=broker.url, reconnect=ReconnectPolicy.fail_fast())
+    publisher = plain(options, on_unknown=policy)
+    list(publisher.add(EventBatch.from_bodies([b"before"]), "logs/a"))
+    broker.refuse_connections()
+    broker.cut_connections()
+    back = threading.Timer(4.0, broker.accept_connections)
+    back.start()
+    batch = EventBatch.from_bodies([b"after"])
+    publisher.pause = lambda _: eventually(lambda: _accepts(broker), 30)  # type: ignore[assignment]
+
+    if policy is OnUnknown.STOP:
+        with pytest.raises(ConnectionFailedError):
+            list(publisher.add(batch, "logs/a"))
+    else:
+        letters = list(publisher.add(batch, "logs/a"))
+        assert [letter.event.body for letter in letters if isinstance(letter, DeadLetter)] == (
+            [b"after"] if policy is OnUnknown.DEAD_LETTER else []
+        )
+    publisher.close()
+    back.join()
+    if policy is OnUnknown.RETRY:
+        assert [event.headers.get("flumebeam.repeated") for event in stored(options)] == [None, "true"]
+
+
+def _accepts(broker: DevelopmentBroker) -> bool:
+    import socket
+
+    try:
+        socket.create_connection(("127.0.0.1", broker.port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_whoever_wants_to_stop_is_not_kept_waiting_for_room(
+    broker: DevelopmentBroker, connection: SolaceOptions
+) -> None:
+    broker.create_queue("tiny", subscriptions=["tiny"], max_bytes=5)
+    publisher = plain(connection, stopping=lambda: publisher.counts.over_quota_waits == 2)
+
+    with pytest.raises(PublishRefusedError, match="quota is reached: their source keeps its events"):
+        list(publisher.add(EventBatch.from_bodies([b"123456"]), "tiny"))
+    assert publisher.on_over_quota is OnOverQuota.WAIT
+    publisher.close()
