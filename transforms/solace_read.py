@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 import apache_beam as beam
@@ -14,12 +15,14 @@ from flumebeam.batch import EventBatch
 from flumebeam.deliveries import Receiver
 from flumebeam.errors import ConfigurationError
 from flumebeam.solace.config import SolaceOptions
+from flumebeam.solace.flows import FlowOptions, ReplayStart
 from flumebeam.solace.ports import Connection
 from flumebeam.transforms.read_options import AcknowledgeBy, BundleLimits, ReadLimits
 from flumebeam.transforms.receiver_read import ReadFromReceivers
 
 __all__ = ["ReadFromSolace", "SolaceReceiverFactory", "sender_time_ms"]
 
+_MAX_TIME_DIGITS: Final = 15
 _SENDER_TIME_HEADER: Final = "solace.sender-timestamp"
 
 
@@ -60,7 +63,15 @@ class ReadFromSolace(beam.PTransform):
         flows: Consumers to bind. More than one shares the messages of a non-exclusive queue. On an exclusive queue the
             broker serves one of them, and the others stand by.
         acknowledge: See above.
-        event_time: ``"sender"``, or ``"arrival"`` for the time at which a batch was received.
+        event_time: ``"sender"``; ``"arrival"`` for the time at which a batch was received; or ``"header:NAME"`` for a
+            header with milliseconds since 1970, such as ``header:timestamp``. What is no number counts as its arrival.
+        topics: Create the queue, durable and exclusive, if there is none, and have it subscribe to these. It stays when
+            the job ends, so what comes meanwhile is not missed.
+        selector: The broker hands over only messages that it matches, in the language of JMS; the others stay.
+        browse: Look and take nothing: messages stay on the queue, and whoever starts again sees them again.
+        replay_from: Have the broker deliver messages of its replay log again: from ``"beginning"``, a time as ISO 8601,
+            or behind a message id (``rmid1:...``). Once in each process that reads; exclusive queues and one flow only.
+            A sink with a commit log skips what it has.
 
     Raises:
         ConfigurationError: An option that cannot work; on expansion: a runner that cannot run this read.
@@ -80,7 +91,11 @@ class ReadFromSolace(beam.PTransform):
         bundle_seconds: float = 1.0,
         flows: int = 1,
         acknowledge: AcknowledgeBy | Literal["commit-step", "bundle-finalization", "at-once"] = "commit-step",
-        event_time: Literal["sender", "arrival"] = "sender",
+        event_time: str = "sender",
+        topics: Sequence[str] = (),
+        selector: str = "",
+        browse: bool = False,
+        replay_from: str | None = None,
     ) -> None:
         super().__init__()
         if not queue:
@@ -90,18 +105,20 @@ class ReadFromSolace(beam.PTransform):
         except ValueError as error:
             known = ", ".join(choice.value for choice in AcknowledgeBy)
             raise ConfigurationError(f"acknowledge is {acknowledge!r}; it must be one of {known}.") from error
-        if event_time not in ("sender", "arrival"):
-            raise ConfigurationError(f"event_time is {event_time!r}; it must be 'sender' or 'arrival'.")
+        replay = None if replay_from is None else ReplayStart.parse(replay_from)
+        if replay is not None and flows > 1:
+            raise ConfigurationError("A replay is for one flow: leave out flows, or replay_from.")
+        how = FlowOptions(selector=selector, browse=browse, replay=replay)
         options = connection or SolaceOptions.from_environment()
         self._read = ReadFromReceivers(
-            SolaceReceiverFactory(source=queue, connection=options),
+            SolaceReceiverFactory(source=queue, connection=options, topics=tuple(topics), flow=how),
             limits=ReadLimits(
                 max_events=max_events, max_seconds=max_seconds, until_empty=until_empty, idle_seconds=idle_seconds
             ),
             bundle=BundleLimits(events=bundle_events, nbytes=bundle_bytes, seconds=bundle_seconds),
             flows=flows,
             acknowledge=by,
-            event_time=sender_time_ms if event_time == "sender" else None,
+            event_time=_time_of(event_time),
         )
         self._shown = {"queue": queue, "host": options.host, "vpn": options.vpn, "username": options.username}
 
@@ -121,10 +138,16 @@ class SolaceReceiverFactory:
     Attributes:
         source: Name of the queue.
         connection: Where and as whom.
+        topics: What the queue subscribes to; made if there is no such queue. Empty leaves the queue alone.
+        flow: How flows are bound.
+        token: Names this source, so that a process starts its replay once.
     """
 
     source: str
     connection: SolaceOptions
+    topics: tuple[str, ...] = ()
+    flow: FlowOptions = field(default_factory=FlowOptions)
+    token: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def open(self, before_bind: Callable[[str], None]) -> Receiver:
         """Connect and bind a flow.
@@ -139,10 +162,19 @@ class SolaceReceiverFactory:
 
         connection = connect(self.connection)
         try:
-            return _OwnedReceiver(connection.receiver(self.source, before_bind=before_bind), connection)
+            if self.topics:
+                connection.ensure_queue(self.source, subscriptions=self.topics)
+            flow = replace(self.flow, replay=None) if self.token in _replayed else self.flow
+            receiver = connection.receiver(self.source, before_bind=before_bind, flow=flow)
+            _replayed.add(self.token)
+            return _OwnedReceiver(receiver, connection)
         except BaseException:
             connection.close()
             raise
+
+
+_replayed: Final[set[str]] = set()
+"""Sources whose first flow of this process is bound: a later bind goes on, and starts no replay again."""
 
 
 class _OwnedReceiver:
@@ -182,3 +214,34 @@ def sender_time_ms(batch: EventBatch) -> int | None:
         return None
     earliest: int | None = pc.min(column.cast(pa.int64())).as_py()
     return earliest
+
+
+@dataclass(frozen=True, slots=True)
+class _HeaderTime:
+    """Event time from a header; picklable."""
+
+    header: str
+
+    def __call__(self, batch: EventBatch) -> int | None:
+        """Return the earliest time that a header tells, milliseconds since 1970 UTC; ``None`` if none does."""
+        if (shared := batch.shared.get(self.header)) is not None:
+            return int(shared) if _is_time(shared) else None
+        if (column := batch.columns.get(self.header)) is None:
+            return None
+        times = [int(text) for text in pc.unique(column).to_pylist() if text is not None and _is_time(text)]
+        return min(times, default=None)
+
+
+def _is_time(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _MAX_TIME_DIGITS
+
+
+def _time_of(event_time: str) -> Callable[[EventBatch], int | None] | None:
+    if event_time == "sender":
+        return sender_time_ms
+    if event_time == "arrival":
+        return None
+    header = event_time.removeprefix("header:")
+    if not header or header == event_time:
+        raise ConfigurationError(f"event_time is {event_time!r}; it must be 'sender', 'arrival' or 'header:NAME'.")
+    return _HeaderTime(header)

@@ -33,6 +33,7 @@ __all__ = ["WriteResult", "WriteToSolace"]
 
 _DEAD_LETTERS: Final = "dead_letters"
 _WRITTEN: Final = "written"
+_OBSERVED: Final = ("commit_ms", "transaction_events")
 _MODES: Final = ("transacted", "persistent", "direct")
 _E = TypeVar("_E", bound=Enum)
 
@@ -228,6 +229,7 @@ class PublishFn(beam.DoFn):
         self._keeps_dead_letters = keeps_dead_letters
         self._publisher: Publisher | PlainPublisher | None = None
         self._counted = PublisherCounts()
+        self._distributions = {name: Metrics.distribution("flumebeam", name) for name in _OBSERVED}
         self._counters = {name: Metrics.counter("flumebeam", name) for name in asdict(self._counted)}
 
     def start_bundle(self) -> None:
@@ -235,6 +237,7 @@ class PublishFn(beam.DoFn):
         self._place: tuple[Any, Any] | None = None
         if self._publisher is None:
             self._publisher = self._open_publisher()
+            self._publisher.observe = self._observe
         self._publisher.forget()
 
     def process(
@@ -278,6 +281,9 @@ class PublishFn(beam.DoFn):
                 "Change that, or give WriteToSolace a dead_letters transform."
             )
         return TaggedOutput(_DEAD_LETTERS, settled)
+
+    def _observe(self, name: str, value: int) -> None:
+        self._distributions[name].update(value)
 
     def _count(self) -> None:
         if self._publisher is None:

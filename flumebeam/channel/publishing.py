@@ -34,7 +34,7 @@ from flumebeam.solace.fields import PLAIN_FIELDS, MessageFields
 from flumebeam.solace.packing import Packing, by_topic
 from flumebeam.solace.ports import Outcome, OutcomeKind
 
-__all__ = ["OnOverQuota", "OnUnknown", "Publisher", "PublisherCounts"]
+__all__ = ["OnOverQuota", "OnUnknown", "Publisher", "PublisherCounts", "observe_nothing"]
 
 _REPEATED: Final = {REPEATED_HEADER: "true"}
 _logger: Final = logging.getLogger(__name__)
@@ -79,6 +79,10 @@ class OnOverQuota(Enum):
     """It is refused as one that is too large is."""
     STOP = "stop"
     """An error: the source keeps its events."""
+
+
+def observe_nothing(name: str, value: int) -> None:
+    """Take a measurement that nobody wants."""
 
 
 class _Verdict(NamedTuple):
@@ -127,6 +131,7 @@ class Publisher:
         stopping: Whether whoever runs this wants it to end; asked while room is waited for.
         clock: The time.
         pause: Waits so many seconds.
+        observe: Told ``commit_ms`` and ``transaction_events`` of what was committed.
         counts: What has happened so far.
     """
 
@@ -141,6 +146,7 @@ class Publisher:
     stopping: Callable[[], bool] = bool
     clock: Clock = field(default_factory=SystemClock)
     pause: Callable[[float], object] = time.sleep
+    observe: Callable[[str, int], object] = observe_nothing
     counts: PublisherCounts = field(default_factory=PublisherCounts)
     _parts: list[_Part] = field(default_factory=list)
     _size: int = 0
@@ -241,7 +247,9 @@ class Publisher:
             else:
                 if outcome.kind is OutcomeKind.COMMITTED:
                     self.counts.transactions_committed += 1
-                    self.counts.events_committed += sum(len(part.batch) for part in parts)
+                    events = sum(len(part.batch) for part in parts)
+                    self.counts.events_committed += events
+                    self.observe("transaction_events", events)
                     return None
                 if outcome.kind is OutcomeKind.UNKNOWN:
                     self.counts.transactions_unknown += 1
@@ -292,7 +300,10 @@ class Publisher:
             for part in parts:
                 self._check_size(part.batch)
                 transaction.put(part.batch, part.topics, part.packing, self.fields)
-            return transaction.commit()
+            begun = self.clock.monotonic()
+            outcome = transaction.commit()
+            self.observe("commit_ms", round(1000 * (self.clock.monotonic() - begun)))
+            return outcome
         finally:
             # Also one that could not begin: the channel opens no other one before.
             transaction.close()

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flumebeam.batch import EventBatch
-from flumebeam.channel.publishing import OnOverQuota, OnUnknown, PublisherCounts
+from flumebeam.channel.publishing import OnOverQuota, OnUnknown, PublisherCounts, observe_nothing
 from flumebeam.clock import Clock, SystemClock
 from flumebeam.deliveries import DeadLetter, Durable
 from flumebeam.errors import ConnectionFailedError, PublishRefusedError
@@ -49,6 +49,7 @@ class PlainPublisher:
         stopping: Whether whoever runs this wants it to end; asked while room is waited for.
         clock: The time.
         pause: Waits so many seconds.
+        observe: Told ``commit_ms`` and ``transaction_events`` of what was committed.
         counts: What has happened so far; a window counts as a transaction.
     """
 
@@ -63,6 +64,7 @@ class PlainPublisher:
     stopping: Callable[[], bool] = bool
     clock: Clock = field(default_factory=SystemClock)
     pause: Callable[[float], object] = time.sleep
+    observe: Callable[[str, int], object] = observe_nothing
     counts: PublisherCounts = field(default_factory=PublisherCounts)
     _connection: Connection | None = None
     _publisher: MessagePublisher | None = None
@@ -99,8 +101,10 @@ class PlainPublisher:
         while True:
             fine = [index for index in range(len(batch)) if index not in refused]
             sent = batch.take(pa.array(fine, pa.int64()))
+            begun = self.clock.monotonic()
             try:
                 answers = self._send(sent, _some(topics, fine))
+                self.observe("commit_ms", round(1000 * (self.clock.monotonic() - begun)))
             except ConnectionFailedError as error:
                 connected = self._publisher is not None
                 self.close()
@@ -122,6 +126,7 @@ class PlainPublisher:
             done = [index for index in fine if index not in answered]
             refused |= {index: answer for index, answer in answered.items() if index not in full}
             self.counts.events_committed += len(done)
+            self.observe("transaction_events", len(done))
             yield from self._durables(batch, done)
             yield from self._letters(batch, topics, refused)
             if not full:

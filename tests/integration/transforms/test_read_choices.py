@@ -1,0 +1,123 @@
+"""What of a queue is read: by selector, by looking only, from the replay log, from topics; and when it happened."""
+
+from __future__ import annotations
+
+import apache_beam as beam
+import pytest
+
+from flumebeam.batch import EventBatch
+from flumebeam.broker import DevelopmentBroker
+from flumebeam.errors import ConfigurationError
+from flumebeam.solace.config import SolaceOptions
+from flumebeam.solace.flows import FlowOptions, ReplayStart
+from flumebeam.solace.session import connect
+from flumebeam.transforms.acknowledge import AcknowledgeBatches
+from flumebeam.transforms.solace_read import ReadFromSolace, _time_of
+from tests.integration.transforms.test_solace_read import SEEN, Publish, Sink, bodies, numbers, read
+
+
+@pytest.fixture(autouse=True)
+def _nothing_seen_yet() -> None:
+    SEEN.clear()
+
+
+def put(connection: SolaceOptions, batch: EventBatch, topic: str = "logs/app") -> None:
+    with connect(connection) as opened:
+        session = opened.transacted_session()
+        session.publish(batch, topic)
+        assert session.commit().committed
+
+
+def take(connection: SolaceOptions, **options: object) -> list[bytes]:
+    SEEN.clear()
+    read(connection, noting(), AcknowledgeBatches(), until_empty=True, idle_seconds=0.5, **options)
+    return bodies()
+
+
+def noting() -> object:
+
+    return beam.ParDo(Sink())
+
+
+def test_a_selector_takes_what_it_matches_and_leaves_the_rest(
+    broker: DevelopmentBroker, connection: SolaceOptions
+) -> None:
+    put(connection, EventBatch.from_bodies([b"a", b"b", b"c"], {}, {"severity": ["info", "error", None]}))
+
+    assert take(connection, selector="severity = 'error'") == [b"b"]
+    assert broker.queue("logs").messages == 2
+
+
+def test_a_selector_that_is_none_is_the_brokers_refusal(connection: SolaceOptions) -> None:
+    with pytest.raises(Exception, match="logs"):
+        take(connection, selector="severity = = 1")
+
+
+def test_browsing_leaves_everything_where_it_is(
+    broker: DevelopmentBroker, connection: SolaceOptions, publish: Publish
+) -> None:
+    publish(numbers(700))
+
+    assert take(connection, browse=True) == numbers(700)
+    assert take(connection, browse=True) == numbers(700)
+    left = broker.queue("logs")
+    assert (left.messages, left.unacknowledged) == (700, 0)
+
+
+def test_a_replay_brings_what_was_taken_before_once_and_not_at_every_bind(
+    broker: DevelopmentBroker, connection: SolaceOptions, publish: Publish
+) -> None:
+    broker.keep_replay_log()
+    publish(numbers(20))
+    assert take(connection) == numbers(20)
+    ids = [event.headers["solace.message-id"] for event in SEEN]
+
+    assert take(connection, replay_from="beginning") == numbers(20)
+    assert take(connection, replay_from=ids[9]) == numbers(20)[10:]
+    assert take(connection) == []
+
+
+def test_topics_make_the_queue_that_is_read_and_it_stays(broker: DevelopmentBroker, connection: SolaceOptions) -> None:
+    broker.delete_queue("logs")
+
+    assert take(connection, topics=["own/>"]) == []
+    put(connection, EventBatch.from_bodies([b"meanwhile"]), "own/x")
+    assert take(connection, topics=["own/>"]) == [b"meanwhile"]
+    assert broker.queue("logs").subscriptions == ("own/>",)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"event_time": "sent"}, "must be 'sender', 'arrival' or 'header:NAME'"),
+        ({"event_time": "header:"}, "header:NAME"),
+        ({"replay_from": "yesterday"}, "'yesterday' is none of them"),
+        ({"replay_from": "beginning", "browse": True}, "browses starts no replay"),
+        ({"replay_from": "beginning", "flows": 2}, "for one flow"),
+        ({"selector": "x" * 2001}, "at most 2000"),
+    ],
+)
+def test_what_cannot_work_is_refused_when_the_graph_is_built(options: dict[str, object], why: str) -> None:
+    with pytest.raises(ConfigurationError, match=why):
+        ReadFromSolace("q", connection=SolaceOptions(), **options)  # type: ignore[arg-type]
+
+
+def test_a_replay_starts_where_a_text_says() -> None:
+    assert ReplayStart.parse("Beginning").location == "BEGINNING"
+    assert ReplayStart.parse("2026-01-31T12:00:00+01:00").location == "DATE:1769857200"
+    assert ReplayStart.parse("2026-01-31T11:00:00").location == "DATE:1769857200"
+    assert FlowOptions(replay=ReplayStart.parse("beginning")).properties() == {
+        "FLOW_REPLAY_START_LOCATION": "BEGINNING"
+    }
+
+
+def test_event_time_from_a_header_is_the_earliest_number_in_it() -> None:
+    time = _time_of("header:t")
+    assert time is not None
+
+    assert time(EventBatch.from_bodies([b"a", b"b", b"c"], {}, {"t": ["3000", None, "2000"]})) == 2000
+    assert time(EventBatch.from_bodies([b"a"], {"t": "7"})) == 7
+    assert time(EventBatch.from_bodies([b"a"], {"t": "soon"})) is None
+    assert time(EventBatch.from_bodies([b"a", b"b"], {}, {"t": ["-1", "9" * 16]})) is None
+    assert time(EventBatch.from_bodies([b"a"])) is None
+    assert _time_of("arrival") is None
