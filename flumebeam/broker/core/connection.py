@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
+from flumebeam.broker.core.states import CONNECTION, ConnectionState, after
 from flumebeam.broker.core.traffic import Traffic
 from flumebeam.smf.messages import AnyMessage
 from flumebeam.smf.pubmsg import MessageReader, MessageTemplate, encode_direct
@@ -25,16 +25,6 @@ __all__ = ["Connection", "ConnectionState"]
 
 _OVERHEAD: Final = 128
 """Bytes of a message beyond its body, roughly: keeps small ones from filling the output without being counted."""
-
-
-class ConnectionState(Enum):
-    """Where a connection is in its life."""
-
-    CONNECTED = auto()
-    """It may only log in."""
-    LOGGED_IN = auto()
-    CLOSING = auto()
-    """What is in the output is still to be sent, then it is closed. Input is ignored."""
 
 
 class Connection:
@@ -142,6 +132,10 @@ class Connection:
         """Note that what was taken has been written: as much may be delivered again."""
         self.delivery_room = self._delivery_batch_bytes
 
+    def advance(self, event: str) -> None:
+        """Go where the table of states leads."""
+        self.state = after(CONNECTION, self.state, event)
+
     def break_off(self) -> None:
         """Ask the shell to close the connection without what is in the output."""
         self.output.clear()
@@ -149,5 +143,5 @@ class Connection:
 
     def close(self) -> None:
         """Ask the shell to close the connection once the output is written."""
-        self.state = ConnectionState.CLOSING
+        self.advance("closed")
         self._pending.add(self)

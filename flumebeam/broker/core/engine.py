@@ -196,7 +196,7 @@ class Engine:
         vpn = connection.vpn
         vpn.now = now
         vpn.drop(connection)
-        connection.state = ConnectionState.CLOSING
+        connection.advance("closed")
         self._host.pending.discard(connection)
         vpn.settle()
 

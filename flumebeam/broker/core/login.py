@@ -77,7 +77,7 @@ def handle_client_control(vpn: Vpn, connection: Connection, request: ClientContr
         former.output.clear()
         former.close()
         vpn.drop(former)
-    connection.state = ConnectionState.LOGGED_IN
+    connection.advance("login accepted")
     connection.vpn = vpn
     connection.client_name = client_name
     connection.username = username if username in vpn.users else DEFAULT_USERNAME

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
+from flumebeam.broker.core.states import RESUMABLE, ResumableState, after
+
 __all__ = ["Resumables"]
 
 T = TypeVar("T")
@@ -30,18 +32,31 @@ class Resumables(Generic[T]):
         """Return the thing of this name."""
         return self._things.get(name)
 
+    def state(self, name: str) -> ResumableState:
+        """Return where the thing of this name is."""
+        if name not in self._things:
+            return ResumableState.FORGOTTEN
+        return ResumableState.AWAY if name in self._away else ResumableState.OPEN
+
     def keep(self, name: str, thing: T) -> None:
         """Add a thing, or note that its client is back."""
+        after(RESUMABLE, self.state(name), "opened")
         self._things[name] = thing
         self._away.pop(name, None)
 
     def leave(self, name: str, now: float) -> None:
-        """Note that the client of this thing is away."""
+        """Note that the client of this thing is away.
+
+        Raises:
+            KeyError: There is no such thing.
+        """
+        after(RESUMABLE, self.state(name), "connection lost")
         self._away.pop(name, None)
         self._away[name] = now
 
     def remove(self, name: str) -> None:
-        """Forget a thing."""
+        """Forget a thing, if it is there."""
+        after(RESUMABLE, self.state(name), "closed")
         self._things.pop(name, None)
         self._away.pop(name, None)
 
