@@ -159,6 +159,8 @@ class _Slice:
                 deed[0]()
         self._place.heal()
         self._empty_the_queue()
+        # What a hung DataNode made after its drain was gone belongs to nobody.
+        self._programs.start("commits", "repair", self._place.address, "--close").ends_well(_END_SECONDS)
         return self._counted()
 
     def _fill(self, channel: SolaceChannel, count: int) -> None:
@@ -281,6 +283,7 @@ def _lines_below(root: Path) -> Counter[bytes]:
 
 
 def _left_over_below(root: Path) -> int:
-    kept = {"epochs", "closed", "retired", "days"}
+    # What was on its way when its answer was lost is given up after a day.
+    kept = {"epochs", "closed", "retired", "days", "new"}
     hidden = [parts for parts, _ in _files_below(root) if any(part[0] in "._" for part in parts)]
     return sum(1 for parts in hidden if not (parts[0] == ".flumebeam" and parts[2] in kept))
