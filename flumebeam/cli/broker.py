@@ -35,6 +35,7 @@ _OPTIONS: Final = (
     "vpn",
     "max_transaction_messages",
     "reject_on_no_match",
+    "replay_log_bytes",
     "trace",
 )
 """Options of the command that are options of the broker."""
@@ -120,6 +121,10 @@ def broker(
     reject_on_no_match: Annotated[
         bool, typer.Option(help="Refuse guaranteed messages that no queue wants, instead of dropping them.")
     ] = _DEFAULTS.reject_on_no_match,
+    replay_log_bytes: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="BYTES", help="Keep what was published last in a replay log of this size."),
+    ] = None,
     fault: Annotated[
         list[str] | None,
         typer.Option(

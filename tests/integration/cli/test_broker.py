@@ -36,6 +36,17 @@ def test_broker_says_where_it_is_managed_and_ends_with_a_signal(programs: Progra
     program.ends_well()
 
 
+def test_broker_keeps_a_replay_log_if_asked_to(programs: Programs) -> None:
+    program = programs.start("broker", "--port", "0", "--semp-port", "0", "--replay-log-bytes", "5000000")
+    url = address(program, r"Management on (http://127.0.0.1:\d+)")
+    logs = f"{url}/SEMP/v2/config/msgVpns/default/replayLogs"
+    (shown,) = requests.get(logs, auth=("admin", "admin"), timeout=10).json()["data"]
+
+    assert (shown["maxSpoolUsage"], shown["ingressEnabled"], shown["egressEnabled"]) == (5, True, True)
+    program.send(signal.SIGINT)
+    program.ends_well()
+
+
 def test_broker_without_management_has_none(programs: Programs) -> None:
     program = programs.start("broker", "--port", "0", "--no-semp")
     address(program, r"(Listening on)")
