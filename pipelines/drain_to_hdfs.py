@@ -59,6 +59,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, *, queue: str | Non
         >> WriteToHdfs(
             required(target.target, "target", "a directory: /dir, file:///dir or hdfs://namenode/dir"),
             path=target.path,
+            path_options=target.path_options(),
             file_prefix=target.file_prefix,
             format=target.format,
             codec=target.codec,

@@ -16,6 +16,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from flumebeam.commitlog.rolling import RollOptions
 from flumebeam.errors import ConfigurationError
 from flumebeam.formats import FORMAT_NAMES
+from flumebeam.hdfs.paths import PathOptions
 from flumebeam.interceptors import (
     HostInterceptor,
     Interceptor,
@@ -256,6 +257,24 @@ class TargetOptions(PipelineOptions):
         parser.add_argument(
             "--path", default="", metavar="TEMPLATE", help="directory below the target: %%Y/%%m/%%d/%%{host} [none]"
         )
+        parser.add_argument(
+            "--path_time_zone",
+            default="UTC",
+            metavar="NAME",
+            help="zone of times in --path, Europe/Berlin or local [UTC]",
+        )
+        parser.add_argument(
+            "--path_round_unit", choices=("second", "minute", "hour"), help="round times in --path down to this [none]"
+        )
+        parser.add_argument(
+            "--path_round_value", type=int, default=1, metavar="N", help="how many of --path_round_unit [1]"
+        )
+        parser.add_argument(
+            "--path_local_time",
+            action="store_true",
+            default=False,
+            help="use the time of arrival in --path, whatever time an event carries",
+        )
         parser.add_argument("--format", default="text", metavar="NAME", help=f"{', '.join(FORMAT_NAMES)} [text]")
         parser.add_argument(
             "--codec", default="none", metavar="NAME", help="none, gzip, bzip2, snappy, zstd and others [none]"
@@ -295,6 +314,17 @@ class TargetOptions(PipelineOptions):
             default=False,
             help="the queue is non-exclusive or partitioned, and others read it, too",
         )
+
+    def path_options(self) -> PathOptions:
+        """Return how times in ``--path`` are read.
+
+        Raises:
+            ConfigurationError: There is no such zone, or a value that does not fit its unit.
+        """
+        options = PathOptions(
+            time_zone=self.path_time_zone, round_value=self.path_round_value, round_unit=self.path_round_unit
+        )
+        return replace(options, time_headers=()) if self.path_local_time else options
 
     def rolling(self) -> RollOptions | None:
         """Return when files end; ``None`` for files of one transaction each.
