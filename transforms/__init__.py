@@ -11,6 +11,7 @@ from flumebeam.transforms.file_read import ReadFromFiles
 from flumebeam.transforms.hdfs_write import WriteToHdfs
 from flumebeam.transforms.intercept import Intercept
 from flumebeam.transforms.running import run_pipeline
+from flumebeam.transforms.solace_move import MoveOnSolace
 from flumebeam.transforms.solace_read import ReadFromSolace
 from flumebeam.transforms.solace_write import WriteResult, WriteToSolace
 
@@ -22,6 +23,7 @@ __all__ = [
     "DeadLettersToFiles",
     "FromEvents",
     "Intercept",
+    "MoveOnSolace",
     "ReadFromFiles",
     "ReadFromSolace",
     "ToEvents",
