@@ -86,10 +86,12 @@ def test_several_events_at_random_calls_break_nothing(can_concat: bool, processe
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(900)
 @both
-def test_any_two_events_break_nothing(can_concat: bool) -> None:
-    for plan in _two_events(can_concat, range(1, 30), _THREADS, Event):
+def test_two_events_at_any_calls_break_nothing(can_concat: bool) -> None:
+    plans = [*_two_events(can_concat, range(1, 40), _THREADS, Event)]
+    # All of them take a quarter of an hour.
+    for plan in random.Random(7).sample(plans, 4_000):
         _run(plan, can_concat)
 
 
