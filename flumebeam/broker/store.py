@@ -312,11 +312,12 @@ class Store:
             "SELECT name, access, owner, permission, settings FROM queues WHERE vpn = ? ORDER BY id", (vpn,)
         ):
             yield QueueSet(name, AccessType(access), owner, permission, QueueSettings(**json.loads(settings)))
-        for queue, topic in run(
-            "SELECT name, topic FROM subscriptions JOIN queues ON queues.id = queue WHERE vpn = ? ORDER BY position",
+        for queue, topic, by_client in run(
+            "SELECT name, topic, by_client FROM subscriptions JOIN queues ON queues.id = queue WHERE vpn = ? "
+            "ORDER BY position",
             (vpn,),
         ):
-            yield Subscribed(queue, topic)
+            yield Subscribed(queue, topic, bool(by_client))
 
     def _messages(self) -> Iterator[Record]:
         homes = {

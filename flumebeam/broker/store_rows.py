@@ -107,8 +107,8 @@ STATEMENTS: Final[dict[type, tuple[str, Callable[[Any, Scope], tuple[Any, ...]]]
         lambda it, scope: (scope.vpn, it.kind, it.name),
     ),
     Subscribed: (
-        "INSERT INTO subscriptions (queue, topic) VALUES (?, ?)",
-        lambda it, scope: (scope.queues[it.queue], it.topic),
+        "INSERT INTO subscriptions (queue, topic, by_client) VALUES (?, ?, ?)",
+        lambda it, scope: (scope.queues[it.queue], it.topic, it.by_client),
     ),
     Unsubscribed: (
         "DELETE FROM subscriptions WHERE queue = ? AND topic = ?",

@@ -52,6 +52,10 @@ _STEPS: Final = (
     CREATE TABLE setup (vpn INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, fields TEXT NOT NULL,
         PRIMARY KEY (vpn, kind, name)) STRICT, WITHOUT ROWID;
     """,
+    # Whether a client added a subscription, and not an administrator.
+    """
+    ALTER TABLE subscriptions ADD COLUMN by_client INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 """What makes each version out of the one before, the first out of nothing. A step is never changed, only followed."""
 

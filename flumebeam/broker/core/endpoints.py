@@ -141,4 +141,4 @@ def change_topic(vpn: Vpn, queue: Queue, topic: str | None) -> None:
         unsubscribe_queue(vpn, queue, former)
     delete_messages(vpn, queue)
     if topic is not None:
-        subscribe_queue(vpn, queue, topic)
+        subscribe_queue(vpn, queue, topic, by_client=True)

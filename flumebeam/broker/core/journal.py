@@ -105,10 +105,11 @@ class QueueDeleted(NamedTuple):
 
 
 class Subscribed(NamedTuple):
-    """A queue gets what matches a topic."""
+    """A queue gets what matches a topic; a client or an administrator wanted it."""
 
     queue: str
     topic: str
+    by_client: bool
 
 
 class Unsubscribed(NamedTuple):

@@ -52,7 +52,7 @@ def _change(vpn: Vpn, connection: Connection, request: SubscriptionControl) -> R
             return NOT_PERMITTED
         if request.kind is SubscriptionKind.ADD_TO_QUEUE:
             return subscription_denial(connection, parse_subscription(request.topic)) or subscribe_queue(
-                vpn, queue, request.topic
+                vpn, queue, request.topic, by_client=True
             )
         return unsubscribe_queue(vpn, queue, request.topic)
     if request.kind is SubscriptionKind.ADD:
@@ -69,7 +69,7 @@ def _change(vpn: Vpn, connection: Connection, request: SubscriptionControl) -> R
     return _unsubscribe_client(vpn, client, request.topic)
 
 
-def subscribe_queue(vpn: Vpn, queue: Queue, topic: str) -> Response:
+def subscribe_queue(vpn: Vpn, queue: Queue, topic: str, by_client: bool = False) -> Response:
     """Let ``queue`` get what matches ``topic``, and return what a client is told."""
     if invalid_subscription(parse_subscription(topic)):
         return _BAD_SUBSCRIPTION
@@ -77,10 +77,10 @@ def subscribe_queue(vpn: Vpn, queue: Queue, topic: str) -> Response:
         return _EXISTS
     if len(vpn.routes) >= vpn.settings.max_subscriptions:
         return _TOO_MANY
-    queue.subscriptions[topic] = None
+    queue.subscriptions[topic] = not by_client
     vpn.routes.add(topic, queue)
     if queue.durable:
-        vpn.note(Subscribed(queue.name, topic))
+        vpn.note(Subscribed(queue.name, topic, by_client))
     vpn.report(f"queue {queue.name} subscribed to {topic}")
     return OK
 

@@ -122,7 +122,7 @@ def handle_message(vpn: Vpn, connection: Connection, frame: Frame) -> None:
         if connection.publishing is not None and not connection.publishing.allows(template.topic):
             connection.traffic.denied += 1
             return
-        _pass_on(vpn, template, summary, body)
+        _pass_on(vpn, connection, template, summary, body)
         return
     flow = connection.publishers.get(template.flow_id)
     if flow is None:
@@ -139,8 +139,11 @@ def handle_message(vpn: Vpn, connection: Connection, frame: Frame) -> None:
         acknowledge(vpn, connection, flow, message_id, refusal)
 
 
-def _pass_on(vpn: Vpn, template: MessageTemplate, summary: bytes, body: bytes) -> None:
+def _pass_on(vpn: Vpn, connection: Connection, template: MessageTemplate, summary: bytes, body: bytes) -> None:
     route = vpn.routes.of(template.topic)
+    if route.refusal is NO_MATCH:
+        connection.traffic.unmatched += 1
+        return
     for client in vpn.routes.one_of(route) if template.to_one and route.clients else route.clients:
         client.send_direct(template, summary, body)
     if route.queues or route.shut:
@@ -173,13 +176,14 @@ def _spool(vpn: Vpn, connection: Connection, template: MessageTemplate, summary:
     return None
 
 
-def refusal_of(connection: Connection, route: Route, topic: str) -> Response | None:
-    """Return why a client's guaranteed messages on a topic are refused, whatever they are, or None."""
+def refusal_of(connection: Connection, route: Route, topic: str, messages: int = 1) -> Response | None:
+    """Return why a client's guaranteed messages on a topic are refused, so many of them, or None."""
     if connection.publishing is not None and not connection.publishing.allows(topic):
         connection.traffic.denied += 1
         return PUBLISH_DENIED
-    if route.refusal is NO_MATCH and not connection.profile.reject_on_no_match:
-        return None
+    if route.refusal is NO_MATCH:
+        connection.traffic.unmatched += messages
+        return NO_MATCH if connection.profile.reject_on_no_match else None
     return route.refusal
 
 

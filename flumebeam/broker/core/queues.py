@@ -203,7 +203,8 @@ class Queue:
         self.flows: list[ConsumerFlow] = []
         """Consumers in the order they bound; the first one is the active flow of an exclusive queue."""
         self.browsers: list[Browser] = []
-        self.subscriptions: dict[str, None] = {}
+        self.subscriptions: dict[str, bool] = {}
+        """Topics that feed it, and whether an administrator added them, not a client."""
         self.messages = 0
         self.received = 0
         self.bytes = 0

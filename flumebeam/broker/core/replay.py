@@ -93,7 +93,7 @@ def _queue_set(vpn: Vpn, record: QueueSet) -> None:
 
 def _subscribed(vpn: Vpn, record: Subscribed) -> None:
     queue = vpn.queues[record.queue]
-    queue.subscriptions[record.topic] = None
+    queue.subscriptions[record.topic] = not record.by_client
     vpn.routes.add(record.topic, queue)
 
 

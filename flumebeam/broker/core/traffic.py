@@ -14,14 +14,15 @@ class Traffic:
         delivered: Messages to the client.
         delivered_bytes: All bytes to it.
         denied: Messages from it that were dropped or refused because it must not publish on their topics.
+        unmatched: Messages from it that nobody has subscribed to.
         discarded: Direct messages to it that it did not take in time.
     """
 
-    __slots__ = ("delivered", "delivered_bytes", "denied", "discarded", "received", "received_bytes")
+    __slots__ = ("delivered", "delivered_bytes", "denied", "discarded", "received", "received_bytes", "unmatched")
 
     def __init__(self) -> None:
         self.received = self.received_bytes = self.delivered = self.delivered_bytes = 0
-        self.denied = self.discarded = 0
+        self.denied = self.discarded = self.unmatched = 0
 
     def add(self, other: Traffic) -> None:
         """Add the counters of another one."""

@@ -265,7 +265,7 @@ def _shares(vpn: Vpn, connection: Connection, published: list[Staged]) -> list[_
         share.size += len(body)
         placed.append(share)
     for template, share in shares.items():
-        refusal = refusal_of(connection, share.route, template.topic)
+        refusal = refusal_of(connection, share.route, template.topic, share.messages)
         if refusal is not None:
             return refusal.text if refusal in (NO_MATCH, PUBLISH_DENIED) else "Message Publish Failure"
     if all_fit(vpn, ((share.route, share.messages, share.size) for share in shares.values())):

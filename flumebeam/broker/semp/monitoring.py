@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from flumebeam.broker.core.connection import Connection
@@ -43,10 +44,11 @@ def _show_traffic(traffic: Traffic) -> dict[str, Any]:
         "dataRxMsgCount": traffic.received,
         "dataTxByteCount": traffic.delivered_bytes,
         "dataTxMsgCount": traffic.delivered,
-        "discardedRxMsgCount": traffic.denied,
+        "discardedRxMsgCount": traffic.denied + traffic.unmatched,
         "discardedTxMsgCount": traffic.discarded,
         "rxByteCount": traffic.received_bytes,
-        "rxDiscardedMsgCount": traffic.denied,
+        "noSubscriptionMatchRxDiscardedMsgCount": traffic.unmatched,
+        "rxDiscardedMsgCount": traffic.denied + traffic.unmatched,
         "rxMsgCount": traffic.received,
         "txByteCount": traffic.delivered_bytes,
         "txDiscardedMsgCount": traffic.discarded,
@@ -79,9 +81,11 @@ def _show_vpn(world: World, vpn: Vpn) -> dict[str, Any]:
         | _show_traffic(vpn.traffic())
         | {
             "maxEffectiveSubscriptionCount": vpn.settings.max_subscriptions,
+            "msgSpoolCurrentQueuesAndTopicEndpoints": len(queues),
             "msgSpoolMsgCount": sum(queue.messages for queue in queues),
             "msgSpoolUsage": vpn.spool.bytes,
             "msgVpnConnections": len(vpn.clients),
+            "msgVpnConnectionsServiceRestOutgoing": 0,
             "msgVpnConnectionsServiceSmf": len(vpn.clients),
             "state": "up" if vpn.settings.enabled else "down",
             "uniqueSubscriptionCount": len(vpn.routes),
@@ -97,6 +101,7 @@ def _show_queue(world: World, queue: Queue) -> dict[str, Any]:
         | _show_state(world, queue)
         | {
             "partitionOperationalCount": len(line.partitions) if isinstance(line, Partitions) else 0,
+            "topicSubscriptionCount": len(queue.subscriptions),
             "partitionRebalanceStatus": "in-progress" if isinstance(line, Partitions) and line.rebalancing else "ready",
         }
     )
@@ -190,10 +195,15 @@ def _show_client(world: World, connection: Connection) -> dict[str, Any]:
         "platform": connection.platform,
         "softwareVersion": connection.software,
         "slowSubscriber": not connection.writable,
+        "subscriptionCount": len(connection.subscriptions),
         "uptime": max(int(world.vpn.now - connection.opened_at), 0),
         **world.rates.of((connection.traffic,)),
         **_show_traffic(connection.traffic),
     }
+
+
+def _show_connection(world: World, connection: Connection) -> dict[str, Any]:
+    return {"uptime": max(int(world.vpn.now - connection.opened_at), 0)}
 
 
 def _client_flows(world: World, connection: Connection) -> Mapping[str, ConsumerFlow | Browser]:
@@ -231,8 +241,13 @@ _SUBSCRIPTIONS: Final = Resource(
     name="subscriptions",
     key="subscriptionTopic",
     noun="subscription",
-    members=lambda world, owner: {topic: topic for topic in owner.subscriptions},
+    members=lambda world, client: {topic: topic for topic in client.subscriptions},
     show=lambda world, topic: {},
+)
+_QUEUE_SUBSCRIPTIONS: Final = replace(
+    _SUBSCRIPTIONS,
+    members=lambda world, queue: queue.subscriptions,
+    show=lambda world, managed: {"createdByManagement": managed},
 )
 _MESSAGES: Final = Resource(name="msgs", key="msgId", noun="message", members=_messages, show=_show_message)
 _FLOWS: Final = Resource(name="txFlows", key="flowId", noun="flow", members=_flows, show=_show_flow)
@@ -259,7 +274,7 @@ MONITOR: Final = Resource(
                 "subscriptions": len(queue.subscriptions),
                 "txFlows": len(queue.flows) + len(queue.browsers),
             },
-            children=(_SUBSCRIPTIONS, _MESSAGES, _FLOWS),
+            children=(_QUEUE_SUBSCRIPTIONS, _MESSAGES, _FLOWS),
         ),
         Resource(
             name="topicEndpoints",
@@ -287,6 +302,13 @@ MONITOR: Final = Resource(
             },
             children=(
                 _SUBSCRIPTIONS,
+                Resource(
+                    name="connections",
+                    key="clientAddress",
+                    noun="connection",
+                    members=lambda world, client: {client.peer: client},
+                    show=_show_connection,
+                ),
                 Resource(name="rxFlows", key="flowId", noun="flow", members=_publishers, show=_show_publisher),
                 Resource(
                     name="transactedSessions",
@@ -299,6 +321,10 @@ MONITOR: Final = Resource(
             ),
         ),
         MONITOR_LOGS,
-        *map(read_only, (ACL_PROFILES, CLIENT_PROFILES, CLIENT_USERNAMES)),
+        *map(read_only, (ACL_PROFILES, CLIENT_PROFILES)),
+        replace(
+            read_only(CLIENT_USERNAMES),
+            show=lambda world, user: CLIENT_USERNAMES.show(world, user) | {"dynamic": False},
+        ),
     ),
 )

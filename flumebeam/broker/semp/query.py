@@ -129,7 +129,7 @@ def parse_query(text: str) -> Query:
     return Query(
         _count(given.get("count", str(_DEFAULT_COUNT))),
         _after(given["cursor"]) if "cursor" in given else None,
-        tuple(filter(None, given.get("select", "").split(","))),
+        tuple(filter(None, map(str.strip, given.get("select", "").split(",")))),
         tuple(map(_condition, filter(None, given.get("where", "").split(",")))),
     )
 

@@ -26,7 +26,8 @@ from flumebeam.broker.semp.resources import Resource, World
 __all__ = ["SempService"]
 
 _PREFIX: Final = "/SEMP/v2/"
-_APIS: Final = {"config": CONFIG, "monitor": MONITOR, "action": ACTION}
+_APIS: Final = {"config": CONFIG, "monitor": MONITOR, "action": ACTION, "__private_monitor__": MONITOR}
+"""The last one is what the vendor's own manager asks, and so do its samples: it shows the same here."""
 _ABOUT: Final = {"platform": "VMR", "sempVersion": "2.36"}
 """What tools look at before they begin: the vendor's name for its software broker, and a version with all this."""
 
@@ -46,6 +47,7 @@ def _show_config(world: World) -> dict[str, Any]:
 
 _SINGLETONS: Final[Mapping[tuple[str, str], Callable[[World], dict[str, Any]]]] = {
     **{(api, "about/api"): lambda world: dict(_ABOUT) for api in _APIS},
+    **{(api, "about"): lambda world: {} for api in _APIS},
     **{(api, "about/user"): lambda world: {"globalAccessLevel": "admin", "sessionActive": False} for api in _APIS},
     ("config", ""): _show_config,
     ("config", "systemInformation"): lambda world: dict(_ABOUT),
@@ -125,7 +127,7 @@ def _handle(request: Request, world: World) -> dict[str, Any]:
         raise _no_such_path(path)
     singleton = _SINGLETONS.get((api, rest.rstrip("/")))
     if singleton is not None and request.method == "GET":
-        return {"data": parse_query(query).choose(singleton(world), {}), "links": {"uri": f"{request.base}{path}"}}
+        return _singleton(api, rest.rstrip("/"), f"{request.base}{path.rstrip('/')}", singleton(world), query)
     target = _resolve(root, rest.rstrip("/").split("/"), f"{request.base}{_PREFIX}{api}", world, path)
     if target.action is not None:
         return _act(request, target)
@@ -140,6 +142,14 @@ def _handle(request: Request, world: World) -> dict[str, Any]:
         if target.name is not None and request.method == "DELETE":
             return _delete(target, target.name)
     raise _not_supported(request.method, target)
+
+
+def _singleton(api: str, path: str, uri: str, data: dict[str, Any], query: str) -> dict[str, Any]:
+    below = (
+        name.removeprefix(f"{path}/") for known, name in _SINGLETONS if known == api and name.startswith(f"{path}/")
+    )
+    links = {f"{name}Uri": f"{uri}/{name}" for name in below} | {"uri": uri}
+    return {"data": parse_query(query).choose(data, {}), "links": links}
 
 
 # Paths

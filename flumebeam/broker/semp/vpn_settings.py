@@ -59,8 +59,10 @@ VPN_ATTRIBUTES: Final = {
         *replicationBridgeAuthenticationBasicPassword *replicationBridgeAuthenticationClientCertContent
         *replicationBridgeAuthenticationClientCertPassword"""),
     (True, """allowDmqEligibleEndpointOverrideEnabled authenticationClientCertValidateDateEnabled
+        bridgingTlsServerCertEnforceTrustedCommonNameEnabled
         bridgingTlsServerCertValidateDateEnabled bridgingTlsServerCertValidateNameEnabled
         eventPublishTopicFormatSmfEnabled replicationQueueRejectMsgToSenderOnDiscardEnabled
+        restTlsServerCertEnforceTrustedCommonNameEnabled
         restTlsServerCertValidateDateEnabled restTlsServerCertValidateNameEnabled sempOverMsgBusEnabled
         serviceWebPlainTextEnabled serviceWebTlsEnabled"""),
     (False, """authenticationClientCertAllowApiProvidedUsernameEnabled

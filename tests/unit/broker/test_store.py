@@ -446,6 +446,15 @@ def test_temporary_queue_ends_with_the_broker_and_its_messages_elsewhere_do_not(
     assert [(queue.name, queue.messages) for queue in after.engine.queues()] == [("q", 1)]
 
 
+def test_who_made_a_subscription_survives(make_world: Callable[..., Any], keeper: Any, store: Store) -> None:
+    keeper.engine.create_queue("made", "exclusive", ["of/management"])
+    keeper.client().subscribe("of/client", queue="made")
+
+    after = reborn(make_world, keeper, store)
+
+    assert after.engine.vpn.queues["made"].subscriptions == {"of/management": True, "of/client": False}
+
+
 def test_largest_message_id_of_a_client_survives(make_world: Callable[..., Any], keeper: Any, store: Store) -> None:
     peer = keeper.client()
     opened = peer.publisher()

@@ -297,3 +297,52 @@ def test_what_is_set_up_is_monitored_and_not_changed_there(manage: Any) -> None:
     for path in ("aclProfiles/default/publishTopicExceptions", "clientProfiles", "clientUsernames", "aclProfiles"):
         assert "data" in manage("GET", f"{MONITOR}/{path}")
         assert manage.refused("POST", f"{MONITOR}/{path}", {})[1] == "NOT_SUPPORTED"
+
+
+# What the vendor's samples and its manager look at
+
+
+def test_subscriptions_of_a_queue_tell_who_made_them(manage: Any) -> None:
+    manage("PATCH", f"{CONFIG}/queues/q", {"permission": "modify-topic"})
+    manage("POST", f"{CONFIG}/queues/q/subscriptions", {"subscriptionTopic": "of/management"})
+    manage.world.client("app").subscribe("of/client", queue="q")
+    listed = manage("GET", f"{QUEUE}/subscriptions?select=subscriptionTopic,createdByManagement")["data"]
+
+    assert {one["subscriptionTopic"]: one["createdByManagement"] for one in listed} == {
+        "t/>": True,
+        "of/management": True,
+        "of/client": False,
+    }
+    assert manage("GET", f"{QUEUE}/subscriptions/of%2Fclient")["data"]["createdByManagement"] is False
+    assert manage("GET", f"{QUEUE}?select=topicSubscriptionCount")["data"] == {"topicSubscriptionCount": 3}
+
+
+def test_client_shows_its_connection_and_how_many_subscriptions_it_has(manage: Any) -> None:
+    manage.world.client("app").subscribe("x/>")
+    manage.world.tick(5)
+    client = manage("GET", f"{MONITOR}/clients/app")["data"]
+    [connection] = manage("GET", f"{MONITOR}/clients/app/connections")["data"]
+
+    assert client["subscriptionCount"] == 1
+    assert (connection["clientAddress"], connection["uptime"]) == (client["clientAddress"], 5)
+
+
+def test_messages_that_nobody_has_subscribed_to_are_counted(manage: Any) -> None:
+    client = manage.world.client("app")
+    client.publish(client.publisher().flow_id, b"1", b"2", topic="nobody/wants")
+    client.direct(b"3", "nobody/wants")
+    client.direct(b"4")
+    shown = manage("GET", f"{MONITOR}/clients/app")["data"]
+
+    assert (shown["noSubscriptionMatchRxDiscardedMsgCount"], shown["rxDiscardedMsgCount"]) == (3, 3)
+
+
+def test_private_monitoring_api_of_the_vendors_manager_shows_the_same(manage: Any) -> None:
+    manage.world.client("app")
+    private = MONITOR.replace("monitor", "__private_monitor__")
+
+    assert manage("GET", f"{private}/clients")["data"] == manage("GET", f"{MONITOR}/clients")["data"]
+
+
+def test_usernames_are_not_dynamic(manage: Any) -> None:
+    assert manage("GET", f"{MONITOR}/clientUsernames?select=dynamic")["data"] == [{"dynamic": False}]

@@ -88,7 +88,15 @@ def test_names_are_percent_encoded_in_paths(manage: Any) -> None:
 
 
 def test_tools_may_ask_which_api_this_is(manage: Any) -> None:
+    about = manage("GET", "/SEMP/v2/monitor/about")
+
+    assert about["data"] == {}
+    assert about["links"]["apiUri"] == "http://b:1/SEMP/v2/monitor/about/api"
     assert manage("GET", "/SEMP/v2/config/about/api")["data"].keys() == {"platform", "sempVersion"}
+
+
+def test_blanks_around_selected_names_are_no_part_of_them(manage: Any) -> None:
+    assert manage("GET", f"{QUEUES}/q?select=queueName,%20owner")["data"] == {"queueName": "q", "owner": ""}
 
 
 # Paging
