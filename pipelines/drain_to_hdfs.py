@@ -52,6 +52,8 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, *, queue: str | Non
             connection=connection,
             max_events=reading.max_events,
             max_seconds=reading.max_seconds,
+            selector=reading.selector,
+            replay_from=reading.replay_from,
             until_empty=reading.until_empty,
             idle_seconds=reading.idle_seconds,
         )

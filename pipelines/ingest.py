@@ -58,6 +58,9 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions) -> None:
             dead_letters=DeadLettersToFiles(topics.dead_letters) if topics.dead_letters else None,
             max_transaction_messages=topics.max_transaction_messages,
             packing=topics.packing(),
+            fields=topics.fields(),
+            on_unknown=topics.on_unknown,
+            on_over_quota=topics.on_over_quota,
             position=position,
         )
     )

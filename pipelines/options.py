@@ -25,6 +25,7 @@ from flumebeam.interceptors import (
     TimestampInterceptor,
 )
 from flumebeam.solace.config import LANES, SolaceOptions
+from flumebeam.solace.fields import MessageFields
 from flumebeam.solace.packing import Packing
 from flumebeam.solace.reconnect import PRESETS
 from flumebeam.sources.options import FileSourceOptions, WhenDone
@@ -214,6 +215,25 @@ class TopicOptions(PipelineOptions):
         )
         parser.add_argument("--pack_codec", default="none", metavar="NAME", help="none or zstd [none]")
         parser.add_argument(
+            "--partition_key", default="", metavar="HEADER", help="header with the key of partitioned queues [none]"
+        )
+        parser.add_argument(
+            "--time_to_live_seconds",
+            type=float,
+            default=0.0,
+            metavar="S",
+            help="how long a message may wait [for ever]",
+        )
+        parser.add_argument(
+            "--on_unknown",
+            default="retry",
+            metavar="POLICY",
+            help="unanswered commits: retry, dead-letter, stop [retry]",
+        )
+        parser.add_argument(
+            "--on_over_quota", default="wait", metavar="POLICY", help="full queues: wait, dead-letter, stop [wait]"
+        )
+        parser.add_argument(
             "--position_queue",
             metavar="NAME",
             help="keep the position in this queue, moved with the events: exactly once [at least once]",
@@ -221,6 +241,14 @@ class TopicOptions(PipelineOptions):
         parser.add_argument(
             "--dead_letters", metavar="DIR", help="keep refused events there and go on [stop at the first one]"
         )
+
+    def fields(self) -> MessageFields:
+        """Return the fields of the messages.
+
+        Raises:
+            ConfigurationError: A value cannot work.
+        """
+        return MessageFields(partition_key=self.partition_key, time_to_live_seconds=self.time_to_live_seconds)
 
     def packing(self) -> Packing | None:
         """Return how events are packed, or ``None``.
@@ -238,6 +266,15 @@ class QueueOptions(PipelineOptions):
     @classmethod
     def _add_argparse_args(cls, parser: ArgumentParser) -> None:
         parser.add_argument("--queue", metavar="NAME", help="the queue to read")
+        parser.add_argument(
+            "--selector",
+            default="",
+            metavar="TEXT",
+            help="read only what it matches, such as: severity = 'error' [all]",
+        )
+        parser.add_argument(
+            "--replay_from", metavar="WHEN", help="have the broker deliver again: beginning, a time, or rmid1:... [no]"
+        )
         parser.add_argument(
             "--until_empty", action="store_true", default=False, help="end when nothing has come for --idle_seconds"
         )

@@ -168,3 +168,12 @@ def test_a_mistake_is_one_clear_line(
     assert main(arguments) == 2
 
     assert sentence in the_error(capfd)
+
+
+def test_the_key_of_partitions_and_the_policies_are_options(
+    broker: DevelopmentBroker, tmp_path: Path, log: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert ingest(tmp_path, log, "--on_unknown=hope") == 2
+    assert "must be one of retry, dead-letter, stop" in the_error(capfd)
+    assert ingest(tmp_path, log, "--partition_key=basename", "--on_over_quota=stop") == 0
+    assert {event.headers["JMSXGroupID"] for event in stored(broker, "batch")} == {"app.log"}

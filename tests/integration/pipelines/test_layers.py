@@ -49,6 +49,29 @@ def test_a_drained_queue_is_files_with_every_body_once(filled: DevelopmentBroker
     assert (filled.queue("batch").messages, filled.queue("speed").messages) == (0, COUNT)
 
 
+def test_a_drain_takes_what_its_selector_matches(filled: DevelopmentBroker, tmp_path: Path) -> None:
+    arguments = ["--queue=batch", f"--target={tmp_path}", "--until_empty", "--idle_seconds=0.5"]
+
+    assert drain_to_hdfs.main([*arguments, "--selector=severity = 'error'"]) == 0
+
+    assert sum(lines_below(tmp_path).values()) == COUNT // 10
+    assert filled.queue("batch").messages == COUNT - COUNT // 10
+
+
+def test_a_replay_into_the_same_target_repeats_nothing(broker: DevelopmentBroker, tmp_path: Path) -> None:
+    broker.keep_replay_log()
+    with connect(SolaceOptions(host=broker.url)) as connection:
+        session = connection.transacted_session()
+        session.publish(EventBatch.from_bodies(make_lines(100)), "logs/a")
+        assert session.commit().committed
+    arguments = ["--queue=batch", f"--target={tmp_path}", "--until_empty", "--idle_seconds=0.5"]
+
+    for replay in ([], ["--replay_from=beginning"]):
+        assert drain_to_hdfs.main([*arguments, *replay]) == 0
+        assert lines_below(tmp_path) == Counter(make_lines(100))
+    assert broker.queue("batch").messages == 0
+
+
 def test_a_drain_stopped_by_ctrl_c_is_gone_on_with(filled: DevelopmentBroker, tmp_path: Path) -> None:
     running = start(filled, "drain_to_hdfs", "--queue=batch", f"--target={tmp_path}")
     try:
