@@ -29,6 +29,7 @@ class JavaPrograms:
 
     Raises:
         ConfigurationError: Java is missing, or Maven cannot fetch the clients.
+        RuntimeError: A program does not compile.
     """
 
     def __init__(self, classes: Path) -> None:
@@ -36,16 +37,15 @@ class JavaPrograms:
         jars = fetch_once(cache_directory() / f"solace-java-{_VERSION}", _fetch)
         self._classpath = os.pathsep.join([str(classes), *map(str, sorted(jars.glob("*.jar")))])
         compiler = ["org.eclipse.jdt.internal.compiler.batch.Main", "-17", "-nowarn", "-proc:none", "-d", str(classes)]
-        self._run([*compiler, *map(str, sorted(_SOURCES.glob("*.java")))])
+        compiled = self.run(*compiler, *map(str, sorted(_SOURCES.glob("*.java"))))
+        if compiled.returncode:
+            raise RuntimeError(f"The Java programs of the tests cannot be compiled: {compiled.stderr}")
 
     def run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a program to its end and return what it printed."""
-        return self._run([program, *arguments], check=False)
-
-    def _run(self, command: list[str], *, check: bool = True) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [self._java, "-Xmx256m", "-cp", self._classpath, *command],
-            check=check,
+            [self._java, "-Xmx256m", "-cp", self._classpath, program, *arguments],
+            check=False,
             capture_output=True,
             text=True,
             timeout=150,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -31,7 +32,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> JavaPrograms:
 
 @pytest.fixture
 def broker() -> Iterator[DevelopmentBroker]:
-    with running_broker(compressed_port=0, replay_log="log") as broker:
+    with running_broker(compressed_port=0, replay_log_bytes=100_000_000) as broker:
         yield broker
 
 
@@ -41,14 +42,19 @@ def outcome(printed: str) -> tuple[list[str], list[str]]:
     return [line for line in lines if line.startswith("FAILED ")], [line for line in lines if line.startswith("ok ")]
 
 
+def steps_of(program: str) -> int:
+    """Return how many steps a program has."""
+    return Path(__file__).with_name("programs").joinpath(f"{program}.java").read_text().count("steps.step(")
+
+
 def test_the_vendors_java_client_does_with_this_broker_what_it_does_with_its_own(
     broker: DevelopmentBroker, programs: JavaPrograms
 ) -> None:
     run = programs.run("JcsmpSteps", broker.url, broker.compressed_url)
 
     failed, good = outcome(run.stdout)
-    assert failed == [], run.stderr
-    assert len(good) == 25
+    assert failed == []
+    assert len(good) == steps_of("JcsmpSteps")
 
 
 def test_a_jms_program_works_with_this_broker(broker: DevelopmentBroker, programs: JavaPrograms) -> None:
@@ -57,8 +63,8 @@ def test_a_jms_program_works_with_this_broker(broker: DevelopmentBroker, program
     run = programs.run("JmsSteps", broker.url, "jms")
 
     failed, good = outcome(run.stdout)
-    assert failed == [], run.stderr
-    assert len(good) == 13
+    assert failed == []
+    assert len(good) == steps_of("JmsSteps")
 
 
 def test_a_jms_program_reads_our_events_and_we_read_its_messages(
@@ -82,4 +88,5 @@ def test_a_jms_program_reads_our_events_and_we_read_its_messages(
     assert (text.headers["from"], text.headers["number"], text.headers["solace.correlation-id"]) == ("JMS", "42", "c-1")
     assert binary.body == b"\0\1\xff"
     assert entries.body == b'{"i":7,"s":"x"}'
-    assert [event.headers["solace.payload"] for event in events] == ["text", "bytes", "map"]
+    # A text of JMS travels in the part of a message that is meant for XML, unless its connection factory says otherwise.
+    assert [event.headers["solace.payload"] for event in events] == ["xml", "bytes", "map"]

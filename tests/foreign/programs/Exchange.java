@@ -23,7 +23,7 @@ public final class Exchange {
         read.readBytes(body);
         TreeMap<String, String> properties = new TreeMap<>();
         for (Object name : Collections.list(read.getPropertyNames())) {
-            if (!name.toString().startsWith("JMS")) {
+            if (!name.toString().startsWith("JMS") && !name.toString().startsWith("Solace_")) {
                 properties.put(name.toString(), read.getStringProperty(name.toString()));
             }
         }

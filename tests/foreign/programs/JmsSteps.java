@@ -173,7 +173,7 @@ public final class JmsSteps {
                 try {
                     answering.createProducer(message.getJMSReplyTo()).send(answering.createTextMessage("pong"));
                 } catch (JMSException error) {
-                    throw new IllegalStateException(error);
+                    throw new RuntimeException(error);
                 }
             });
             TextMessage request = asking.createTextMessage("ping");
