@@ -88,5 +88,5 @@ def test_a_jms_program_reads_our_events_and_we_read_its_messages(
     assert (text.headers["from"], text.headers["number"], text.headers["solace.correlation-id"]) == ("JMS", "42", "c-1")
     assert binary.body == b"\0\1\xff"
     assert entries.body == b'{"i":7,"s":"x"}'
-    # A text of JMS travels in the part of a message that is meant for XML, unless its connection factory says otherwise.
+    # A text of JMS travels in the part that is meant for XML, unless its connection factory says otherwise.
     assert [event.headers["solace.payload"] for event in events] == ["xml", "bytes", "map"]
