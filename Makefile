@@ -7,7 +7,7 @@ OUTPUT ?= demo-output
 comma  := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-runners check bench soak-cuts soak-kills fuzz torture torture-pair format dist clean
+.PHONY: help demo test check bench soak-cuts soak-kills fuzz torture torture-pair format dist clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -18,6 +18,7 @@ demo: $(VENV)/run.stamp  ## real log lines through the embedded broker into file
 test: $(VENV)/test.stamp  ## every test, on real parts [ARGS="-k name"]
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(ARGS)
 
+.PHONY: test-runners
 test-runners: $(VENV)/test.stamp  ## every pipeline on Prism, Flink and Spark, standalone clusters included; prints the matrix
 	@PATH="$(CURDIR)/$(BIN):$$PATH" FLUMEBEAM_WRITE_MATRIX=1 $(BIN)/python -m pytest -p no:randomly -m "" tests/runners $(ARGS)
 

@@ -21,6 +21,7 @@ from apache_beam.runners.worker.worker_id_interceptor import WorkerIdInterceptor
 from google.protobuf import json_format, text_format
 
 from flumebeam.exits import Exit
+from flumebeam.transforms import beam_compat
 
 __all__ = ["READY", "serve"]
 
@@ -59,6 +60,7 @@ def serve(argv: Sequence[str] | None = None) -> int:
     sys.stdout.flush()
     # Nobody may read a worker's standard output: a full pipe would stop it.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    beam_compat.tear_down_always()
     sdk_worker_main.main([])
     return Exit.OK
 

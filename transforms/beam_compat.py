@@ -21,8 +21,9 @@ from apache_beam.options.pipeline_options import PipelineOptions, PrismRunnerOpt
 from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.runners.portability.prism_runner import PrismJobServer
+from apache_beam.runners.worker import data_plane
 
-__all__ = ["beams_prism", "before_run", "finds_prism", "keep_metrics_flat", "options_of_job_server"]
+__all__ = ["beams_prism", "before_run", "finds_prism", "keep_metrics_flat", "options_of_job_server", "tear_down_always"]
 
 _KNOWN_VERSION: Final = "2.77."
 _MARK: Final = "_flumebeam_flat"
@@ -47,6 +48,27 @@ def keep_metrics_flat() -> bool:
     setattr(consolidate_now, _MARK, True)
     fn_runner.consolidate_monitoring_infos = consolidate_now
     return True
+
+
+def tear_down_always() -> None:
+    """Have workers of this process tear their steps down also when their runner hung up first. Idempotent.
+
+    A worker of Beam 2.77 closes its data channels before it tears down, and stops if one has been cut; Flink cuts them
+    when a job is over. What a step has open, a flow or a commit log, would then end with the process.
+    """
+    original = data_plane.GrpcClientDataChannelFactory.close
+    if getattr(original, _MARK, False):
+        return
+
+    def close(factory: Any) -> None:
+        try:
+            original(factory)
+        except grpc.RpcError:
+            # Nothing is left to be said to a runner that is gone.
+            return
+
+    setattr(close, _MARK, True)
+    data_plane.GrpcClientDataChannelFactory.close = close
 
 
 class _AtRun:

@@ -137,10 +137,16 @@ def _reported_once() -> Iterator[None]:
     def foreign(record: logging.LogRecord) -> bool:
         return not (record.exc_info and isinstance(record.exc_info[1], FlumebeamError | grpc.RpcError))
 
+    def hook(thread: threading.ExceptHookArgs) -> None:
+        if not isinstance(thread.exc_value, grpc.RpcError):
+            hook_before(thread)
+
+    hook_before, threading.excepthook = threading.excepthook, hook
     for logger in loggers:
         logger.addFilter(foreign)
     try:
         yield
     finally:
+        threading.excepthook = hook_before
         for logger in loggers:
             logger.removeFilter(foreign)

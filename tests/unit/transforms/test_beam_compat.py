@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from types import GeneratorType
 
 import apache_beam as beam
+import grpc
 from apache_beam.runners.portability.fn_api_runner import fn_runner
+from apache_beam.runners.worker import data_plane
 
 from flumebeam.batch import EventBatch
 from flumebeam.testing.memory_queue import MemoryQueue, MemoryReceiverFactory
 from flumebeam.transforms.acknowledge import AcknowledgeBatches
-from flumebeam.transforms.beam_compat import keep_metrics_flat
+from flumebeam.transforms.beam_compat import keep_metrics_flat, tear_down_always
 from flumebeam.transforms.read_options import BundleLimits, ReadLimits
 from flumebeam.transforms.receiver_read import ReadFromReceivers
 
@@ -64,3 +66,16 @@ def test_what_a_stage_has_measured_is_evaluated_at_once_and_only_once() -> None:
     assert keep_metrics_flat()
     assert fn_runner.consolidate_monitoring_infos is installed
     assert installed(iter(())) == []
+
+
+def test_a_worker_whose_runner_hung_up_goes_on_to_its_teardown() -> None:
+    class Cut:
+        def close(self) -> None:
+            raise grpc.RpcError("hung up")
+
+    tear_down_always()
+    tear_down_always()
+    factory = data_plane.GrpcClientDataChannelFactory()
+    factory._data_channel_cache["gone"] = Cut()
+
+    factory.close()
