@@ -10,8 +10,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
+from types import FrameType
 from typing import Final
 
 import grpc
@@ -29,6 +32,7 @@ READY: Final = "flumebeam-worker is ready"
 """Printed once this program has reached the runner that wants it; its pool waits for it."""
 
 _ANSWER_SECONDS: Final = 30.0
+_TEARDOWN_SECONDS: Final = 8.0
 
 
 def serve(argv: Sequence[str] | None = None) -> int:
@@ -61,8 +65,16 @@ def serve(argv: Sequence[str] | None = None) -> int:
     # Nobody may read a worker's standard output: a full pipe would stop it.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     beam_compat.tear_down_always()
+    signal.signal(signal.SIGTERM, _leave_in_order)
     sdk_worker_main.main([])
     return Exit.OK
+
+
+def _leave_in_order(number: int, frame: FrameType | None) -> None:
+    """Have time to tear down: a runner lets go of a worker first, and tells its pool to stop it in the next moment."""
+    patience = threading.Timer(_TEARDOWN_SECONDS, os._exit, args=(128 + number,))
+    patience.daemon = True
+    patience.start()
 
 
 def _ask(endpoint: str, worker: str) -> beam_provision_api_pb2.ProvisionInfo:
