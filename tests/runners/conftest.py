@@ -14,8 +14,6 @@ from tests.runners.kinds import KINDS, Runner, started
 from tests.runners.matrix import Matrix
 
 _MATRIX = pytest.StashKey[Matrix]()
-_LIGHT = ("FnApiRunner", "Prism")
-"""Runners of make test; the others are for make test-runners."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
