@@ -8,7 +8,7 @@ from __future__ import annotations
 from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.core.acl import AclProfile, Rule, everything_but, nothing_but
 from flumebeam.broker.core.profiles import ClientProfile, ClientUsername
-from flumebeam.broker.core.queues import QueueStatus
+from flumebeam.broker.core.queue_status import QueueStatus
 from flumebeam.broker.embedded import DevelopmentBroker, running_broker
 from flumebeam.broker.fault_texts import parse_fault
 from flumebeam.broker.faults import (

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from flumebeam.broker.config import EDITIONS, BrokerConfig
-from flumebeam.broker.core.queues import QueueSettings
+from flumebeam.broker.core.queue_settings import QueueSettings
 from flumebeam.broker.fault_texts import parse_fault
 from flumebeam.broker.faults import Fault
 from flumebeam.errors import ConfigurationError

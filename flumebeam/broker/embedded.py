@@ -15,7 +15,7 @@ from typing import Any, Final, Self, TypeVar
 from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.core.acl import AclProfile
 from flumebeam.broker.core.profiles import ClientProfile, ClientUsername
-from flumebeam.broker.core.queues import QueueStatus
+from flumebeam.broker.core.queue_status import QueueStatus
 from flumebeam.broker.core.replay_ids import parse_message_id
 from flumebeam.broker.faults import Fault, SlowConnections
 from flumebeam.broker.listeners import Listener

@@ -10,9 +10,7 @@ Commits come from a worker thread beside a busy loop, everything else while no c
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
-import math
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -22,34 +20,23 @@ from typing import Final, Self
 
 from flumebeam.broker.core.journal import (
     Configured,
-    Delivered,
     DeliveredAgain,
     InVpn,
-    Issued,
-    PublisherMoved,
-    PublisherOpened,
     QueueDeleted,
     QueueSet,
     Record,
     Removed,
     Renumbered,
     Replayed,
-    SessionEnded,
-    SessionOpened,
     Stored,
-    Subscribed,
     VpnDeleted,
     VpnSet,
 )
-from flumebeam.broker.core.profiles import Setup, read_setup
-from flumebeam.broker.core.queues import QueueSettings
-from flumebeam.broker.core.spool import SpooledMessage
-from flumebeam.broker.core.vpn import VpnSettings
+from flumebeam.broker.core.profiles import Setup
+from flumebeam.broker.store_reading import read_records
 from flumebeam.broker.store_rows import DROP_VPN, STATEMENTS, Arrivals, Departures, Scope
 from flumebeam.broker.store_schema import TABLES, VERSION, upgrade
 from flumebeam.errors import ConfigurationError, ProtocolError, StorageError, StorageFullError
-from flumebeam.smf.assuredctrl import AccessType, SessionState
-from flumebeam.smf.pubmsg import MessageTemplate
 
 __all__ = ["FILE_NAME", "Store"]
 
@@ -58,7 +45,6 @@ _APPLICATION: Final = 0x666C756D
 """Says that a database is a flumebeam broker's: SQLite's own field for that."""
 _LOCK_SECONDS: Final = 1.0
 """How long a broker that was just killed may take to be gone."""
-_LOADED_AT_ONCE: Final = 1_000
 _FIRST: Final = 1
 """Number of the first message VPN."""
 
@@ -282,95 +268,13 @@ class Store:
             ConfigurationError: The database is damaged.
         """
         try:
-            yield from self._identity()
-            for name, scope in self._scopes.items():
-                yield InVpn(name)
-                yield from self._setup(scope.vpn)
-            yield from self._messages()
-            for name, scope in self._scopes.items():
-                yield InVpn(name)
-                yield from self._progress(scope.vpn)
-                yield from self._resumables(scope.vpn)
+            yield from read_records(self._connection, self._scopes)
         except (sqlite3.Error, ProtocolError, LookupError, TypeError, ValueError) as error:
             raise self.damaged(error) from error
 
     def damaged(self, error: Exception) -> ConfigurationError:
         """Return what a user is told when what was read makes no sense."""
         return _refusal(self._directory, error)
-
-    def _identity(self) -> Iterator[Record]:
-        run = self._connection.execute
-        yield Issued(*run("SELECT message_id, handle FROM identity").fetchone())
-        for name, settings in run("SELECT name, settings FROM vpns WHERE settings IS NOT NULL ORDER BY id"):
-            yield VpnSet(name, VpnSettings(**json.loads(settings)))
-
-    def _setup(self, vpn: int) -> Iterator[Record]:
-        run = self._connection.execute
-        for kind, fields in run("SELECT kind, fields FROM setup WHERE vpn = ?", (vpn,)):
-            yield Configured(read_setup(kind, json.loads(fields)))
-        for name, access, owner, permission, settings in run(
-            "SELECT name, access, owner, permission, settings FROM queues WHERE vpn = ? ORDER BY id", (vpn,)
-        ):
-            yield QueueSet(name, AccessType(access), owner, permission, QueueSettings(**json.loads(settings)))
-        for queue, topic, by_client in run(
-            "SELECT name, topic, by_client FROM subscriptions JOIN queues ON queues.id = queue WHERE vpn = ? "
-            "ORDER BY position",
-            (vpn,),
-        ):
-            yield Subscribed(queue, topic, bool(by_client))
-
-    def _messages(self) -> Iterator[Record]:
-        homes = {
-            number: (name, queue) for name, scope in self._scopes.items() for queue, number in scope.queues.items()
-        }
-        templates: dict[bytes, MessageTemplate] = {}
-        rows = self._connection.execute(
-            "SELECT id, head, summary, body, arrived, group_concat(queue) FROM messages JOIN entries ON message = id "
-            "GROUP BY id ORDER BY id"
-        )
-        for queues, group in itertools.groupby(rows, lambda row: row[5]):
-            into = [homes[int(number)] for number in queues.split(",")]
-            # No message is in queues of two message VPNs.
-            yield InVpn(into[0][0])
-            names = tuple(queue for _, queue in into)
-            while chunk := list(itertools.islice(group, _LOADED_AT_ONCE)):
-                yield Stored([_message(templates, *row[:5]) for row in chunk], names)
-
-    def _progress(self, vpn: int) -> Iterator[Record]:
-        run = self._connection.execute
-        for name, delivered_to in run(
-            "SELECT name, delivered_to FROM queues WHERE vpn = ? AND delivered_to > 0", (vpn,)
-        ):
-            yield Delivered(name, delivered_to)
-        for record, statement in (
-            (
-                Renumbered,
-                "SELECT name, message, delivery FROM entries JOIN queues ON queues.id = queue "
-                "WHERE vpn = ? AND delivery IS NOT NULL ORDER BY queue, message",
-            ),
-            (
-                DeliveredAgain,
-                "SELECT name, message, deliveries FROM entries JOIN queues ON queues.id = queue "
-                "WHERE vpn = ? AND deliveries IS NOT NULL ORDER BY queue, message",
-            ),
-        ):
-            for name, rows in itertools.groupby(run(statement, (vpn,)), lambda row: row[0]):
-                yield record(name, [(message, value) for _, message, value in rows])
-
-    def _resumables(self, vpn: int) -> Iterator[Record]:
-        run = self._connection.execute
-        for name, number, owner, current, following, outcome in run(
-            "SELECT name, id, owner, current, next, outcome FROM sessions WHERE vpn = ? ORDER BY rowid", (vpn,)
-        ):
-            yield SessionOpened(name, number, owner)
-            if outcome is not None:
-                yield SessionEnded(name, (current, following), SessionState(outcome))
-        for name, number, owner, session, eager, last_id in run(
-            "SELECT name, id, owner, session, eager, last_id FROM publishers WHERE vpn = ? ORDER BY rowid", (vpn,)
-        ):
-            yield PublisherOpened(name, number, owner, session, bool(eager))
-            if last_id is not None:
-                yield PublisherMoved(name, int(last_id))
 
 
 def _prepare(connection: sqlite3.Connection, directory: Path, vpn: str, spooler_id: int) -> None:
@@ -423,17 +327,3 @@ def _refusal(directory: Path, error: Exception) -> ConfigurationError:
 def _code(error: Exception) -> int:
     extended: int | None = getattr(error, "sqlite_errorcode", None)
     return sqlite3.SQLITE_OK if extended is None else extended & 0xFF
-
-
-def _message(
-    templates: dict[bytes, MessageTemplate],
-    message_id: int,
-    head: bytes,
-    summary: bytes,
-    body: bytes,
-    arrived: float | None,
-) -> SpooledMessage:
-    template = templates.get(head)
-    if template is None:
-        template = templates[head] = MessageTemplate(head)
-    return SpooledMessage(message_id, template, summary, body, math.inf if arrived is None else arrived)

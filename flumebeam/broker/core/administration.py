@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flumebeam.broker.core.connection import Connection
-from flumebeam.broker.core.queues import Permission, Queue, QueueSettings
+from flumebeam.broker.core.queue_settings import Permission, QueueSettings
+from flumebeam.broker.core.queues import Queue
 from flumebeam.broker.core.vpn import QUEUE_SHUTDOWN, Vpn
 from flumebeam.smf.assuredctrl import AccessType
 from flumebeam.smf.values import Response

@@ -18,7 +18,8 @@ from flumebeam.broker.core.endpoints import (
 from flumebeam.broker.core.flows import Browser, ConsumerFlow
 from flumebeam.broker.core.partitions import Partitions
 from flumebeam.broker.core.provisioning import subscription_denial
-from flumebeam.broker.core.queues import Permission, Queue
+from flumebeam.broker.core.queue_settings import Permission
+from flumebeam.broker.core.queues import Queue
 from flumebeam.broker.core.replaying import replay_for_client
 from flumebeam.broker.core.selectors import Selector, SelectorError
 from flumebeam.broker.core.shared import parse_subscription

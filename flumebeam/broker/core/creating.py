@@ -12,7 +12,7 @@ from flumebeam.broker.core.endpoints import (
     invalid_endpoint_name,
     requested_settings,
 )
-from flumebeam.broker.core.queues import Permission
+from flumebeam.broker.core.queue_settings import Permission
 from flumebeam.broker.core.vpn import NOT_PERMITTED, OK, UNKNOWN_ENDPOINT, UNKNOWN_QUEUE, Vpn
 from flumebeam.smf.assuredctrl import AccessType, AssuredControl, Durability
 from flumebeam.smf.values import Response

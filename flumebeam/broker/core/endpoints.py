@@ -11,7 +11,8 @@ from typing import Final
 
 from flumebeam.broker.core.administration import delete_messages
 from flumebeam.broker.core.provisioning import invalid_queue_name, subscribe_queue, unsubscribe_queue
-from flumebeam.broker.core.queues import TOPIC_ENDPOINT_PREFIX, Permission, Queue, QueueSettings
+from flumebeam.broker.core.queue_settings import Permission, QueueSettings
+from flumebeam.broker.core.queues import TOPIC_ENDPOINT_PREFIX, Queue
 from flumebeam.broker.core.topics import invalid_topic
 from flumebeam.broker.core.vpn import Vpn
 from flumebeam.smf.assuredctrl import AssuredControl, Durability, EndpointBehavior

@@ -29,7 +29,7 @@ from flumebeam.broker.core.publishing import (
     handle_message,
     handle_open_publisher,
 )
-from flumebeam.broker.core.queues import QueueStatus
+from flumebeam.broker.core.queue_status import QueueStatus
 from flumebeam.broker.core.replay import replay
 from flumebeam.broker.core.replaying import start_replay
 from flumebeam.broker.core.setting_up import (

@@ -8,7 +8,7 @@ from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from flumebeam.broker.core.queues import QueueSettings
+    from flumebeam.broker.core.queue_settings import QueueSettings
     from flumebeam.broker.core.spool import Entry, SpooledMessage
 
 __all__ = ["Lifetimes", "end_of_life"]

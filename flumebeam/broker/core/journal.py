@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from flumebeam.broker.core.profiles import Setup
-    from flumebeam.broker.core.queues import QueueSettings
+    from flumebeam.broker.core.queue_settings import QueueSettings
     from flumebeam.broker.core.spool import SpooledMessage
     from flumebeam.broker.core.vpn import VpnSettings
     from flumebeam.smf.assuredctrl import AccessType, SessionState

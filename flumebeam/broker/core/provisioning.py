@@ -7,7 +7,8 @@ from typing import Final
 
 from flumebeam.broker.core.connection import Connection
 from flumebeam.broker.core.journal import Subscribed, Unsubscribed
-from flumebeam.broker.core.queues import TOPIC_ENDPOINT_PREFIX, Permission, Queue
+from flumebeam.broker.core.queue_settings import Permission
+from flumebeam.broker.core.queues import TOPIC_ENDPOINT_PREFIX, Queue
 from flumebeam.broker.core.replay_log import LOG_PREFIX
 from flumebeam.broker.core.shared import Subscription, invalid_subscription, parse_subscription
 from flumebeam.broker.core.vpn import NOT_PERMITTED, OK, UNKNOWN_QUEUE, Vpn

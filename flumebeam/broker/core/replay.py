@@ -29,7 +29,7 @@ from flumebeam.broker.core.journal import (
     VpnSet,
 )
 from flumebeam.broker.core.publishers import PublisherFlow
-from flumebeam.broker.core.queues import Permission
+from flumebeam.broker.core.queue_settings import Permission
 from flumebeam.broker.core.replay_log import LOG_PREFIX
 from flumebeam.broker.core.transactions import TransactedSession
 from flumebeam.broker.core.vpn import Vpn

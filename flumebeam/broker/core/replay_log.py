@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final
 
-from flumebeam.broker.core.queues import Permission, Queue, QueueSettings
+from flumebeam.broker.core.queue_settings import Permission, QueueSettings
+from flumebeam.broker.core.queues import Queue
 from flumebeam.smf.assuredctrl import AccessType
 
 if TYPE_CHECKING:

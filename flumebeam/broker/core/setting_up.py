@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from flumebeam.broker.core.endpoints import change_topic, refused_topic
 from flumebeam.broker.core.provisioning import invalid_queue_name
-from flumebeam.broker.core.queues import TOPIC_ENDPOINT_PREFIX, Permission, Queue
+from flumebeam.broker.core.queue_settings import Permission
+from flumebeam.broker.core.queues import TOPIC_ENDPOINT_PREFIX, Queue
 from flumebeam.broker.core.vpn import Vpn
 from flumebeam.errors import ConfigurationError, QueueError
 from flumebeam.smf.assuredctrl import AccessType

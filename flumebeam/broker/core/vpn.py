@@ -28,7 +28,8 @@ from flumebeam.broker.core.journal import (
 from flumebeam.broker.core.lineages import Lineages
 from flumebeam.broker.core.profiles import ClientProfile, ClientUsername
 from flumebeam.broker.core.publishers import PublisherFlow
-from flumebeam.broker.core.queues import Permission, Queue, QueueSettings
+from flumebeam.broker.core.queue_settings import Permission, QueueSettings
+from flumebeam.broker.core.queues import Queue
 from flumebeam.broker.core.replay_log import ReplayLog
 from flumebeam.broker.core.resumables import Resumables
 from flumebeam.broker.core.routes import Routes

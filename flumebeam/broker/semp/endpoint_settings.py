@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from flumebeam.broker.core.partitions import MAX_PARTITIONS
-from flumebeam.broker.core.queues import DISCARD_BEHAVIORS, QueueSettings
+from flumebeam.broker.core.queue_settings import DISCARD_BEHAVIORS, QueueSettings
 from flumebeam.broker.semp.attributes import Attribute, kept_attributes, kept_values, shown_defaults
 
 __all__ = ["ATTRIBUTES", "MEGABYTE", "change_settings", "default_values", "show_settings"]

@@ -15,7 +15,7 @@ from flumebeam.broker.core.administration import (
 )
 from flumebeam.broker.core.connection import ConnectionState
 from flumebeam.broker.core.profiles import ClientUsername
-from flumebeam.broker.core.queues import Permission
+from flumebeam.broker.core.queue_settings import Permission
 from flumebeam.smf.assuredctrl import AckRange, AssuredKind, ConsumerAck
 from flumebeam.smf.values import Response
 

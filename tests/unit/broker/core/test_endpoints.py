@@ -10,7 +10,7 @@ from flumebeam.broker.core.access import put_setup
 from flumebeam.broker.core.acl import AclProfile, nothing_but
 from flumebeam.broker.core.endpoints import decode_permission, encode_permission
 from flumebeam.broker.core.profiles import ClientUsername
-from flumebeam.broker.core.queues import Permission
+from flumebeam.broker.core.queue_settings import Permission
 from flumebeam.errors import ConfigurationError, QueueError
 from flumebeam.smf.assuredctrl import AckRange, AssuredControl, AssuredKind, EndpointBehavior, FlowType
 from flumebeam.smf.subctrl import SubscriptionControl, SubscriptionKind
