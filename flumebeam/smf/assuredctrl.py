@@ -11,7 +11,7 @@ from flumebeam.errors import ProtocolError
 from flumebeam.smf.fields import Field, FieldTable, encode_parameter, walk_parameters
 from flumebeam.smf.header import Flag, Header, Protocol, encode_frame
 from flumebeam.smf.params import HeaderParameters, encode_parameters
-from flumebeam.smf.values import RAW, TEXT, U8, U16, U32, U32_PAIR, U64, Response, ValueCodec, known, records
+from flumebeam.smf.values import FLAG, RAW, TEXT, U8, U16, U32, U32_PAIR, U64, Response, ValueCodec, known, records
 
 __all__ = [
     "AccessType",
@@ -253,6 +253,8 @@ class AssuredControl:
     publisher_acks: tuple[PublisherAck, ...] | None = None
     consumed: tuple[ConsumerAck, ...] | None = None
     wants_flow_changes: int | None = None
+    no_local: bool = False
+    """Whether the flow is not to get what its own client publishes."""
     publisher_id: int | None = None
     endpoint_id: int | None = None
     endpoint_error_id: int | None = None
@@ -305,6 +307,7 @@ _FIELDS: Final = FieldTable(
         Field(0x1C, "published", records(">IIQ", PublisherNotify)),
         Field(0x1D, "publisher_acks", records(">IQI", PublisherAck)),
         Field(0x1E, "consumed", records(">IQQIQI", ConsumerAck)),
+        Field(0x1F, "no_local", FLAG),
         Field(0x21, "wants_flow_changes", U8),
         Field(0x23, "publisher_id", U32),
         Field(0x2C, "endpoint_id", U32),

@@ -47,6 +47,7 @@ class Capability(IntEnum):
     ENDPOINT_MESSAGE_TTL = 8
     QUEUE_SUBSCRIPTIONS = 9
     TRANSACTED_SESSIONS = 13
+    NO_LOCAL = 14
     ACTIVE_FLOW_INDICATION = 15
     REPLAY = 20
     LONG_SELECTORS = 22
@@ -137,6 +138,8 @@ class ClientControl:
     """Scheme, if it is not by username and password; see :class:`AuthenticationScheme`."""
     client_capabilities: bytes | None = None
     keepalive_seconds: int | None = None
+    no_local: bytes | None = None
+    """There if the client is not to get its own direct messages; a broker that sees to it repeats it."""
 
     def encode(self) -> bytes:
         """Return the message as a frame."""
@@ -165,6 +168,7 @@ _FIELDS: Final = FieldTable(
         Field(0x09, "capabilities", ValueCodec(_encode_capabilities, _decode_capabilities)),
         Field(0x0A, "virtual_router", TEXT),
         Field(0x0C, "router_name", TEXT),
+        Field(0x0F, "no_local", RAW),
         Field(0x11, "authentication", U8),
         Field(0x13, "extended_capabilities", RAW),
         Field(0x17, "client_capabilities", RAW),

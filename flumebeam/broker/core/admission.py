@@ -9,7 +9,7 @@ publisher is told, no queue gets the message, and a transaction fails (both as t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Final
 
 from flumebeam.broker.core.counts import Count
@@ -26,6 +26,7 @@ __all__ = ["OVER_QUOTA", "Admission", "all_fit"]
 OVER_QUOTA: Final = Response(503, "Spool Over Quota")
 _REFUSALS: Final = {
     Count.DISABLED: Response(503, "Queue Shutdown"),
+    Count.LOCAL: Response(503, "No Local Discard"),
     Count.LOW_PRIORITY: Response(503, "Low Priority Msg Congestion"),
     Count.OVER_QUOTA: OVER_QUOTA,
     Count.TOO_LARGE: Response(400, "Document Is Too Large"),
@@ -81,11 +82,13 @@ class Admission:
     Args:
         vpn: Has the spool.
         can_refuse: Whether the publisher can be told; if not, each queue decides for itself.
+        closed: Queues that take nothing from this publisher, because its own consumer there does not want that.
     """
 
-    def __init__(self, vpn: Vpn, can_refuse: bool = True) -> None:
+    def __init__(self, vpn: Vpn, can_refuse: bool = True, closed: Collection[Queue] = ()) -> None:
         self._vpn = vpn
         self._can_refuse = can_refuse
+        self._closed = closed
         self._spooled = vpn.spool.bytes
         self._max_spool = min(vpn.settings.max_spool_bytes, vpn.config.max_spool_bytes - _elsewhere(vpn))
         self._held: dict[Queue, tuple[int, int]] = {}
@@ -123,6 +126,8 @@ class Admission:
     def _obstacle(self, queue: Queue, template: MessageTemplate, size: int) -> Count | None:
         settings = queue.settings
         messages, held = self._held.get(queue) or (queue.messages, queue.bytes)
+        if queue in self._closed:
+            return Count.LOCAL
         if size > settings.max_message_bytes:
             return Count.TOO_LARGE
         if (

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from flumebeam.broker.core.flows import Browser, ConsumerFlow
     from flumebeam.broker.core.profiles import ClientProfile, ClientUsername
     from flumebeam.broker.core.publishers import PublisherFlow
+    from flumebeam.broker.core.queues import Queue
     from flumebeam.broker.core.transactions import TransactedSession
     from flumebeam.broker.core.vpn import Vpn
 
@@ -68,6 +69,8 @@ class Connection:
         self.delivery_room = config.delivery_batch_bytes
         self.writable = True
         """Whether the client keeps up with reading; the shell says so."""
+        self.no_local = False
+        """Whether it is not to get its own direct messages."""
         self.starved = False
         """Whether a queue had more for this connection than it could take."""
         self.discarding = False
@@ -75,6 +78,8 @@ class Connection:
         self.traffic = Traffic()
         self.publishers: dict[int, PublisherFlow] = {}
         self.consumers: dict[int, ConsumerFlow | Browser] = {}
+        self.others_only: set[ConsumerFlow] = set()
+        """Flows of its own that are not to get what it publishes."""
         self.sessions: dict[int, TransactedSession] = {}
         self.acks_due: dict[PublisherFlow, None] = {}
         """Publisher flows whose position is to be acknowledged at the end of the event being handled."""
@@ -86,6 +91,11 @@ class Connection:
     def has_inbox(self) -> bool:
         """Whether it has subscribed to its inbox, which no limit counts."""
         return f"{self.inbox}/>" in self.subscriptions
+
+    @property
+    def closed_to_it(self) -> frozenset[Queue]:
+        """Queues that do not take its messages, because it has an active flow there that does not want them."""
+        return frozenset(flow.queue for flow in self.others_only if flow.queue.is_active(flow))
 
     @property
     def accepts_deliveries(self) -> bool:

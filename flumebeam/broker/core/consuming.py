@@ -88,6 +88,8 @@ def handle_bind(vpn: Vpn, connection: Connection, request: AssuredControl) -> No
             selector,
         )
         queue.flows.append(flow)
+        if request.no_local:
+            connection.others_only.add(flow)
         if selector is not None:
             queue.select()
         active = queue.is_active(flow)

@@ -11,6 +11,7 @@ class Count(Enum):
     """A counter of a queue. The values are the vendor's names, but for those of rejection, which it does not count."""
 
     DISABLED = "disabledDiscardedMsgCount"
+    LOCAL = "noLocalDeliveryDiscardedMsgCount"
     LOW_PRIORITY = "lowPriorityMsgCongestionDiscardedMsgCount"
     OVER_QUOTA = "maxMsgSpoolUsageExceededDiscardedMsgCount"
     TOO_LARGE = "maxMsgSizeExceededDiscardedMsgCount"

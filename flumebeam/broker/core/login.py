@@ -34,6 +34,7 @@ _GRANTED: Final = frozenset(
         Capability.QUEUE_SUBSCRIPTIONS,
         Capability.SHARED_SUBSCRIPTIONS,
         Capability.TRANSACTED_SESSIONS,
+        Capability.NO_LOCAL,
         Capability.ACTIVE_FLOW_INDICATION,
         Capability.REPLAY,
         Capability.LONG_SELECTORS,
@@ -85,6 +86,7 @@ def handle_client_control(vpn: Vpn, connection: Connection, request: ClientContr
     connection.description = request.description or ""
     connection.software = request.software_version or ""
     connection.platform = request.platform or ""
+    connection.no_local = request.no_local is not None
     connection.inbox = _inbox(vpn, client_name)
     connection.reader.max_frame_bytes = vpn.config.max_message_bytes + vpn.config.max_login_bytes
     connection.silence_limit = (request.keepalive_seconds or math.inf) * vpn.config.keepalive_misses
@@ -193,6 +195,7 @@ def _welcome(vpn: Vpn, connection: Connection, request: ClientControl) -> Client
         virtual_router=f"v:{_ROUTER}",
         router_name=_ROUTER,
         extended_capabilities=_ASSURED_CONTROL_VERSIONS,
+        no_local=request.no_local,
     )
 
 

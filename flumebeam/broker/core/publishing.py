@@ -26,6 +26,7 @@ __all__ = [
     "handle_message",
     "handle_open_publisher",
     "refusal_of",
+    "route_of",
     "spool_message",
 ]
 
@@ -140,15 +141,15 @@ def handle_message(vpn: Vpn, connection: Connection, frame: Frame) -> None:
 
 
 def _pass_on(vpn: Vpn, connection: Connection, template: MessageTemplate, summary: bytes, body: bytes) -> None:
-    route = vpn.routes.of(template.topic)
+    route = route_of(vpn, connection, template.topic)
     if route.refusal is NO_MATCH:
         connection.traffic.unmatched += 1
         return
     for client in vpn.routes.one_of(route) if template.to_one and route.clients else route.clients:
         client.send_direct(template, summary, body)
     if route.queues or route.shut:
-        if not all_fit(vpn, ((route, 1, len(body)),)):
-            placed = _place(vpn, route, template, body, can_refuse=False)
+        if connection.others_only or not all_fit(vpn, ((route, 1, len(body)),)):
+            placed = _place(vpn, connection, route, template, body, can_refuse=False)
             if isinstance(placed, Response):
                 return
             route = placed
@@ -159,7 +160,7 @@ def _spool(vpn: Vpn, connection: Connection, template: MessageTemplate, summary:
     fault = vpn.faults.strike(NackPublishes) if vpn.faults else None
     if fault is not None:
         return Response(fault.code, fault.reason)
-    route = vpn.routes.of(template.topic)
+    route = route_of(vpn, connection, template.topic)
     refusal = route.refusal
     if refusal is not None or connection.publishing is not None:
         refusal = refusal_of(connection, route, template.topic)
@@ -167,13 +168,21 @@ def _spool(vpn: Vpn, connection: Connection, template: MessageTemplate, summary:
         for queue in route.shut:
             queue.counts[Count.DISABLED] += 1
         return refusal
-    if not all_fit(vpn, ((route, 1, len(body)),)):
-        placed = _place(vpn, route, template, body)
+    if connection.others_only or not all_fit(vpn, ((route, 1, len(body)),)):
+        placed = _place(vpn, connection, route, template, body)
         if isinstance(placed, Response):
             return placed
         route = placed
     spool_message(vpn, route, template, summary, body)
     return None
+
+
+def route_of(vpn: Vpn, connection: Connection, topic: str) -> Route:
+    """Return where a client's messages on a topic go: not back to itself, if it does not want that."""
+    route = vpn.routes.of(topic)
+    if connection.no_local and connection in route.clients:
+        return route._replace(clients=tuple(client for client in route.clients if client is not connection))
+    return route
 
 
 def refusal_of(connection: Connection, route: Route, topic: str, messages: int = 1) -> Response | None:
@@ -187,8 +196,10 @@ def refusal_of(connection: Connection, route: Route, topic: str, messages: int =
     return route.refusal
 
 
-def _place(vpn: Vpn, route: Route, template: MessageTemplate, body: bytes, can_refuse: bool = True) -> Route | Response:
-    admission = Admission(vpn, can_refuse)
+def _place(
+    vpn: Vpn, connection: Connection, route: Route, template: MessageTemplate, body: bytes, can_refuse: bool = True
+) -> Route | Response:
+    admission = Admission(vpn, can_refuse, connection.closed_to_it)
     placed = admission.place(route, template, len(body))
     if isinstance(placed, Response):
         return placed

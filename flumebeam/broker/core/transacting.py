@@ -14,7 +14,7 @@ from flumebeam.broker.core.admission import OVER_QUOTA, Admission, all_fit
 from flumebeam.broker.core.connection import Connection
 from flumebeam.broker.core.flows import ConsumerFlow
 from flumebeam.broker.core.journal import PublisherMoved, SessionEnded, SessionOpened
-from flumebeam.broker.core.publishing import MAX_WINDOW, PUBLISH_DENIED, refusal_of
+from flumebeam.broker.core.publishing import MAX_WINDOW, PUBLISH_DENIED, refusal_of, route_of
 from flumebeam.broker.core.queues import Queue
 from flumebeam.broker.core.routes import NO_MATCH, Route
 from flumebeam.broker.core.spool import SpooledMessage
@@ -260,7 +260,7 @@ def _shares(vpn: Vpn, connection: Connection, published: list[Staged]) -> list[_
     for _, template, _, body in published:
         share = shares.get(template)
         if share is None:
-            share = shares[template] = _Share(vpn.routes.of(template.topic))
+            share = shares[template] = _Share(route_of(vpn, connection, template.topic))
         share.messages += 1
         share.size += len(body)
         placed.append(share)
@@ -268,14 +268,16 @@ def _shares(vpn: Vpn, connection: Connection, published: list[Staged]) -> list[_
         refusal = refusal_of(connection, share.route, template.topic, share.messages)
         if refusal is not None:
             return refusal.text if refusal in (NO_MATCH, PUBLISH_DENIED) else "Message Publish Failure"
-    if all_fit(vpn, ((share.route, share.messages, share.size) for share in shares.values())):
+    if not connection.others_only and all_fit(
+        vpn, ((share.route, share.messages, share.size) for share in shares.values())
+    ):
         return placed
-    return _place(vpn, published, placed)
+    return _place(vpn, connection, published, placed)
 
 
-def _place(vpn: Vpn, published: list[Staged], placed: list[_Share]) -> list[_Share] | str:
+def _place(vpn: Vpn, connection: Connection, published: list[Staged], placed: list[_Share]) -> list[_Share] | str:
     # Some queue does not take everything: look at each message, and part those that go to different queues.
-    admission = Admission(vpn)
+    admission = Admission(vpn, closed=connection.closed_to_it)
     parted: dict[tuple[_Share, tuple[Queue, ...]], _Share] = {}
     result = []
     for (_, template, _, body), whole in zip(published, placed, strict=True):

@@ -218,6 +218,7 @@ class Vpn:
             flow.connection.consumers.pop(flow.id, None)
             flow.connection.send(AssuredControl(kind=AssuredKind.UNBIND, flow_id=flow.id, response=reason))
             if isinstance(flow, ConsumerFlow):
+                flow.connection.others_only.discard(flow)
                 queue.put_back(flow.take_back())
         queue.flows.clear()
         queue.browsers.clear()
@@ -289,6 +290,7 @@ class Vpn:
         if isinstance(flow, Browser):
             queue.browsers.remove(flow)
             return
+        flow.connection.others_only.discard(flow)
         successor = queue.unbind(flow)
         if successor is not None and successor.wants_changes:
             successor.connection.send(AssuredControl(kind=AssuredKind.FLOW_CHANGE, flow_id=successor.id, active=1))

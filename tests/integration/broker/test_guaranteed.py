@@ -13,6 +13,7 @@ from solace.messaging.config.receiver_activation_passivation_configuration impor
     ReceiverState,
     ReceiverStateChangeListener,
 )
+from solace.messaging.config.solace_properties.receiver_properties import PERSISTENT_NO_LOCAL_PUBLISHED_MESSAGES
 from solace.messaging.errors.pubsubplus_client_error import (
     MessageDestinationDoesNotExistError,
     PubSubPlusClientError,
@@ -238,6 +239,18 @@ def test_non_exclusive_queue_serves_all_its_receivers(
 
     assert all(shares)
     assert sorted(int(body) for share in shares for body in share) == list(range(20))
+
+
+def test_receiver_without_local_messages_gets_those_of_others_only(connect: Callable[..., Any]) -> None:
+    with running_broker() as broker:
+        broker.create_queue("q", subscriptions=["t/>"], reject_on_discard="never")
+        own, other = connect(broker, "own"), connect(broker, "other")
+        made = receiver(own, from_properties={PERSISTENT_NO_LOCAL_PUBLISHED_MESSAGES: True})
+        send(own, b"mine")
+        send(other, b"theirs")
+
+        assert payloads(take(made, 1)) == [b"theirs"]
+        assert broker.queue("q").counts == {"noLocalDeliveryDiscardedMsgCount": 1}
 
 
 def test_browser_leaves_messages_in_the_queue(broker: DevelopmentBroker, connect: Callable[..., Any]) -> None:

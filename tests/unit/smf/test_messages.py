@@ -153,6 +153,18 @@ FRAMES: dict[str, tuple[str, AnyMessage]] = {
             wants_flow_changes=1,
         ),
     ),
+    "bind without own messages": (
+        "030900010000001000000025230000010304000000158704710083 03000b03011f02210301",
+        AssuredControl(
+            kind=AssuredKind.BIND,
+            correlation=1,
+            queue="q",
+            window=0,
+            durability=1,
+            no_local=True,
+            wants_flow_changes=1,
+        ),
+    ),
     "bind again": (
         "0309000100000010000000382300000303040000002887057131008303ff0b0301100a0000000000000006340a000000000000000121"
         "0301",
