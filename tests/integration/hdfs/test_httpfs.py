@@ -68,11 +68,12 @@ def test_a_file_that_came_between_look_and_rename_is_not_overwritten(
     late.close()
 
 
-def test_a_gateway_taken_for_a_namenode_is_told_with_the_right_address(options: HdfsOptions, root: str) -> None:
+def test_a_gateway_taken_for_a_namenode_is_told_at_the_first_rename(options: HdfsOptions, root: str) -> None:
     wrong = WebHdfsFileSystem(options)
+    wrong.write(f"{root}/a", [b"x"])
 
-    with pytest.raises(StorageError, match=r"as HttpFS does not; use .* httpfs://host:14000"):
-        wrong.stat("/")
+    with pytest.raises(StorageError, match="which is no WebHDFS"):
+        wrong.rename(f"{root}/a", f"{root}/b")
     wrong.close()
 
 
