@@ -38,6 +38,7 @@ class ClientControlKind(IntEnum):
 class Capability(IntEnum):
     """What a broker can do, as the number of its bit in the login response."""
 
+    COMPRESSION = 1
     CONSUMER_FLOWS = 2
     TEMPORARY_ENDPOINTS = 3
     PUBLISHER_FLOWS = 4
@@ -46,9 +47,13 @@ class Capability(IntEnum):
     SELECTORS = 7
     ENDPOINT_MESSAGE_TTL = 8
     QUEUE_SUBSCRIPTIONS = 9
+    SUBSCRIPTION_MANAGER = 11
+    """Clients may subscribe for others, if their usernames are allowed to."""
     TRANSACTED_SESSIONS = 13
     NO_LOCAL = 14
     ACTIVE_FLOW_INDICATION = 15
+    DISCARD_BEHAVIOR = 17
+    """Clients may say of a queue that they make whether its discards are told to senders."""
     REPLAY = 20
     LONG_SELECTORS = 22
     SHARED_SUBSCRIPTIONS = 23

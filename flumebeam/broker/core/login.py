@@ -6,6 +6,7 @@ import hmac
 import math
 from typing import Final
 
+from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.core.access import admit
 from flumebeam.broker.core.acl import may_connect
 from flumebeam.broker.core.connection import Connection, ConnectionState
@@ -24,6 +25,7 @@ _UNKNOWN_VPN: Final = Response(403, "Message VPN Not Allowed")
 _MAX_CLIENT_NAME: Final = 160
 _GRANTED: Final = frozenset(
     (
+        Capability.COMPRESSION,
         Capability.CONSUMER_FLOWS,
         Capability.TEMPORARY_ENDPOINTS,
         Capability.PUBLISHER_FLOWS,
@@ -32,10 +34,12 @@ _GRANTED: Final = frozenset(
         Capability.SELECTORS,
         Capability.ENDPOINT_MESSAGE_TTL,
         Capability.QUEUE_SUBSCRIPTIONS,
+        Capability.SUBSCRIPTION_MANAGER,
         Capability.SHARED_SUBSCRIPTIONS,
         Capability.TRANSACTED_SESSIONS,
         Capability.NO_LOCAL,
         Capability.ACTIVE_FLOW_INDICATION,
+        Capability.DISCARD_BEHAVIOR,
         Capability.REPLAY,
         Capability.LONG_SELECTORS,
         Capability.ENDPOINT_ERROR_ID,
@@ -188,7 +192,7 @@ def _welcome(vpn: Vpn, connection: Connection, request: ClientControl) -> Client
         vpn=vpn.name,
         p2p_topic=connection.inbox,
         capabilities=Capabilities(
-            granted=_GRANTED - _withheld(connection.profile),
+            granted=_GRANTED - _withheld(vpn.config, connection.profile),
             max_guaranteed_bytes=vpn.config.max_message_bytes,
             max_direct_bytes=vpn.config.max_message_bytes,
         ),
@@ -199,9 +203,10 @@ def _welcome(vpn: Vpn, connection: Connection, request: ClientControl) -> Client
     )
 
 
-def _withheld(profile: ClientProfile) -> set[Capability]:
-    """Return what the broker can do and a client may not: its library says so before it asks."""
+def _withheld(config: BrokerConfig, profile: ClientProfile) -> set[Capability]:
+    """Return what the broker can do in general and not now, or a client may not: its library says so before it asks."""
     allowed = {
+        Capability.COMPRESSION: config.compressed_port is not None,
         Capability.CONSUMER_FLOWS: profile.receive_guaranteed,
         Capability.BROWSER: profile.receive_guaranteed,
         Capability.PUBLISHER_FLOWS: profile.send_guaranteed,

@@ -250,6 +250,7 @@ _PROFILE: Final = {
     "maxTransactedSessionCount": Attribute(default=10, high=30_000),
     "rejectMsgToSenderOnNoSubscriptionMatchEnabled": Attribute(default=False),
     # What follows cannot be otherwise.
+    "allowCutThroughForwardingEnabled": Attribute(default=False, fixed=True),
     "apiQueueManagementCopyFromOnCreateName": Attribute(default="", fixed=True),
     "apiQueueManagementCopyFromOnCreateTemplateName": Attribute(default="", fixed=True),
     "apiTopicEndpointManagementCopyFromOnCreateName": Attribute(default="", fixed=True),

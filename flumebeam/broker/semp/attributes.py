@@ -11,6 +11,7 @@ from flumebeam.broker.semp.replies import Problem, Status
 
 __all__ = ["Attribute", "kept_attributes", "kept_values", "parse_body", "shown_defaults"]
 
+_THRESHOLD_NAMES = frozenset(("clearPercent", "clearValue", "setPercent", "setValue"))
 _JSON_NAMES = {str: "a string", int: "a number", bool: "true or false", dict: "an object"}
 
 
@@ -57,6 +58,8 @@ class Attribute:
             )
         if isinstance(value, dict) and not all(type(number) is int for number in value.values()):
             raise Problem(Status.INVALID_PARAMETER, f"{name} must be an object of numbers.")
+        if isinstance(value, dict) and not _THRESHOLD_NAMES.issuperset(value):
+            raise Problem(Status.INVALID_PARAMETER, f"{name} may have {', '.join(sorted(_THRESHOLD_NAMES))}.")
         if isinstance(value, int) and not self.low <= value <= self.high:
             raise Problem(Status.INVALID_PARAMETER, f"{name} must be between {self.low} and {self.high}.")
         if isinstance(value, str) and not _is_text(value):

@@ -136,9 +136,9 @@ def _handle(request: Request, world: World) -> dict[str, Any]:
             wanted = parse_query(query)
             return _list(target, wanted) if target.name is None else _get(target, target.name, wanted)
         if target.name is None and request.method == "POST":
-            return _create(request, target)
+            return _create(request, target, parse_query(query))
         if target.name is not None and request.method in ("PUT", "PATCH"):
-            return _change(request, target, target.name)
+            return _change(request, target, target.name, parse_query(query))
         if target.name is not None and request.method == "DELETE":
             return _delete(target, target.name)
     raise _not_supported(request.method, target)
@@ -248,7 +248,7 @@ def _list(target: _Target, query: Query) -> dict[str, Any]:
 # Writing
 
 
-def _create(request: Request, target: _Target) -> dict[str, Any]:
+def _create(request: Request, target: _Target, query: Query) -> dict[str, Any]:
     resource = target.resource
     if resource.put is None:
         raise _not_supported(request.method, target)
@@ -256,19 +256,19 @@ def _create(request: Request, target: _Target) -> dict[str, Any]:
     name = ",".join(given[key] for key in resource.compound or (resource.key,))
     if resource.members(target.world, target.parent).get(name) is not None:
         raise Problem(Status.ALREADY_EXISTS, f"There is a {resource.noun} {name} already.")
-    return _put(target, name, None, _complete(target, given))
+    return _put(target, name, None, _complete(target, given), query)
 
 
-def _change(request: Request, target: _Target, name: str) -> dict[str, Any]:
+def _change(request: Request, target: _Target, name: str, query: Query) -> dict[str, Any]:
     resource = target.resource
     if resource.put is None or all(attribute.identifying for attribute in resource.attributes.values()):
         # An object that is nothing but its name can only be there or not.
         raise _not_supported(request.method, target)
     given = parse_body(request.body, resource.attributes, target.names | resource.names(name), creating=False)
     if request.method == "PATCH":
-        return _put(target, name, _find(resource, target.parent, name, target.world), given)
+        return _put(target, name, _find(resource, target.parent, name, target.world), given, query)
     existing = resource.members(target.world, target.parent).get(name)
-    return _put(target, name, existing, _complete(target, given))
+    return _put(target, name, existing, _complete(target, given), query)
 
 
 def _complete(target: _Target, given: dict[str, Any]) -> dict[str, Any]:
@@ -277,11 +277,15 @@ def _complete(target: _Target, given: dict[str, Any]) -> dict[str, Any]:
     return defaults | resource.defaults(target.world) | given
 
 
-def _put(target: _Target, name: str, existing: Any | None, values: dict[str, Any]) -> dict[str, Any]:
-    assert target.resource.put is not None  # noqa: S101 - both callers have looked
-    member = target.resource.put(target.world, target.parent, name, existing, values)
+def _put(target: _Target, name: str, existing: Any | None, values: dict[str, Any], query: Query) -> dict[str, Any]:
+    resource = target.resource
+    assert resource.put is not None  # noqa: S101 - both callers have looked
+    shown = (name for name, attribute in resource.attributes.items() if not attribute.secret)
+    # Before anything changes: a request that is refused has done nothing.
+    query.choose(dict.fromkeys((*target.names, *resource.names(name), *shown)), {})
+    member = resource.put(target.world, target.parent, name, existing, values)
     item = _item(target, name, member)
-    return {"data": item.data, "links": item.links}
+    return {"data": query.choose(item.data, {}), "links": item.links}
 
 
 def _delete(target: _Target, name: str) -> dict[str, Any]:

@@ -28,17 +28,19 @@ _KEY: Final = "topicEndpointName"
 _NOUN: Final = "topic endpoint"
 _BEHAVIOR: Final = "rejectMsgToSenderOnDiscardBehavior"
 _QUOTA, _QUEUE_QUOTA = "maxSpoolUsage", "maxMsgSpoolUsage"
+_THRESHOLD, _QUEUE_THRESHOLD = "eventSpoolUsageThreshold", "eventMsgSpoolUsageThreshold"
 _WHEN_ENABLED, _WHEN_QUEUE_ENABLED = "when-topic-endpoint-enabled", "when-queue-enabled"
 _SHARED: Final = {
     name: attribute
     for name, attribute in ATTRIBUTES.items()
-    if name != _QUEUE_QUOTA and not name.startswith("partition")
+    if name not in (_QUEUE_QUOTA, _QUEUE_THRESHOLD) and not name.startswith("partition")
 }
 _ATTRIBUTES: Final = _SHARED | {
     _KEY: Attribute(default="", required=True, identifying=True),
     "accessType": Attribute(default="exclusive", choices=tuple(ACCESS)),
     "maxBindCount": replace(ATTRIBUTES["maxBindCount"], default=1),
     _QUOTA: ATTRIBUTES[_QUEUE_QUOTA],
+    _THRESHOLD: ATTRIBUTES[_QUEUE_THRESHOLD],
     "owner": Attribute(default=""),
     "permission": Attribute(default="no-access", choices=tuple(PERMISSIONS)),
     _BEHAVIOR: Attribute(default="never", choices=("always", _WHEN_ENABLED, "never")),
@@ -77,7 +79,7 @@ def _renamed(settings: dict[str, Any]) -> dict[str, Any]:
     shown = {name: settings[name] for name in _SHARED}
     if shown[_BEHAVIOR] == _WHEN_QUEUE_ENABLED:
         shown[_BEHAVIOR] = _WHEN_ENABLED
-    return shown | {_QUOTA: settings[_QUEUE_QUOTA]}
+    return shown | {_QUOTA: settings[_QUEUE_QUOTA], _THRESHOLD: settings[_QUEUE_THRESHOLD]}
 
 
 def _defaults(world: World) -> dict[str, Any]:
@@ -93,6 +95,7 @@ def _put(world: World, vpn: Vpn, name: str, endpoint: Queue | None, values: dict
     wanted = show_settings(former) | {attribute: values[attribute] for attribute in _SHARED}
     wanted |= {
         _QUEUE_QUOTA: values[_QUOTA],
+        _QUEUE_THRESHOLD: values[_THRESHOLD],
         _BEHAVIOR: _WHEN_QUEUE_ENABLED if behavior == _WHEN_ENABLED else behavior,
     }
     setup = QueueSetup(

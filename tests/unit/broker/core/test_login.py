@@ -29,6 +29,18 @@ def test_login_is_answered_with_what_guaranteed_messaging_needs(world: Any) -> N
     assert "app logged in as default" in world.lines[-1]
 
 
+def test_client_is_told_of_compression_where_there_is_a_port_for_it(make_world: Callable[..., Any]) -> None:
+    granted = [make_world(compressed_port=port).stranger().login().capabilities.granted for port in (None, 0)]
+
+    assert [Capability.COMPRESSION in each for each in granted] == [False, True]
+
+
+def test_client_is_told_that_it_may_subscribe_for_others_and_set_what_is_discarded(world: Any) -> None:
+    granted = world.stranger().login().capabilities.granted
+
+    assert {Capability.NO_LOCAL, Capability.SUBSCRIPTION_MANAGER, Capability.DISCARD_BEHAVIOR} <= granted
+
+
 @pytest.mark.parametrize(
     ("options", "login", "response"),
     [

@@ -402,3 +402,58 @@ def test_vpn_authenticates_as_it_is_told(manage: Any) -> None:
     assert (refused.code, refused.text) == (403, "Basic Authentication Is Shutdown")
     refused = world.stranger().login("b", authentication=1).response
     assert (refused.code, refused.text) == (403, "Client Certificate Authentication Is Shutdown")
+
+
+# What generated clients and provisioning tools do
+
+
+COLLECTIONS = {
+    "queues": "queueName",
+    "topicEndpoints": "topicEndpointName",
+    "clientUsernames": "clientUsername",
+    "aclProfiles": "aclProfileName",
+    "clientProfiles": "clientProfileName",
+    "replayLogs": "replayLogName",
+}
+
+
+@pytest.mark.parametrize("collection", COLLECTIONS)
+def test_what_is_shown_can_be_sent_back_whole(manage: Any, collection: str) -> None:
+    path = f"{CONFIG}/{collection}"
+    manage("POST", path, {COLLECTIONS[collection]: "whole"})
+    shown = manage("GET", f"{path}/whole")["data"]
+
+    assert manage("PUT", f"{path}/whole", shown)["data"] == shown
+    assert manage("PATCH", f"{path}/whole", shown)["data"] == shown
+    manage("DELETE", f"{path}/whole")
+    assert manage("POST", path, shown)["data"] == shown
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+def test_answer_to_a_change_shows_what_was_selected(manage: Any, method: str) -> None:
+    target = f"{CONFIG}/queues" if method == "POST" else f"{CONFIG}/queues/q"
+    body = {"queueName": "new"} if method == "POST" else {"owner": "somebody"}
+    expected = {"queueName": "new", "owner": ""} if method == "POST" else {"queueName": "q", "owner": "somebody"}
+
+    assert manage(method, f"{target}?select=queueName,owner", body)["data"] == expected
+
+
+@pytest.mark.parametrize("query", ["select=none", "count=none"])
+def test_change_with_a_wrong_query_changes_nothing(manage: Any, query: str) -> None:
+    assert manage.refused("POST", f"{CONFIG}/queues?{query}", {"queueName": "new"}) == (11, "INVALID_PARAMETER", 400)
+    assert manage.refused("GET", f"{CONFIG}/queues/new")[1] == "NOT_FOUND"
+
+
+def test_threshold_of_another_shape_is_refused(manage: Any) -> None:
+    threshold = {"eventBindCountThreshold": {"percent": 5}}
+
+    assert manage.refused("PATCH", f"{CONFIG}/queues/q", threshold) == (11, "INVALID_PARAMETER", 400)
+
+
+def test_topic_endpoint_has_the_threshold_of_its_spool_under_its_own_name(manage: Any) -> None:
+    path, threshold = f"{CONFIG}/topicEndpoints", {"clearPercent": 1, "setPercent": 2}
+    manage("POST", path, {"topicEndpointName": "e", "eventSpoolUsageThreshold": threshold})
+    shown = manage("GET", f"{path}/e")["data"]
+
+    assert shown["eventSpoolUsageThreshold"] == threshold
+    assert "eventMsgSpoolUsageThreshold" not in shown
