@@ -1,7 +1,7 @@
 """Whether a queue takes a message, and who is told if it does not.
 
-Almost always everything fits, which :func:`all_fit` finds out for a whole transaction at once. Only if it does not,
-messages are looked at one by one, in their order.
+Almost always everything fits, which :func:`fits` finds out for a message and :func:`all_fit` for a whole transaction at
+once. Only if it does not, messages are looked at one by one, in their order.
 
 What a queue does not take it discards, and the publisher is told or not, as the queue's setting has it. Where the
 publisher is told, no queue gets the message, and a transaction fails (both as the vendor documents it).
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from flumebeam.broker.core.vpn import Vpn
     from flumebeam.smf.pubmsg import MessageTemplate
 
-__all__ = ["OVER_QUOTA", "Admission", "all_fit"]
+__all__ = ["OVER_QUOTA", "Admission", "all_fit", "fits"]
 
 OVER_QUOTA: Final = Response(503, "Spool Over Quota")
 _REFUSALS: Final = {
@@ -35,6 +35,25 @@ _NORMAL_PRIORITY: Final = 4
 """Messages below it are of low priority."""
 
 
+def fits(vpn: Vpn, route: Route, size: int) -> bool:
+    """Return whether all queues of a route take a message; if not, each of them has to be looked at.
+
+    Args:
+        vpn: Has the spool.
+        route: Where the message goes.
+        size: Its bytes.
+    """
+    if route.shut or ((route.queues or route.logs) and not _has_room(vpn, size)):
+        return False
+    max_messages = vpn.config.max_queue_messages
+    for queue in route.queues:
+        if size > queue.settings.max_message_bytes:
+            return False
+        if not _may_hold(queue, queue.messages + 1, queue.bytes + size, max_messages):
+            return False
+    return True
+
+
 def all_fit(vpn: Vpn, totals: Iterable[tuple[Route, int, int]]) -> bool:
     """Return whether all queues take all messages; if not, each message has to be looked at.
 
@@ -42,33 +61,37 @@ def all_fit(vpn: Vpn, totals: Iterable[tuple[Route, int, int]]) -> bool:
         vpn: Has the spool.
         totals: Per route the number of messages and the sum of their bytes. Several routes may share a queue.
     """
-    config, host = vpn.config, vpn.host
-    spooled, kept = vpn.spool.bytes, False
+    added = 0
     per_queue: dict[Queue, tuple[int, int]] = {}
     for route, messages, size in totals:
         if route.shut:
             return False
         if route.queues or route.logs:
-            kept = True
-            spooled += size
+            added += size
         for queue in route.queues:
             before = per_queue.get(queue) or (queue.messages, queue.bytes)
             per_queue[queue] = (before[0] + messages, before[1] + size)
             if size > queue.settings.max_message_bytes:
                 # Perhaps not one of them alone.
                 return False
-    if host.storage_full:
-        return not kept
-    if spooled > vpn.settings.max_spool_bytes or spooled + _elsewhere(vpn) > config.max_spool_bytes:
+    if not _has_room(vpn, added):
         return False
-    max_messages = config.max_queue_messages
-    for queue, (messages, size) in per_queue.items():
-        settings = queue.settings
-        if messages > max_messages or size > settings.max_bytes:
-            return False
-        if settings.reject_low_priority and messages > settings.low_priority_limit:
-            return False
-    return True
+    max_messages = vpn.config.max_queue_messages
+    return all(_may_hold(queue, messages, size, max_messages) for queue, (messages, size) in per_queue.items())
+
+
+def _has_room(vpn: Vpn, size: int) -> bool:
+    if vpn.host.storage_full:
+        return False
+    spooled = vpn.spool.bytes + size
+    return spooled <= vpn.settings.max_spool_bytes and spooled + _elsewhere(vpn) <= vpn.config.max_spool_bytes
+
+
+def _may_hold(queue: Queue, messages: int, size: int, max_messages: int) -> bool:
+    settings = queue.settings
+    if messages > max_messages or size > settings.max_bytes:
+        return False
+    return not settings.reject_low_priority or messages <= settings.low_priority_limit
 
 
 def _elsewhere(vpn: Vpn) -> int:

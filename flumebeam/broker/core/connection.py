@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection", "ConnectionState"]
 
-
+_LOGGED_IN: Final = ConnectionState.LOGGED_IN
+"""Asked for with each message: looking a member up in its enumeration costs more than the comparison."""
 _OVERHEAD: Final = 128
 """Bytes of a message beyond its body, roughly: keeps small ones from filling the output without being counted."""
 
@@ -100,7 +101,7 @@ class Connection:
     @property
     def accepts_deliveries(self) -> bool:
         """Whether deliveries may be added to the output now; asking in vain is remembered in ``starved``."""
-        if self.writable and self.delivery_room > 0 and self.state is ConnectionState.LOGGED_IN:
+        if self.writable and self.delivery_room > 0 and self.state is _LOGGED_IN:
             return True
         self.starved = True
         return False

@@ -41,6 +41,7 @@ Handler = Callable[[Vpn, Connection, Any], None]
 _ROOM_FOR_STRANGERS: Final = 2
 """Connections beyond the limit are accepted, to be told at login, up to this multiple of the limit."""
 _MESSAGE: Final = int(Protocol.MESSAGE)
+_LOGGED_IN: Final = ConnectionState.LOGGED_IN
 
 
 def _ignore(vpn: Vpn, connection: Connection, message: object) -> None:
@@ -129,7 +130,7 @@ class Engine(Operations):
             if vpn.faults:
                 frames = vpn.faults.watch(frames, connection.break_off)
             for frame in frames:
-                if frame[0][1] & 0x3F == _MESSAGE and connection.state is ConnectionState.LOGGED_IN:
+                if frame[0][1] & 0x3F == _MESSAGE and connection.state is _LOGGED_IN:
                     messages += 1
                     handle_message(vpn, connection, frame)
                 else:

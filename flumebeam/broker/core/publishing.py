@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from flumebeam.broker.core.admission import Admission, all_fit
+from flumebeam.broker.core.admission import Admission, fits
 from flumebeam.broker.core.connection import Connection
 from flumebeam.broker.core.counts import Count
 from flumebeam.broker.core.journal import PublisherOpened
@@ -148,7 +148,7 @@ def _pass_on(vpn: Vpn, connection: Connection, template: MessageTemplate, summar
     for client in vpn.routes.one_of(route) if template.to_one and route.clients else route.clients:
         client.send_direct(template, summary, body)
     if route.queues or route.shut:
-        if connection.others_only or not all_fit(vpn, ((route, 1, len(body)),)):
+        if connection.others_only or not fits(vpn, route, len(body)):
             placed = _place(vpn, connection, route, template, body, can_refuse=False)
             if isinstance(placed, Response):
                 return
@@ -168,7 +168,7 @@ def _spool(vpn: Vpn, connection: Connection, template: MessageTemplate, summary:
         for queue in route.shut:
             queue.counts[Count.DISABLED] += 1
         return refusal
-    if connection.others_only or not all_fit(vpn, ((route, 1, len(body)),)):
+    if connection.others_only or not fits(vpn, route, len(body)):
         placed = _place(vpn, connection, route, template, body)
         if isinstance(placed, Response):
             return placed

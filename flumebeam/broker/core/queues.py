@@ -342,8 +342,9 @@ class Queue:
     def _deliver(self) -> None:
         # All to the active flow, or one each in turn to all that have room.
         ready = self.ready
+        candidates = self.flows[:1] if self.access is AccessType.EXCLUSIVE else self.flows
         while ready:
-            takers = [flow for flow in self.flows if self.is_active(flow) and flow.credit > 0]
+            takers = [flow for flow in candidates if flow.credit > 0]
             if not takers:
                 return
             if len(takers) == 1:
