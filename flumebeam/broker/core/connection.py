@@ -96,7 +96,7 @@ class Connection:
     @property
     def closed_to_it(self) -> frozenset[Queue]:
         """Queues that do not take its messages, because it has an active flow there that does not want them."""
-        return frozenset(flow.queue for flow in self.others_only if flow.queue.is_active(flow))
+        return frozenset(flow.queue for flow in self.others_only if flow.is_active)
 
     @property
     def accepts_deliveries(self) -> bool:

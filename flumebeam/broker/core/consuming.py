@@ -87,12 +87,12 @@ def handle_bind(vpn: Vpn, connection: Connection, request: AssuredControl) -> No
             request.last_received or 0,
             selector,
         )
-        queue.flows.append(flow)
+        queue.bind(flow)
         if request.no_local:
             connection.others_only.add(flow)
         if selector is not None:
             queue.select()
-        active = queue.is_active(flow)
+        active = flow.is_active
         vpn.lineages.resume(flow, request.endpoint_error_id, vpn.spool.spooler_id)
     flow.confirm(0, request.window or 0)
     connection.consumers[flow_id] = flow

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from flumebeam.broker.core.journal import DeliveredAgain, Renumbered
 from flumebeam.broker.core.spool import Entry, Spool
+from flumebeam.broker.core.states import FLOW, FlowState, after
 from flumebeam.smf.pubmsg import encode_delivery, encode_redelivery
 
 if TYPE_CHECKING:
@@ -38,9 +39,8 @@ class ConsumerFlow:
         max_unacked: Deliveries that may wait for settlement.
         session_id: Transacted session that it belongs to, or None.
         wants_changes: Whether the client asked to be told when the flow becomes active.
-        last_received: Highest delivery id that the client has seen before.
-        selector: What messages have to meet, or None.
         last_received: Highest delivery id that its client has received from the queue, on a flow before this one.
+        selector: What messages have to meet, or None.
     """
 
     __slots__ = (
@@ -55,6 +55,7 @@ class ConsumerFlow:
         "selector",
         "session_id",
         "spool",
+        "state",
         "token",
         "unacked",
         "wants_changes",
@@ -90,8 +91,18 @@ class ConsumerFlow:
         """Endpoint error id, which the client repeats when it binds again."""
         self.unacked: dict[int, Entry] = {}
         """Deliveries by id, ascending, until the application settles them."""
+        self.state = FlowState.UNBOUND
         self._in_flight: deque[int] = deque()
         self._previous_id = 0
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it receives messages."""
+        return self.state is FlowState.ACTIVE
+
+    def advance(self, event: str) -> None:
+        """Go where the table of states leads."""
+        self.state = after(FLOW, self.state, event)
 
     @property
     def credit(self) -> int:

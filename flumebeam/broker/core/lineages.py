@@ -54,7 +54,7 @@ class Lineages:
         name = _name(flow)
         held = self._left.get(name)
         self._left.remove(name)
-        if held is not None and flow.last_id and flow.queue.is_active(flow):
+        if held is not None and flow.last_id and flow.is_active:
             # An id that was changed since is not the one the client knows.
             known = {entry for number, entry in held.items() if number <= flow.last_id and number == entry.delivery_id}
             flow.queue.resume(flow, known)

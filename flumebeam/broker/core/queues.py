@@ -147,15 +147,6 @@ class Queue:
         """Return whether this username may do what ``permission`` names."""
         return username == self.owner or permission <= self.permission
 
-    @property
-    def active(self) -> ConsumerFlow | None:
-        """The flow that receives, if the queue is exclusive."""
-        return self.flows[0] if self.flows and self.access is AccessType.EXCLUSIVE else None
-
-    def is_active(self, flow: ConsumerFlow) -> bool:
-        """Return whether ``flow`` receives messages."""
-        return self.access is not AccessType.EXCLUSIVE or self.active is flow
-
     def waiting(self, after: int = 0) -> Iterator[Entry]:
         """Yield the messages that wait for a consumer and have a permanent id above ``after``, oldest first.
 
@@ -311,12 +302,22 @@ class Queue:
         if self._keep(waiting) is not waiting:
             self._compact()
 
+    def bind(self, flow: ConsumerFlow) -> None:
+        """Add a flow. It receives, unless the queue is exclusive and another one does."""
+        behind = self.flows and self.access is AccessType.EXCLUSIVE
+        flow.advance("bound behind another" if behind else "bound")
+        self.flows.append(flow)
+
     def unbind(self, flow: ConsumerFlow) -> ConsumerFlow | None:
         """Remove a flow, put back what it held, and return the flow that has become active, if one has."""
-        was_active = self.active is flow
+        flow.advance("unbound")
         self.flows.remove(flow)
         self.put_back(flow.take_back())
-        return self.active if was_active else None
+        successor = self.flows[0] if self.flows else None
+        if successor is None or successor.is_active:
+            return None
+        successor.advance("first in line")
+        return successor
 
     def pump(self, now: float) -> None:
         """Deliver as much as the flows take, and note in the journal how far delivery has come.

@@ -129,15 +129,13 @@ def _session_opened(vpn: Vpn, record: SessionOpened) -> None:
     session = TransactedSession(
         record.id, record.name, record.owner, config.max_transaction_messages, config.max_transaction_bytes
     )
-    session.interrupted = True
+    session.interrupt()
     vpn.sessions.keep(record.name, session)
     vpn.sessions.leave(record.name, vpn.now)
 
 
 def _session_ended(vpn: Vpn, record: SessionEnded) -> None:
-    session = vpn.sessions[record.name]
-    session.end(record.transaction, record.outcome)
-    session.interrupted = True
+    vpn.sessions[record.name].remember(record.transaction, record.outcome)
 
 
 def _publisher_opened(vpn: Vpn, record: PublisherOpened) -> None:

@@ -66,6 +66,7 @@ class Resumables(Generic[T]):
         for name, since in list(self._away.items()):
             if len(self._away) <= self._limit and now - since < self._retention:
                 break
-            expired.append(self._things[name])
-            self.remove(name)
+            after(RESUMABLE, self.state(name), "retention over")
+            expired.append(self._things.pop(name))
+            del self._away[name]
         return expired

@@ -109,7 +109,7 @@ class Selection:
         budget = SCANNED_AT_ONCE
         idle: set[ConsumerFlow] = set()
         while True:
-            takers = [flow for flow in flows if flow not in idle and flow.queue.is_active(flow) and flow.credit > 0]
+            takers = [flow for flow in flows if flow not in idle and flow.is_active and flow.credit > 0]
             if not takers:
                 return
             share = 1 if len(takers) > 1 else takers[0].credit

@@ -10,7 +10,18 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Final, TypeVar
 
-__all__ = ["CONNECTION", "RESUMABLE", "TABLES", "ConnectionState", "ResumableState", "after"]
+__all__ = [
+    "CONNECTION",
+    "FLOW",
+    "RESUMABLE",
+    "TABLES",
+    "TRANSACTION",
+    "ConnectionState",
+    "FlowState",
+    "ResumableState",
+    "TransactionState",
+    "after",
+]
 
 S = TypeVar("S", bound=Enum)
 
@@ -34,6 +45,25 @@ class ResumableState(Enum):
     FORGOTTEN = "forgotten"
 
 
+class FlowState(Enum):
+    """Whether a consumer flow receives."""
+
+    UNBOUND = "unbound"
+    ACTIVE = "active"
+    STANDBY = "standby"
+    """Its queue is exclusive, and another flow was bound before it."""
+
+
+class TransactionState(Enum):
+    """How far the open transaction of a transacted session has come."""
+
+    OPEN = "open"
+    INTERRUPTED = "interrupted"
+    """It began in an earlier life of the broker, which has taken what was staged with it."""
+    COMMITTED = "committed"
+    ROLLED_BACK = "rolled back"
+
+
 CONNECTION: Final = {
     (ConnectionState.CONNECTED, "login accepted"): ConnectionState.LOGGED_IN,
     (ConnectionState.CONNECTED, "closed"): ConnectionState.CLOSING,
@@ -55,8 +85,29 @@ RESUMABLE: Final = {
 """Publisher flows, transacted sessions, what consumer flows hold, temporary queues. A session that is forgotten is
 rolled back."""
 
+FLOW: Final = {
+    (FlowState.UNBOUND, "bound"): FlowState.ACTIVE,
+    (FlowState.UNBOUND, "bound behind another"): FlowState.STANDBY,
+    (FlowState.STANDBY, "first in line"): FlowState.ACTIVE,
+    (FlowState.ACTIVE, "unbound"): FlowState.UNBOUND,
+    (FlowState.STANDBY, "unbound"): FlowState.UNBOUND,
+}
+"""``unbound`` is a client's wish, a lost connection, a deleted or changed queue. Only an exclusive queue binds a flow
+behind another; those of other queues are all active."""
+TRANSACTION: Final = {
+    (TransactionState.OPEN, "commit carried out"): TransactionState.COMMITTED,
+    (TransactionState.OPEN, "rolled back"): TransactionState.ROLLED_BACK,
+    (TransactionState.OPEN, "broker restarted"): TransactionState.INTERRUPTED,
+    (TransactionState.INTERRUPTED, "rolled back"): TransactionState.ROLLED_BACK,
+    (TransactionState.COMMITTED, "next one begins"): TransactionState.OPEN,
+    (TransactionState.ROLLED_BACK, "next one begins"): TransactionState.OPEN,
+}
+"""``rolled back`` is a client's wish, or a commit that failed. The next transaction begins at once."""
+
 TABLES: Final[Mapping[str, Mapping[tuple[Any, str], Any]]] = {
     "Connection": CONNECTION,
+    "Consumer flow": FLOW,
+    "Transaction of a transacted session": TRANSACTION,
     "Publisher flow, transacted session, held deliveries of a consumer flow, temporary queue": RESUMABLE,
 }
 

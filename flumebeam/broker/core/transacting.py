@@ -18,6 +18,7 @@ from flumebeam.broker.core.publishing import MAX_WINDOW, PUBLISH_DENIED, refusal
 from flumebeam.broker.core.queues import Queue
 from flumebeam.broker.core.routes import NO_MATCH, Route
 from flumebeam.broker.core.spool import SpooledMessage
+from flumebeam.broker.core.states import TransactionState
 from flumebeam.broker.core.transactions import Staged, TransactedSession
 from flumebeam.broker.core.vpn import NOT_PERMITTED, OK, Vpn
 from flumebeam.broker.faults import (
@@ -139,7 +140,7 @@ def _commit(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
     if lost is None or lost.applied:
         failure = _apply(vpn, connection, session, request)
         if failure is None:
-            _end(vpn, session, transaction, SessionState.COMMITTED)
+            _end(vpn, session, transaction, "commit carried out")
         else:
             _roll_back(vpn, connection, session, transaction)
             vpn.report(f"commit of {connection.client_name} failed: {failure}")
@@ -183,8 +184,8 @@ def _answer(
     )
 
 
-def _end(vpn: Vpn, session: TransactedSession, transaction: tuple[int, int], outcome: SessionState) -> None:
-    session.end(transaction, outcome)
+def _end(vpn: Vpn, session: TransactedSession, transaction: tuple[int, int], event: str) -> None:
+    outcome = session.end(transaction, event)
     vpn.note(SessionEnded(session.name, transaction, outcome))
     publisher = session.publisher
     if publisher is not None:
@@ -192,7 +193,7 @@ def _end(vpn: Vpn, session: TransactedSession, transaction: tuple[int, int], out
 
 
 def _roll_back(vpn: Vpn, connection: Connection, session: TransactedSession, transaction: tuple[int, int]) -> None:
-    _end(vpn, session, transaction, SessionState.ROLLED_BACK)
+    _end(vpn, session, transaction, "rolled back")
     for flow in connection.consumers.values():
         if isinstance(flow, ConsumerFlow) and flow.session_id == session.id:
             flow.queue.put_back(flow.take_back())
@@ -209,7 +210,7 @@ def _apply(vpn: Vpn, connection: Connection, session: TransactedSession, request
     if size > connection.profile.max_transaction_messages:
         return "Transaction Failure"
     published = session.published(notified)
-    if published is None or session.interrupted:
+    if published is None or session.state is TransactionState.INTERRUPTED:
         return "Message Publish Failure"
     flows = _consumed_flows(connection, session, consumed)
     if flows is None:

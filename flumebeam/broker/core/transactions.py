@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from flumebeam.broker.core.states import TRANSACTION, TransactionState, after
 from flumebeam.smf.assuredctrl import PublisherNotify, SessionState
 from flumebeam.smf.pubmsg import MessageTemplate
 
@@ -18,6 +19,10 @@ __all__ = ["Staged", "TransactedSession"]
 Staged = tuple[int, MessageTemplate, bytes, bytes]
 """A message published inside a transaction that has not ended: id, template, contents summary, body."""
 _BODY: Final = 3
+_OUTCOMES: Final = {
+    TransactionState.COMMITTED: SessionState.COMMITTED,
+    TransactionState.ROLLED_BACK: SessionState.ROLLED_BACK,
+}
 
 
 class TransactedSession:
@@ -36,9 +41,8 @@ class TransactedSession:
     Attributes:
         connection: Connection that it is open on, or None while the client is away.
         publisher: Its publisher flow, once opened.
-        interrupted: Whether the open transaction began in an earlier life of the broker, which has taken what was
-            staged with it. It can only be rolled back. The client's count of messages does not show it: a client may
-            count only what it has sent since it came back.
+        state: Of the open transaction. One that was interrupted can only be rolled back. The client's count of messages
+            does not show it: a client may count only what it has sent since it came back.
     """
 
     def __init__(self, session_id: int, name: str, owner: str, max_messages: int, max_bytes: int) -> None:
@@ -55,7 +59,7 @@ class TransactedSession:
         self.ended: tuple[int, int] | None = None
         """Counters of the last transaction that has ended."""
         self._outcome = SessionState.NEW
-        self.interrupted = False
+        self.state = TransactionState.OPEN
 
     @property
     def pending(self) -> int:
@@ -99,11 +103,26 @@ class TransactedSession:
         self._staged.clear()
         self._staged_bytes = 0
 
-    def end(self, transaction: tuple[int, int], outcome: SessionState) -> None:
-        """Remember how a transaction ended and start the next one."""
+    def interrupt(self) -> None:
+        """Note that the open transaction began in an earlier life of the broker."""
+        self.state = after(TRANSACTION, self.state, "broker restarted")
+
+    def end(self, transaction: tuple[int, int], event: str) -> SessionState:
+        """End a transaction, remember and return how it ended, and start the next one.
+
+        Raises:
+            KeyError: It was interrupted, and is to be committed.
+        """
         self.clear()
+        ended = after(TRANSACTION, self.state, event)
+        self.state = after(TRANSACTION, ended, "next one begins")
+        outcome = _OUTCOMES[ended]
+        self.remember(transaction, outcome)
+        return outcome
+
+    def remember(self, transaction: tuple[int, int], outcome: SessionState) -> None:
+        """Note how the last transaction that has ended did."""
         self.ended, self._outcome = transaction, outcome
-        self.interrupted = False
 
     def outcome(self, transaction: tuple[int, int]) -> SessionState:
         """Return how the transaction with this pair of counters ended; NEW unless it is the last one that has."""

@@ -218,6 +218,7 @@ class Vpn:
             flow.connection.consumers.pop(flow.id, None)
             flow.connection.send(AssuredControl(kind=AssuredKind.UNBIND, flow_id=flow.id, response=reason))
             if isinstance(flow, ConsumerFlow):
+                flow.advance("unbound")
                 flow.connection.others_only.discard(flow)
                 queue.put_back(flow.take_back())
         queue.flows.clear()

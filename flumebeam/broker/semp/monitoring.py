@@ -170,9 +170,8 @@ def _show_flow(world: World, flow: ConsumerFlow | Browser) -> dict[str, Any]:
     }
     if isinstance(flow, Browser):
         return shown | {"activityState": "active-browser"}
-    active = flow.queue.is_active(flow)
     return shown | {
-        "activityState": "active-consumer" if active else "inactive",
+        "activityState": "active-consumer" if flow.is_active else "inactive",
         "highestAckPendingMsgId": max(flow.unacked, default=0),
         "lowestAckPendingMsgId": min(flow.unacked, default=0),
         "sessionName": _session_name(flow),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,10 +13,14 @@ from flumebeam.broker.core.states import (
     RESUMABLE,
     TABLES,
     ConnectionState,
+    FlowState,
     ResumableState,
+    TransactionState,
     after,
 )
+from flumebeam.broker.core.transactions import TransactedSession
 from flumebeam.broker.diagram import PAGE, page
+from flumebeam.smf.assuredctrl import SessionState
 
 ROOT = Path(__file__).parents[4]
 
@@ -51,3 +56,34 @@ def test_things_that_can_be_resumed_go_by_their_table() -> None:
     things.remove("x")
     things.remove("x")
     assert things.state("x") is after(RESUMABLE, ResumableState.FORGOTTEN, "closed")
+
+
+def test_exclusive_queue_has_one_active_flow_and_hands_over_in_the_order_of_binding(world: Any) -> None:
+    peers = [world.client(name) for name in ("a", "b", "c")]
+    flows = [peer.connection.consumers[peer.bind().flow_id] for peer in peers]
+    assert [flow.state for flow in flows] == [FlowState.ACTIVE, FlowState.STANDBY, FlowState.STANDBY]
+    peers[1].leave()
+    peers[0].leave()
+    assert [flow.state for flow in flows] == [FlowState.UNBOUND, FlowState.UNBOUND, FlowState.ACTIVE]
+    world.engine.delete_queue("q")
+    assert flows[2].state is FlowState.UNBOUND
+
+
+def test_interrupted_transaction_is_never_committed() -> None:
+    session = TransactedSession(1, "s", "app", 10, 1000)
+    session.interrupt()
+    with pytest.raises(KeyError):
+        session.end((1, 2), "commit carried out")
+    assert session.end((1, 2), "rolled back") is SessionState.ROLLED_BACK
+    assert session.end((2, 3), "commit carried out") is SessionState.COMMITTED
+    assert session.state is TransactionState.OPEN
+    assert session.outcome((1, 2)) is SessionState.NEW
+
+
+def test_what_nobody_comes_back_for_is_forgotten() -> None:
+    things: Resumables[str] = Resumables(10, 5)
+    things.keep("x", "thing")
+    things.leave("x", 0)
+    assert things.expire(9) == []
+    assert things.expire(10) == ["thing"]
+    assert things.state("x") is after(RESUMABLE, ResumableState.AWAY, "retention over")
