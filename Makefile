@@ -7,7 +7,7 @@ OUTPUT ?= demo-output
 comma  := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak-cuts soak-kills fuzz torture torture-pair format dist clean
+.PHONY: help demo test check bench bench-flume soak-cuts soak-kills fuzz torture torture-pair format dist clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,9 @@ check: $(VENV)/dev.stamp  ## lint, types, layers and walls, dead links, spelling
 
 bench: $(VENV)/test.stamp  ## events per second of each stage, side by side in one run [ARGS="--events 100000"]
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+bench-flume: $(VENV)/test.stamp  ## the same beside Apache Flume 1.11 from Maven Central; needs Java [ARGS="--quick --html page.html"]
+	@$(BIN)/python -m tests.bench flume $(ARGS)
 
 torture: $(VENV)/test.stamp  ## 1,000 kills of a drain on a local disk, every event counted [ARGS="--resume --slices 10"]
 	@$(BIN)/python -m tests.torture local $(ARGS)

@@ -17,10 +17,23 @@ from typing import Any, Final
 
 from rich.console import Console
 
+from flumebeam.errors import ConfigurationError
 from tests.bench.broker import measure_broker
+from tests.bench.chain import LANES, measure_chains
+from tests.bench.comparing import comparison_report
+from tests.bench.flume import FLUME_LANES
+from tests.bench.growth import measure_growth, points
 from tests.bench.memory import measure_memory
+from tests.bench.page import page
 from tests.bench.programs import ProgramFailedError
-from tests.bench.report import broker_report, memory_report, stall_report, throughput_report
+from tests.bench.report import (
+    broker_report,
+    chain_report,
+    growth_report,
+    memory_report,
+    stall_report,
+    throughput_report,
+)
 from tests.bench.stall import measure_stall
 from tests.bench.throughput import measure_throughput
 from tests.bench.workload import MIN_LINE_BYTES
@@ -29,10 +42,16 @@ __all__ = ["SUITES", "Sizes", "main", "make_parser", "sizes_of"]
 
 SUITES: Final = {
     "throughput": "events per second and CPU of ingest and drain, beside plain loops",
+    "chain": "file to files through ingest, broker and drain at once, packed and not",
+    "flume": "the same beside Apache Flume 1.11 from Maven Central (needs Java; only if named)",
+    "growth": "the packed chain over events, open paths and bytes of a body",
     "broker": "messages per second and CPU of the development broker, and its memory",
     "stall": "latency of the speed layer while the batch layer hangs",
     "memory": "resident memory of ingest and drain as the number of events grows",
 }
+
+
+_NOT_BY_DEFAULT: Final = ("flume",)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +60,10 @@ class Sizes:
 
     Attributes:
         events: Events of each lane in one run of ``throughput``.
-        runs: Runs of ``throughput`` and ``broker``.
+        runs: Runs of ``throughput``, ``chain``, ``flume`` and ``broker``.
+        chain_events: Events of one run of ``chain`` and ``flume``; packed five times as many.
+        growth_events: Numbers of events of ``growth``, in ascending order.
+        growth_paths: Numbers of paths of ``growth``.
         stall_seconds: How long the batch layer runs normally, and then hangs.
         broker_messages: Messages of one case and run of ``broker``.
         broker_memory_messages: Messages that pass the broker for its memory.
@@ -52,6 +74,9 @@ class Sizes:
 
     events: int = 40_000
     runs: int = 3
+    chain_events: int = 400_000
+    growth_events: tuple[int, ...] = (100_000, 1_000_000)
+    growth_paths: tuple[int, ...] = (1, 100, 10_000)
     stall_seconds: float = 30.0
     broker_messages: int = 200_000
     broker_memory_messages: int = 10_000_000
@@ -63,6 +88,9 @@ class Sizes:
 _QUICK: Final = Sizes(
     events=5_000,
     runs=1,
+    chain_events=40_000,
+    growth_events=(20_000, 100_000),
+    growth_paths=(1, 100, 1_000),
     stall_seconds=4.0,
     memory_events=(3_000, 12_000),
     broker_messages=10_000,
@@ -81,7 +109,20 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(SUITES)} [all]")
     parser.add_argument("--quick", action="store_true", help="small sizes: about a minute in all, rough figures")
     parser.add_argument("--events", type=_positive, metavar="N", help="events of a lane and run of throughput [40000]")
-    parser.add_argument("--runs", type=_positive, metavar="R", help="runs of throughput and broker [3]")
+    parser.add_argument("--runs", type=_positive, metavar="R", help="runs of throughput, chain, flume, broker [3]")
+    parser.add_argument(
+        "--chain-events", type=_positive, metavar="N", help="events of a run of chain and flume; packed x 5 [400000]"
+    )
+    parser.add_argument(
+        "--growth-events",
+        type=_positive,
+        nargs="+",
+        metavar="N",
+        help="events of growth, in ascending order [100000 1000000]",
+    )
+    parser.add_argument(
+        "--growth-paths", type=_positive, nargs="+", metavar="N", help="open paths of growth [1 100 10000]"
+    )
     parser.add_argument("--size", type=_positive, metavar="BYTES", help="bytes of a line [200]")
     parser.add_argument("--stall-seconds", type=float, metavar="S", help="how long the batch layer hangs [30]")
     parser.add_argument("--rate", type=_positive, metavar="N", help="events per second of stall [1000]")
@@ -97,6 +138,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--broker-memory-messages", type=_positive, metavar="N", help="messages that pass the broker [10000000]"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots there")
+    parser.add_argument("--compare", type=Path, metavar="FILE", help="JSON of an earlier run, to be compared with")
     return parser
 
 
@@ -111,14 +154,14 @@ def sizes_of(options: argparse.Namespace) -> Sizes:
     base = _QUICK if options.quick else Sizes()
     named = {name: getattr(options, name) for name in Sizes.__dataclass_fields__}
     chosen = {name: getattr(base, name) if value is None else value for name, value in named.items()}
-    return Sizes(**{**chosen, "memory_events": tuple(chosen["memory_events"])})
+    return Sizes(**{name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print and write the figures; return an exit status."""
     parser = make_parser()
     options = parser.parse_args(argv)
-    suites = options.suites or list(SUITES)
+    suites = options.suites or [suite for suite in SUITES if suite not in _NOT_BY_DEFAULT]
     if unknown := [suite for suite in suites if suite not in SUITES]:
         parser.error(f"there is no suite {unknown[0]!r}; there are: {', '.join(SUITES)}")
     sizes = sizes_of(options)
@@ -126,14 +169,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--size must be at least {MIN_LINE_BYTES}, not {sizes.size}")
     if sizes.memory_events[0] >= sizes.memory_events[1]:
         parser.error("--memory-events takes the small number first")
+    if list(sizes.growth_events) != sorted(set(sizes.growth_events)):
+        parser.error("--growth-events takes numbers in ascending order")
+    earlier = None
+    if options.compare is not None:
+        try:
+            earlier = json.loads(options.compare.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            parser.error(f"--compare needs what --json has written: {error}")
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     results = _about_this_run()
     try:
         for suite in suites:
             results[suite] = _measure(suite, sizes, console)
-    except ProgramFailedError as error:
+    except (ProgramFailedError, ConfigurationError) as error:
         Console(stderr=True, highlight=False).print(f"bench: {error}", style="red", markup=False, soft_wrap=True)
         return 1
+    if earlier is not None:
+        console.print(comparison_report(results, earlier))
+    if options.html is not None:
+        options.html.write_text(page(results, earlier), encoding="utf-8")
+        console.print(f"Page written to {options.html}")
     if options.json is not None:
         options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
         console.print(f"Figures written to {options.json}")
@@ -150,6 +206,14 @@ def _measure(suite: str, sizes: Sizes, console: Console) -> dict[str, Any]:
         if suite == "throughput":
             through = measure_throughput(place, events=sizes.events, size=sizes.size, runs=sizes.runs, tell=tell)
             found, report = through.to_json(), throughput_report(through)
+        elif suite in ("chain", "flume"):
+            lanes = FLUME_LANES if suite == "flume" else LANES
+            chain = measure_chains(place, lanes, events=sizes.chain_events, size=sizes.size, runs=sizes.runs, tell=tell)
+            found, report = chain.to_json(), chain_report(chain)
+        elif suite == "growth":
+            wanted = points(sizes.growth_events, sizes.growth_paths)
+            growth = measure_growth(place, wanted, tell=tell)
+            found, report = growth.to_json(), growth_report(growth)
         elif suite == "stall":
             stall = measure_stall(place, rate=sizes.rate, size=sizes.size, seconds=sizes.stall_seconds, tell=tell)
             found, report = stall.to_json(), stall_report(stall)

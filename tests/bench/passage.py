@@ -64,26 +64,37 @@ class _Sample:
     broker: Usage
 
 
-def filled(broker: BrokerProcess, queue: str, program: Program, events: int) -> Passage:
-    """Watch a program fill an empty queue with so many events, and wait until it has ended."""
-    return _watch(
+def filled(broker: BrokerProcess, queue: str, program: Program, events: int, *, packed: bool = False) -> Passage:
+    """Watch a program fill an empty queue with so many events, and wait until it has ended.
+
+    Args:
+        broker: Has the queue.
+        queue: Its name.
+        program: Fills it.
+        events: How many events it sends.
+        packed: A message holds several, so that only the program's end tells that all are there.
+    """
+    begin, end, peak = _watch(
         broker,
         queue,
         program,
         begun=lambda depth: depth.messages > 0,
-        over=lambda depth: depth.messages >= events,
+        over=lambda depth, running: not running if packed else depth.messages >= events,
     )
+    return _passage(begin, end, peak, events, end.depth.messages)
 
 
 def drained(broker: BrokerProcess, queue: str, program: Program, events: int) -> Passage:
     """Watch a program empty a queue that holds so many events, and wait until it has ended."""
-    return _watch(
+    messages = broker.depth(queue).messages
+    begin, end, peak = _watch(
         broker,
         queue,
         program,
-        begun=lambda depth: depth.unacknowledged > 0 or depth.messages < events,
-        over=lambda depth: depth.messages == 0,
+        begun=lambda depth: depth.unacknowledged > 0 or depth.messages < messages,
+        over=lambda depth, running: depth.messages == 0,
     )
+    return _passage(begin, end, peak, events, messages)
 
 
 def _watch(
@@ -92,11 +103,11 @@ def _watch(
     program: Program,
     *,
     begun: Callable[[Depth], bool],
-    over: Callable[[Depth], bool],
-) -> Passage:
+    over: Callable[[Depth, bool], bool],
+) -> tuple[_Sample, _Sample, int]:
+    """Return what was seen when it began, what was seen at the last change, and the peak of memory, bytes."""
     first: _Sample | None = None
-    last_move = time.monotonic()
-    last_depth: Depth | None = None
+    moved: _Sample | None = None
     peak = 0
     while True:
         running = program.running()  # asked first: what it did before it ended is then in the sample
@@ -104,19 +115,25 @@ def _watch(
         peak = max(peak, sample.program.rss_bytes)
         if first is None and begun(sample.depth):
             first = sample
-        if over(sample.depth):
+        if moved is None or sample.depth != moved.depth:
+            moved = sample
+        if over(sample.depth, running):
             break
-        if sample.depth != last_depth:
-            last_depth, last_move = sample.depth, sample.time
-        if not running or sample.time - last_move > _PATIENCE_SECONDS:
+        if not running or sample.time - moved.time > _PATIENCE_SECONDS:
             raise ProgramFailedError(f"A program {'stands still' if running else 'ended'} with {sample.depth}.")
         time.sleep(_POLL_SECONDS)
     program.wait(_PATIENCE_SECONDS)
-    begin = first or sample
+    return first or moved, moved, peak
+
+
+def _passage(begin: _Sample, end: _Sample, peak: int, events: int, messages: int) -> Passage:
+    moved = abs(end.depth.messages - begin.depth.messages)
+    if not moved:
+        raise ProgramFailedError(f"{events} events passed between two looks at the queue: send more of them.")
     return Passage(
-        abs(sample.depth.messages - begin.depth.messages),
-        sample.time - begin.time,
-        sample.program.cpu_seconds - begin.program.cpu_seconds,
-        sample.broker.cpu_seconds - begin.broker.cpu_seconds,
+        events * moved // messages,
+        end.time - begin.time,
+        end.program.cpu_seconds - begin.program.cpu_seconds,
+        end.broker.cpu_seconds - begin.broker.cpu_seconds,
         peak,
     )

@@ -13,7 +13,7 @@ from typing import Final, Self
 
 from tests.bench.procfs import Usage, usage
 
-__all__ = ["Program", "ProgramFailedError"]
+__all__ = ["Command", "Program", "ProgramFailedError"]
 
 _STOP_SECONDS: Final = 60.0
 _NOTHING: Final = Usage(0.0, 0)
@@ -23,20 +23,17 @@ class ProgramFailedError(Exception):
     """A program ended with an error; its last words are in the message."""
 
 
-class Program:
+class Command:
     """One program; started by entering the block, stopped by leaving it.
 
     Args:
-        module: What ``python -m`` runs.
-        arguments: Its arguments.
+        command: Its command line.
         log: File that gets what it prints.
         environment: Variables added to this process's own.
     """
 
-    def __init__(
-        self, module: str, arguments: Sequence[str], log: Path, environment: dict[str, str] | None = None
-    ) -> None:
-        self._command = [sys.executable, "-m", module, *arguments]
+    def __init__(self, command: Sequence[str], log: Path, environment: dict[str, str] | None = None) -> None:
+        self._command = list(command)
         self._log = log
         self._environment = {**os.environ, **(environment or {})}
         self._last = _NOTHING
@@ -92,3 +89,19 @@ class Program:
         except subprocess.TimeoutExpired as late:
             raise ProgramFailedError(f"{' '.join(self._command[1:])}\ndid not end within {seconds:.0f} s.") from late
         self.running()
+
+
+class Program(Command):
+    """A program in Python.
+
+    Args:
+        module: What ``python -m`` runs.
+        arguments: Its arguments.
+        log: File that gets what it prints.
+        environment: Variables added to this process's own.
+    """
+
+    def __init__(
+        self, module: str, arguments: Sequence[str], log: Path, environment: dict[str, str] | None = None
+    ) -> None:
+        super().__init__([sys.executable, "-m", module, *arguments], log, environment)

@@ -11,13 +11,23 @@ from rich.table import Table
 from rich.text import Text
 
 from tests.bench.broker import BrokerFigures
+from tests.bench.chain import Chain, ChainRun
 from tests.bench.figures import thinned
+from tests.bench.growth import AXES, Growth
 from tests.bench.memory import Memory
 from tests.bench.passage import Passage
 from tests.bench.stall import Stall
 from tests.bench.throughput import LANES, PEER, SIDES, Throughput
 
-__all__ = ["broker_report", "memory_report", "sparkline", "stall_report", "throughput_report"]
+__all__ = [
+    "broker_report",
+    "chain_report",
+    "growth_report",
+    "memory_report",
+    "sparkline",
+    "stall_report",
+    "throughput_report",
+]
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _MEGA: Final = 1024 * 1024
@@ -36,7 +46,7 @@ def throughput_report(found: Throughput) -> RenderableType:
     runs = len(found.passages["beam", "ingest"])
     parts: list[RenderableType] = []
     for side in SIDES:
-        table = _table(f"{_WAYS[side]}, {found.events:,} events of {found.size} bytes, one event a message")
+        table = _table(f"{_WAYS[side]}, {found.events:,} events of {found.size} bytes")
         table.add_column("lane")
         for heading in ("events/s", "slowest-fastest", f"x {PEER}", "CPU s per M", "broker's", "peak MB"):
             table.add_column(heading, justify="right", no_wrap=True)
@@ -55,9 +65,10 @@ def throughput_report(found: Throughput) -> RenderableType:
         parts.append(table)
     parts.append(
         _note(
-            f"Medians of {runs} run{'s' if runs > 1 else ''}, lanes in turn. Measured at the broker from the first "
-            "message to the last, so start-up is left out. CPU s per M: CPU seconds per million events, of the program "
-            "and of the broker. The pipeline writes files, exactly once; the loops drop what they take."
+            f"Medians of {runs} run{'s' if runs > 1 else ''}, lanes in turn; one event a message but where packed. "
+            "Measured at the broker from the first message to the last, so start-up is left out. CPU s per M: CPU "
+            "seconds per million events, of the program and of the broker. The pipelines write files, exactly once; "
+            "the loops drop what they take."
         )
     )
     return Group(*parts)
@@ -65,6 +76,77 @@ def throughput_report(found: Throughput) -> RenderableType:
 
 def _rate(passage: Passage) -> float:
     return passage.rate
+
+
+def chain_report(found: Chain) -> RenderableType:
+    """Return the tables of the suites ``chain`` and ``flume``."""
+    runs = len(next(iter(found.runs.values())))
+    rates = _table(f"Whole chain: lines of {found.size} bytes of a file to closed files, all processes at once")
+    rates.add_column("chain", no_wrap=True)
+    for heading in ("events", "events/s", "slowest-fastest", "MB/s", "CPU s per M", "of these"):
+        rates.add_column(heading, justify="left" if heading == "of these" else "right", no_wrap=heading != "of these")
+    for lane, meaning in found.meanings.items():
+        rate = found.of(lane, _chain_rate)
+        rates.add_row(
+            meaning,
+            f"{found.runs[lane][0].events:,}",
+            f"{rate.median:,.0f}",
+            f"{rate.low:,.0f}-{rate.high:,.0f}",
+            f"{rate.median * found.size / 1e6:.1f}",
+            f"{found.of(lane, _chain_cpu).median:.1f}",
+            ", ".join(f"{name} {seconds:.1f}" for name, seconds in found.cpu(lane).items()),
+        )
+    ratios = _table("Ratios of medians: rate, and CPU per event")
+    ratios.add_column("chain", no_wrap=True)
+    for meaning in found.meanings.values():
+        ratios.add_column(f"to {meaning}", justify="right")
+    ratios.add_column("bottleneck")
+    ratios.add_column("peak MB", justify="right")
+    for lane, meaning in found.meanings.items():
+        rate, cpu = found.of(lane, _chain_rate), found.of(lane, _chain_cpu)
+        worst = found.bottleneck(lane)
+        resident = found.of(lane, lambda run: sum(run.peak_rss_bytes.values())).median
+        ratios.add_row(
+            meaning,
+            *(
+                f"{rate.ratio_to(found.of(peer, _chain_rate)):.2f}, {cpu.ratio_to(found.of(peer, _chain_cpu)):.3f}"
+                for peer in found.meanings
+            ),
+            f"{worst}, {_percent(found.shares(lane)[worst])} % of a core",
+            f"{resident / _MEGA:.0f}",
+        )
+    note = (
+        f"Medians of {runs} run{'s' if runs > 1 else ''}, chains in turn. From the first event in the channel to the "
+        "last one written, so start-up is left out. Every file was compared with what was sent."
+    )
+    return Group(rates, ratios, _note(note))
+
+
+def _chain_rate(run: ChainRun) -> float:
+    return run.rate
+
+
+def _chain_cpu(run: ChainRun) -> float:
+    return run.cpu
+
+
+def growth_report(found: Growth) -> RenderableType:
+    """Return the table of the suite ``growth``."""
+    table = _table("The packed chain as work grows, one run each")
+    table.add_column("what grows", no_wrap=True)
+    for heading in ("to", "events", "events/s", "MB/s", "CPU s per M", "peak MB: ingest", "drain", "broker"):
+        table.add_column(heading, justify="right")
+    for point, run in found.runs:
+        table.add_row(
+            AXES[point.axis],
+            f"{point.value:,}",
+            f"{point.events:,}",
+            f"{run.rate:,.0f}",
+            f"{run.rate * point.size / 1e6:.1f}",
+            f"{run.cpu:.1f}",
+            *(f"{run.peak_rss_bytes[name] / _MEGA:.0f}" for name in ("ingest", "drain", "broker")),
+        )
+    return Group(table, _note("Measured as the suite chain; short runs are bounded by how chains begin and end."))
 
 
 def stall_report(found: Stall) -> RenderableType:

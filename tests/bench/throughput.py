@@ -20,10 +20,13 @@ __all__ = ["LANES", "PEER", "SIDES", "Throughput", "measure_throughput"]
 
 LANES: Final = {
     "beam": "pipeline on Beam",
+    "packed": "pipeline on Beam, packed",
     "channel": "plain loop, our channel",
     "vendor": "plain loop, vendor's client",
 }
 """The lanes, and what tables call them."""
+PIPELINES: Final = ("beam", "packed")
+"""The lanes that ``flumebeam run`` runs, and that write files."""
 PEER: Final = "vendor"
 """The lane that ratios are taken to."""
 SIDES: Final = ("ingest", "drain")
@@ -86,27 +89,28 @@ def measure_throughput(
                 broker.create_queue(name, f"bench/{name}")
                 tell(f"run {run + 1} of {runs}, {LANES[lane]}: in")
                 with _writer(lane, broker, name, source, place) as program:
-                    passages[lane, "ingest"].append(filled(broker, name, program, events))
+                    passages[lane, "ingest"].append(filled(broker, name, program, events, packed=lane == "packed"))
                 tell(f"run {run + 1} of {runs}, {LANES[lane]}: out")
                 with _reader(lane, broker, name, events, place) as program:
                     passages[lane, "drain"].append(drained(broker, name, program, events))
                 broker.delete_queue(name)
-                if lane == "beam" and (found := lines_in(place / "files")) != events:
+                if lane in PIPELINES and (found := lines_in(place / "files")) != events:
                     raise ProgramFailedError(f"The drain wrote {found} lines of {events}: figures of it mean nothing.")
     return Throughput(events, size, passages)
 
 
 def _writer(lane: str, broker: BrokerProcess, name: str, source: Path, place: Path) -> Program:
     topic, state = f"bench/{name}", str(place / "positions")
-    if lane == "beam":
+    if lane in PIPELINES:
         arguments = ["--input", str(source), "--topic", topic, "--tracker_dir", state, "--solace_host", broker.url]
+        arguments += ["--pack"] if lane == "packed" else []
         return Program("flumebeam", ["run", "ingest", *arguments], place / "ingest.log")
     arguments = ["--input", str(source), "--topic", topic, "--state", state, "--host", broker.url]
     return Program("tests.bench.loops", [lane, "put", *arguments], place / "put.log")
 
 
 def _reader(lane: str, broker: BrokerProcess, name: str, events: int, place: Path) -> Program:
-    if lane == "beam":
+    if lane in PIPELINES:
         limits = ["--queue", name, "--max_events", str(events), "--target", str(place / "files")]
         return Program("flumebeam", ["run", "drain_to_hdfs", *limits, "--solace_host", broker.url], place / "drain.log")
     arguments = ["--queue", name, "--events", str(events), "--host", broker.url]

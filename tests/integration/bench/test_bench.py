@@ -13,7 +13,8 @@ from tests.bench.procfs import usage
 ROOT = Path(__file__).parents[3]
 TINY = (
     "--runs 1 --events 600 --stall-seconds 1 --rate 400 --memory-events 300 900 "
-    "--broker-messages 2000 --broker-memory-messages 20000"
+    "--broker-messages 2000 --broker-memory-messages 20000 "
+    "--chain-events 600 --growth-events 300 2000 --growth-paths 1 20"
 ).split()
 
 
@@ -22,7 +23,12 @@ TINY = (
 @pytest.mark.parametrize(
     ("suite", "words"),
     [
-        ("throughput", ["pipeline on Beam", "plain loop, our channel", "plain loop, vendor's client"]),
+        (
+            "throughput",
+            ["pipeline on Beam", "on Beam, packed", "plain loop, our channel", "plain loop, vendor's client"],
+        ),
+        ("chain", ["Beam, packed", "Beam, one event a message", "bottleneck"]),
+        ("growth", ["events", "open paths", "bytes of a body"]),
         ("stall", ["normal", "stalled", "catching up", "p99 ms"]),
         ("broker", ["in memory", "kept on disk", "publish, in transactions", "deliver, acknowledged", "64 queues"]),
         ("memory", ["ingest", "drain", "verdict"]),

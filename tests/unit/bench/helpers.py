@@ -14,5 +14,7 @@ def passage(rate: float) -> Passage:
 
 def throughput(rates: dict[str, list[float]]) -> Throughput:
     return Throughput(
-        1_000, 200, {(lane, side): [passage(rate) for rate in rates[lane]] for lane in LANES for side in SIDES}
+        1_000,
+        200,
+        {(lane, side): [passage(rate) for rate in rates.get(lane, [1_000.0])] for lane in LANES for side in SIDES},
     )

@@ -1,0 +1,162 @@
+"""Suite ``flume``: Apache Flume 1.11 from Maven Central as the peer of our chain, in the same run.
+
+A spooled file -> spooldir source -> memory or file channel -> HDFS sink with text on a local path. Its settings are
+those of its guide for speed: batches of 1,000, channels with room for 100,000 and 1,000,000 events, a checkpoint every
+30 s, one sink. Only one local disk is there, so several data directories would not help it.
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from flumebeam.daemons import free_ports
+from flumebeam.downloads import cache_directory, fetch_by_maven, fetch_once, find_java
+from tests.bench.chain import FILE_BYTES, LANES, ChainRun, Lane, until, watch
+from tests.bench.programs import Command
+
+__all__ = ["FLUME_LANES", "FLUME_VERSION", "agent_properties", "fetch_flume"]
+
+FLUME_VERSION: Final = "1.11.0"
+_HADOOP_VERSION: Final = "3.3.6"
+_HEAP: Final = "2g"
+_ARTIFACTS: Final = (
+    ("org.apache.flume", "flume-ng-node", FLUME_VERSION),
+    ("org.apache.flume", "flume-ng-core", FLUME_VERSION),
+    ("org.apache.flume.flume-ng-channels", "flume-file-channel", FLUME_VERSION),
+    ("org.apache.flume.flume-ng-sinks", "flume-hdfs-sink", FLUME_VERSION),
+    ("org.apache.hadoop", "hadoop-client-api", _HADOOP_VERSION),
+    ("org.apache.hadoop", "hadoop-client-runtime", _HADOOP_VERSION),
+    ("org.apache.logging.log4j", "log4j-slf4j-impl", "2.18.0"),
+    ("org.apache.logging.log4j", "log4j-core", "2.18.0"),
+)
+# Without this list of versions two of Netty are mixed.
+_NETTY: Final = (
+    "<dependencyManagement><dependencies><dependency><groupId>io.netty</groupId><artifactId>netty-bom</artifactId>"
+    "<version>4.1.72.Final</version><type>pom</type><scope>import</scope></dependency></dependencies>"
+    "</dependencyManagement>"
+)
+_OPENED: Final = ("java.lang", "java.nio", "java.util", "sun.nio.ch", "java.net")
+_LOGGING: Final = (
+    '<Configuration status="WARN"><Appenders><Console name="C" target="SYSTEM_ERR"><PatternLayout '
+    'pattern="%d{HH:mm:ss.SSS} %p %c{1} %m%n"/></Console></Appenders>'
+    '<Loggers><Root level="WARN"><AppenderRef ref="C"/></Root></Loggers></Configuration>'
+)
+_CHANNELS: Final = {
+    "memory": {"capacity": "100000", "transactionCapacity": "10000"},
+    "file": {"capacity": "1000000", "transactionCapacity": "10000", "checkpointInterval": "30000"},
+}
+_ANSWER_SECONDS: Final = 10.0
+_Metrics = dict[str, dict[str, str]]
+
+
+def fetch_flume() -> Path:
+    """Return the directory that holds Flume's jars; the first call fetches them (90 MB).
+
+    Raises:
+        ConfigurationError: They are not there yet and Maven is missing, or cannot fetch them.
+    """
+    return fetch_once(cache_directory() / f"flume-{FLUME_VERSION}" / "lib", _fetch)
+
+
+def _fetch(scratch: Path) -> Path:
+    goals = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={scratch}/lib"]
+    fetch_by_maven(f"Flume {FLUME_VERSION}", _pom(), goals, scratch)
+    return scratch / "lib"
+
+
+def _pom() -> str:
+    dependencies = "".join(
+        f"<dependency><groupId>{group}</groupId><artifactId>{name}</artifactId><version>{version}</version></dependency>"
+        for group, name, version in _ARTIFACTS
+    )
+    return (
+        '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
+        "<groupId>flumebeam</groupId><artifactId>flume-peer</artifactId><version>1</version><packaging>pom</packaging>"
+        f"{_NETTY}<dependencies>{dependencies}</dependencies></project>"
+    )
+
+
+def agent_properties(place: Path, channel: str) -> str:
+    """Return the configuration of an agent with a channel of this kind, ``memory`` or ``file``."""
+    settings = {
+        "sources": "s",
+        "channels": "c",
+        "sinks": "k",
+        "sources.s.type": "spooldir",
+        "sources.s.spoolDir": f"{place}/spool",
+        "sources.s.batchSize": "1000",
+        "sources.s.deserializer.maxLineLength": "1000000",
+        "sources.s.channels": "c",
+        "channels.c.type": channel,
+        **{f"channels.c.{name}": value for name, value in _CHANNELS[channel].items()},
+        "sinks.k.type": "hdfs",
+        "sinks.k.channel": "c",
+        "sinks.k.hdfs.path": f"file://{place}/files",
+        "sinks.k.hdfs.fileType": "DataStream",
+        "sinks.k.hdfs.writeFormat": "Text",
+        "sinks.k.hdfs.batchSize": "1000",
+        "sinks.k.hdfs.rollSize": str(FILE_BYTES),
+        "sinks.k.hdfs.rollCount": "0",
+        "sinks.k.hdfs.rollInterval": "0",
+    }
+    if channel == "file":
+        settings["channels.c.checkpointDir"] = f"{place}/checkpoint"
+        settings["channels.c.dataDirs"] = f"{place}/data"
+    return "".join(f"a1.{name} = {value}\n" for name, value in settings.items())
+
+
+def _run(channel: str, place: Path, source: Path, events: int) -> ChainRun:
+    (place / "spool").mkdir()
+    (place / "agent.properties").write_text(agent_properties(place, channel), encoding="utf-8")
+    (place / "log4j2.xml").write_text(_LOGGING, encoding="utf-8")
+    [port] = free_ports(1)
+    command = [
+        find_java("Flume"),
+        f"-Xms{_HEAP}",
+        f"-Xmx{_HEAP}",
+        f"-Dlog4j.configurationFile={place}/log4j2.xml",
+        "-Dflume.monitoring.type=http",
+        f"-Dflume.monitoring.port={port}",
+        *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED),
+        *("-cp", f"{fetch_flume()}/*", "org.apache.flume.node.Application"),
+        *("--conf-file", f"{place}/agent.properties", "--name", "a1", "--no-reload-conf"),
+    ]
+
+    def count(component: str, name: str) -> int:
+        return int(_metrics(port).get(component, {}).get(name, 0))
+
+    with Command(command, place / "flume.log") as agent:
+        until("Flume had started", lambda: "SOURCE.s" in _metrics(port), [agent])
+        arriving = place / "input.log"
+        arriving.hardlink_to(source)
+        arriving.rename(place / "spool" / "input.log")  # a spool directory wants files whole
+        found = watch(
+            events,
+            {"flume": agent.usage},
+            begun=lambda: count("SOURCE.s", "EventAcceptedCount") > 0,
+            over=lambda: count("SINK.k", "EventDrainSuccessCount") >= events,
+            programs=[agent],
+        )
+    # Its sink gives a file its final name when it is stopped.
+    return found
+
+
+def _metrics(port: int) -> _Metrics:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=_ANSWER_SECONDS) as answer:
+            found: Any = json.load(answer)
+    except OSError:
+        return {}
+    return dict(found)
+
+
+FLUME_LANES: Final = {
+    **LANES,
+    "flume-file": Lane("Flume, file channel", partial(_run, "file")),
+    "flume-memory": Lane("Flume, memory channel", partial(_run, "memory")),
+}
+"""Our chains and Flume's. Its memory channel loses what it holds when the process dies."""
