@@ -59,8 +59,11 @@ class ReceiverFactory(Protocol):
     def open(self, before_bind: Callable[[str], None]) -> Receiver:
         """Open a receiver.
 
-        It may have an attribute ``interrupted``: true while its source is away and coming back, so that nobody takes
-        silence for an empty source.
+        It may have more than a :class:`~flumebeam.deliveries.Receiver` has: ``interrupted``, true while its source is
+        away and coming back, so that nobody takes silence for an empty source; a method ``give_back()``, which tells
+        the source that what is not acknowledged has failed, called before such a receiver is closed; ``oldest_age``,
+        the seconds since the oldest delivery that is not acknowledged was handed out; and ``acknowledged_after``, the
+        seconds for which the oldest delivery of the last acknowledgement had waited, or ``None``.
 
         Args:
             before_bind: To be called once with the new receiver's id before anything can be delivered to it. If it
@@ -148,11 +151,11 @@ class ReceiverRegistry:
         with self._lock:
             self._users.discard(user)
             last = all(other.source != user.source for other in self._users)
-            leaving = [
-                entry
+            leaving = {
+                entry: failed
                 for entry in self._by_flow.values()
-                if entry.flow[0] == user.source and (last or self._left_behind(entry, user))
-            ]
+                if entry.flow[0] == user.source and ((failed := self._left_behind(entry, user)) or last)
+            }
             for entry in leaving:
                 self._forget(entry)
             if last:
@@ -204,7 +207,7 @@ class ReceiverRegistry:
                     return entry.receiver
                 self._forget(entry)
         if entry is not None:
-            self._close(entry.receiver)
+            self._close(entry.receiver, failed=True)
         receiver = factory.open(partial(self._before_bind, factory.source))
         entry = _Entry(key, receiver, user)
         try:
@@ -253,13 +256,16 @@ class ReceiverRegistry:
         entry.receiver.acknowledge(ids)
 
     def abandon(self, receiver_id: str) -> None:
-        """Close a receiver whose deliveries a sink must not make durable; the source opens a new one. Idempotent."""
+        """Close a receiver and give its deliveries back as failed; the source opens a new one. Idempotent.
+
+        For a sink that must not make them durable, and for a source that has waited too long.
+        """
         with self._lock:
             entry = self._by_id.get(receiver_id)
             if entry is not None:
                 self._forget(entry)
         if entry is not None:
-            self._close(entry.receiver)
+            self._close(entry.receiver, failed=True)
 
     def before_bind(self, hook: BindHook) -> HookRegistration:
         """Have ``hook`` called before every bind of a receiver in this process.
@@ -304,7 +310,7 @@ class ReceiverRegistry:
             entries = list(self._by_flow.values())
             for entry in entries:
                 self._forget(entry)
-        self._close_all(entries)
+        self._close_all(dict.fromkeys(entries, False))
 
     @property
     def in_use(self) -> bool:
@@ -338,9 +344,11 @@ class ReceiverRegistry:
         for hook in hooks:
             hook(source, receiver_id)
 
-    def _close(self, receiver: Receiver) -> None:
+    def _close(self, receiver: Receiver, *, failed: bool = False) -> None:
         settled = False
         try:
+            if failed and (give_back := getattr(receiver, "give_back", None)) is not None:
+                give_back()
             settled = receiver.close()
         finally:
             with self._lock:
@@ -348,12 +356,12 @@ class ReceiverRegistry:
             for hook in hooks:
                 hook(receiver.receiver_id, settled)
 
-    def _close_all(self, entries: list[_Entry]) -> None:
-        """Close receivers; every one is tried, then the first error goes on."""
+    def _close_all(self, entries: dict[_Entry, bool]) -> None:
+        """Close receivers, giving back what failed; every one is tried, then the first error goes on."""
         errors: list[Exception] = []
-        for entry in entries:
+        for entry, failed in entries.items():
             try:
-                self._close(entry.receiver)
+                self._close(entry.receiver, failed=failed)
             except Exception as error:  # noqa: BLE001 - raised below, after the others have been closed
                 errors.append(error)
         if errors:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal
+from enum import Enum
+from typing import Any, Final, Literal, TypeVar
 
 import apache_beam as beam
 import pyarrow as pa
@@ -15,12 +16,14 @@ from flumebeam.batch import EventBatch
 from flumebeam.deliveries import Receiver
 from flumebeam.errors import ConfigurationError
 from flumebeam.solace.config import SolaceOptions
-from flumebeam.solace.flows import FlowOptions, ReplayStart
-from flumebeam.solace.ports import Connection
+from flumebeam.solace.flows import FlowOptions, GiveBack, ReplayStart
+from flumebeam.solace.ports import Connection, FlowOfQueue
 from flumebeam.transforms.read_options import AcknowledgeBy, BundleLimits, ReadLimits
 from flumebeam.transforms.receiver_read import ReadFromReceivers
 
 __all__ = ["ReadFromSolace", "SolaceReceiverFactory", "sender_time_ms"]
+
+_Kind = TypeVar("_Kind", bound=Enum)
 
 _MAX_TIME_DIGITS: Final = 15
 _SENDER_TIME_HEADER: Final = "solace.sender-timestamp"
@@ -60,8 +63,8 @@ class ReadFromSolace(beam.PTransform):
             messages per flow, or below.
         bundle_bytes: Bytes that one bundle reads at most; one batch may exceed it.
         bundle_seconds: Seconds that one bundle takes at most, and so the delay of its commit at low rates.
-        flows: Consumers to bind. More than one shares the messages of a non-exclusive queue. On an exclusive queue the
-            broker serves one of them, and the others stand by.
+        flows: Consumers to bind. More than one shares the messages of a non-exclusive queue; on an exclusive one the
+            second is refused when it is bound, for no program is told what a queue is before.
         acknowledge: See above.
         event_time: ``"sender"``; ``"arrival"`` for the time at which a batch was received; or ``"header:NAME"`` for a
             header with milliseconds since 1970, such as ``header:timestamp``. What is no number counts as its arrival.
@@ -72,6 +75,9 @@ class ReadFromSolace(beam.PTransform):
         replay_from: Have the broker deliver messages of its replay log again: from ``"beginning"``, a time as ISO 8601,
             or behind a message id (``rmid1:...``). Once in each process that reads; exclusive queues and one flow only.
             A sink with a commit log skips what it has.
+        failed_bundles: What the broker is told of messages that were read and whose bundle failed: ``"released"``
+            nothing; ``"failed"`` that they failed, for brokers from 10.2.1 on; ``"rejected"`` that they are not wanted,
+            which **deletes** those that are not eligible for a dead message queue.
 
     Raises:
         ConfigurationError: An option that cannot work; on expansion: a runner that cannot run this read.
@@ -96,19 +102,17 @@ class ReadFromSolace(beam.PTransform):
         selector: str = "",
         browse: bool = False,
         replay_from: str | None = None,
+        failed_bundles: GiveBack | Literal["released", "failed", "rejected"] = "released",
     ) -> None:
         super().__init__()
         if not queue:
             raise ConfigurationError("The name of the queue to read from is empty: give one, for example --queue=logs.")
-        try:
-            by = AcknowledgeBy(acknowledge)
-        except ValueError as error:
-            known = ", ".join(choice.value for choice in AcknowledgeBy)
-            raise ConfigurationError(f"acknowledge is {acknowledge!r}; it must be one of {known}.") from error
+        by = _choice("acknowledge", AcknowledgeBy, acknowledge)
+        give_back = _choice("failed_bundles", GiveBack, failed_bundles)
         replay = None if replay_from is None else ReplayStart.parse(replay_from)
         if replay is not None and flows > 1:
             raise ConfigurationError("A replay is for one flow: leave out flows, or replay_from.")
-        how = FlowOptions(selector=selector, browse=browse, replay=replay)
+        how = FlowOptions(selector=selector, browse=browse, replay=replay, give_back=give_back, shared=flows > 1)
         options = connection or SolaceOptions.from_environment()
         self._read = ReadFromReceivers(
             SolaceReceiverFactory(source=queue, connection=options, topics=tuple(topics), flow=how),
@@ -180,11 +184,12 @@ _replayed: Final[set[str]] = set()
 class _OwnedReceiver:
     """A receiver that closes the connection it was opened on, and so knows what the broker has got."""
 
-    def __init__(self, receiver: Receiver, connection: Connection) -> None:
+    def __init__(self, receiver: FlowOfQueue, connection: Connection) -> None:
         self._receiver = receiver
         self._connection = connection
         self.receive = receiver.receive
         self.acknowledge = receiver.acknowledge
+        self.give_back = receiver.give_back
 
     @property
     def receiver_id(self) -> str:
@@ -193,6 +198,14 @@ class _OwnedReceiver:
     @property
     def unacknowledged(self) -> int:
         return self._receiver.unacknowledged
+
+    @property
+    def oldest_age(self) -> float:
+        return self._receiver.oldest_age
+
+    @property
+    def acknowledged_after(self) -> float | None:
+        return self._receiver.acknowledged_after
 
     @property
     def interrupted(self) -> bool:
@@ -230,6 +243,14 @@ class _HeaderTime:
             return None
         times = [int(text) for text in pc.unique(column).to_pylist() if text is not None and _is_time(text)]
         return min(times, default=None)
+
+
+def _choice(option: str, kinds: type[_Kind], value: _Kind | str) -> _Kind:
+    try:
+        return kinds(value)
+    except ValueError as error:
+        known = ", ".join(kind.value for kind in kinds)
+        raise ConfigurationError(f"{option} is {value!r}; it must be one of {known}.") from error
 
 
 def _is_time(text: str) -> bool:

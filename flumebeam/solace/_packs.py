@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +43,12 @@ class OpenPacks:
         """Events that wait, beyond one for each message."""
         with self._lock:
             return sum(int(events.sum()) - 1 for events in self._waiting.values())
+
+    def forget(self, messages: Iterable[bytes]) -> None:
+        """Drop messages that are given back whole, whatever of their events has been acknowledged."""
+        with self._lock:
+            for message in messages:
+                self._waiting.pop(message, None)
 
     def completed_by(self, ids: pa.FixedSizeBinaryArray) -> list[bytes]:
         """Take acknowledged events, and return the ids of messages that are acknowledged by that.

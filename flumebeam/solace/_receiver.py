@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 from solace.messaging.config._sol_constants import _SolClientFlowEvent
+from solace.messaging.config.message_acknowledgement_configuration import Outcome
 from solace.messaging.core._core_api_utility import prepare_array
 from solace.messaging.errors.pubsubplus_client_error import PubSubPlusClientError
 from solace.messaging.messaging_service import MessagingService
@@ -24,14 +25,15 @@ from solace.messaging.receiver._impl._persistent_message_receiver import _Persis
 from solace.messaging.resources.queue import Queue
 
 from flumebeam.batch import EventBatch
-from flumebeam.errors import ConnectionFailedError, FlumebeamError, FormatError, QueueError
+from flumebeam.clock import Clock, SystemClock
+from flumebeam.errors import ConfigurationError, ConnectionFailedError, FlumebeamError, FormatError, QueueError
 from flumebeam.solace import _native
 from flumebeam.solace._client import bounded, lost_error, queue_error
 from flumebeam.solace._native import OK
 from flumebeam.solace._packs import OpenPacks
 from flumebeam.solace._reader import MessageReader
 from flumebeam.solace.config import SolaceOptions
-from flumebeam.solace.flows import FlowOptions
+from flumebeam.solace.flows import FlowOptions, GiveBack
 from flumebeam.solace.mapping import ReceivedMessage, events_of_messages
 from flumebeam.solace.packing import is_pack, unpack_message
 
@@ -42,6 +44,9 @@ _MAX_BUFFERED_BYTES: Final = 32 << 20  # large messages must not fill the memory
 _REMEMBERED_ACKS: Final = 20_000  # twice the unacknowledged limit of a flow: whatever a lost connection can bring back
 _LINGER_SECONDS: Final = 0.002  # making a batch costs as much as some twenty events in it: let a few more come
 _CLOSE_SECONDS: Final = 5.0
+_ACTIVE_SECONDS: Final = 2.0  # the client tells it right behind the bind, from the same answer of the broker
+
+_OUTCOMES: Final = {GiveBack.FAILED: Outcome.FAILED.value, GiveBack.REJECTED: Outcome.REJECTED.value}
 
 _PASSIVE_EVENTS: Final = (
     _SolClientFlowEvent.SOLCLIENT_FLOW_EVENT_INACTIVE.value,
@@ -101,8 +106,10 @@ class FlowReceiver:
         before_bind: Called with the receiver's id before the flow is bound.
         flow: How it is bound.
         on_close: Called once when the receiver is closed.
+        clock: The time, for the age of what is not acknowledged.
 
     Raises:
+        ConfigurationError: The flow is to share the queue, and the broker lets it stand by.
         QueueError: The queue is unknown, or permission is missing.
         ConnectionFailedError: The broker does not answer.
     """
@@ -115,7 +122,9 @@ class FlowReceiver:
         before_bind: Callable[[str], None] | None,
         flow: FlowOptions,
         on_close: Callable[[FlowReceiver], None],
+        clock: Clock | None = None,
     ) -> None:
+        self._clock = clock or SystemClock()
         self._options = options
         self._queue = queue
         self._how = flow
@@ -127,10 +136,11 @@ class FlowReceiver:
         self._buffered_bytes = 0
         self._arrived = threading.Event()
         self._stopped = False
-        self._active = False
+        self._active = threading.Event()
         # Delivery id to the number that acknowledges it: buffered or handed out, and not acknowledged.
         self._open: dict[bytes, int] = {}
-        self._handed_out: set[bytes] = set()
+        self._handed_out: dict[bytes, float] = {}  # delivery id to when, oldest first; monotonic seconds
+        self._acknowledged_after: float | None = None
         self._packs = OpenPacks()
         self._surplus = EventBatch.empty()  # of a pack that did not fit into what was asked for
         self._acknowledged: OrderedDict[bytes, None] = OrderedDict()
@@ -143,6 +153,12 @@ class FlowReceiver:
         if before_bind is not None:
             before_bind(self._receiver_id)
         self._flow = self._bind(service)
+        if flow.shared and not self._active.wait(_ACTIVE_SECONDS):
+            self.close()
+            raise ConfigurationError(
+                f"Queue {queue!r} at {options.host} lets only one consumer be active, so several flows cannot share "
+                "it: read it with flows=1, or make the queue non-exclusive."
+            )
 
     def _bind(self, service: MessagingService) -> _Flow:
         builder = service.create_persistent_message_receiver_builder().with_message_client_acknowledgement()
@@ -206,9 +222,9 @@ class FlowReceiver:
             )
         else:
             if event == _SolClientFlowEvent.SOLCLIENT_FLOW_EVENT_ACTIVE.value:
-                self._active = True
+                self._active.set()
             elif event in _PASSIVE_EVENTS:
-                self._active = False
+                self._active.clear()
             # What was acknowledged on the flow's way down may not have arrived.
             self._settled = self._settled and not self._told
             self.fence()
@@ -238,7 +254,19 @@ class FlowReceiver:
     @property
     def active(self) -> bool:
         """Whether the broker has said that this flow is the one of an exclusive queue that is served."""
-        return self._active
+        return self._active.is_set()
+
+    @property
+    def oldest_age(self) -> float:
+        """Seconds since the oldest delivery that is not acknowledged was handed out; 0 if there is none."""
+        with self._lock:
+            since = next(iter(self._handed_out.values()), None)
+        return 0.0 if since is None else self._clock.monotonic() - since
+
+    @property
+    def acknowledged_after(self) -> float | None:
+        """Seconds for which the oldest delivery of the last acknowledgement had waited; ``None`` if there was none."""
+        return self._acknowledged_after
 
     def receive(self, max_events: int, timeout: float) -> EventBatch:
         """Return up to ``max_events`` events; wait at most ``timeout`` seconds for the first one.
@@ -306,7 +334,7 @@ class FlowReceiver:
                     messages.append(item)
                 buffer.popleft()
             self._buffered_bytes -= sum(len(message.body) for message in messages)
-            self._handed_out.update(message.delivery for message in messages)
+            self._handed_out.update(dict.fromkeys((message.delivery for message in messages), self._clock.monotonic()))
         # Looked at on every call: the client's thread may have stopped the flow behind an earlier one.
         if self._stopped and not self._is_full(2):
             self._stopped = _native.start_flow(self._flow.handle()) != OK
@@ -336,9 +364,10 @@ class FlowReceiver:
         with self._lock:
             # A reconnect in between may have brought them again, under other numbers.
             renumbered = [now for id_, number in due.items() if (now := self._open.pop(id_, number)) != number]
-            self._handed_out.difference_update(due)
+            since = [handed_out for id_ in due if (handed_out := self._handed_out.pop(id_, None)) is not None]
             for id_ in due:
                 self._remember(id_)
+        self._acknowledged_after = self._clock.monotonic() - min(since) if since else None
         for number in renumbered:
             _native.acknowledge(flow, number)
 
@@ -351,9 +380,36 @@ class FlowReceiver:
         """Drop what was only looked at: the client would delete it on the broker if it were acknowledged."""
         with self._lock:
             for id_ in ids:
-                self._handed_out.discard(id_)
+                self._handed_out.pop(id_, None)
                 if self._open.pop(id_, None) is not None:
                     self._remember(id_)
+
+    def give_back(self) -> int:
+        """Tell the broker what became of deliveries that were handed out and not acknowledged, if the flow can.
+
+        A packed message is given back whole. They come again to whoever the broker serves, also to this receiver once
+        it is asked again. Called by the thread that receives, or when none does.
+
+        Returns:
+            How many messages the broker was told of; 0 if they are released by :meth:`close` only.
+        """
+        outcome = _OUTCOMES.get(self._how.give_back)
+        if outcome is None or self._failure is not None:
+            return 0
+        with self._lock:
+            numbers = [self._open.pop(id_) for id_ in self._handed_out if id_ in self._open]
+            given_back = tuple(self._handed_out)
+            self._handed_out.clear()
+        self.fence()
+        self._packs.forget(given_back)
+        self._surplus = EventBatch.empty()
+        self._settled = False
+        flow = self._flow.handle()
+        # The broker would deliver it again on this flow, also one that is about to end, and count that as one more try.
+        # The next call of receive() starts the flow.
+        self._stopped = _native.stop_flow(flow) == OK
+        # What the broker cannot be told of is released when the flow ends.
+        return sum(_native.settle(flow, number, outcome) == OK for number in numbers)
 
     @property
     def settled(self) -> bool:

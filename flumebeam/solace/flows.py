@@ -5,14 +5,26 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import Enum
 from typing import Final, Self
 
 from flumebeam.errors import ConfigurationError
 
-__all__ = ["FlowOptions", "ReplayStart"]
+__all__ = ["FlowOptions", "GiveBack", "ReplayStart"]
 
 _MAX_SELECTOR_CHARS: Final = 2000  # limit of the broker
 _MESSAGE_ID: Final = re.compile(r"rmid1:[0-9a-f]{5}-[0-9a-f]{11}-[0-9a-f]{8}-[0-9a-f]{8}")
+
+
+class GiveBack(Enum):
+    """What the broker is told of deliveries whose bundle failed."""
+
+    RELEASED = "released"
+    """Nothing: they go back when the flow is unbound. Every broker can do it."""
+    FAILED = "failed"
+    """Each failed: the broker delivers it again, or gives it up if that was tried as often as the queue allows."""
+    REJECTED = "rejected"
+    """Each of them is not wanted: the broker moves what is eligible to the DMQ, and DELETES the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +69,9 @@ class FlowOptions:
         selector: The broker hands over only messages that it matches, in the language of JMS; empty for all.
         browse: Look and take nothing: messages stay on the queue, acknowledgements mean nothing.
         replay: Have the broker put messages of its replay log into the queue again, from there on.
-        settles: Whether messages may be given back as failed or rejected, which brokers before 10.2.1 refuse.
+        give_back: How messages are given back that were handed out and not acknowledged. All but ``RELEASED`` needs a
+            broker of version 10.2.1 or later, which refuses the bind otherwise.
+        shared: Refuse a flow that the broker lets stand by: others are to share the queue with it.
 
     Raises:
         ConfigurationError: A combination that cannot work.
@@ -66,13 +80,18 @@ class FlowOptions:
     selector: str = ""
     browse: bool = False
     replay: ReplayStart | None = None
-    settles: bool = False
+    give_back: GiveBack = GiveBack.RELEASED
+    shared: bool = False
 
     def __post_init__(self) -> None:
         if len(self.selector) > _MAX_SELECTOR_CHARS:
             raise ConfigurationError(f"A selector has at most {_MAX_SELECTOR_CHARS} characters.")
         if self.browse and self.replay is not None:
             raise ConfigurationError("A flow that browses starts no replay: leave out one of them.")
+        if self.browse and self.shared:
+            raise ConfigurationError("Flows that browse see everything, each of them: leave out flows, or browse.")
+        if self.browse and self.give_back is not GiveBack.RELEASED:
+            raise ConfigurationError("A flow that browses takes nothing and gives nothing back: leave out one of them.")
 
     def properties(self) -> dict[str, str]:
         """Return the native properties of the flow that differ from those of a plain one."""
@@ -83,6 +102,6 @@ class FlowOptions:
             changes |= {"FLOW_BROWSER": "1", "FLOW_ACTIVE_FLOW_IND": "0"}
         if self.replay is not None:
             changes["FLOW_REPLAY_START_LOCATION"] = self.replay.location
-        if self.settles:
-            changes |= {"FLOW_REQUIRED_OUTCOME_FAILED": "1", "FLOW_REQUIRED_OUTCOME_REJECTED": "1"}
+        if self.give_back is not GiveBack.RELEASED:
+            changes[f"FLOW_REQUIRED_OUTCOME_{self.give_back.name}"] = "1"
         return changes

@@ -20,7 +20,7 @@ from flumebeam.solace.fields import PLAIN_FIELDS, MessageFields
 from flumebeam.solace.flows import FlowOptions
 from flumebeam.solace.packing import Packing
 
-__all__ = ["Connection", "MessagePublisher", "Outcome", "OutcomeKind", "Refusal", "TransactedSession"]
+__all__ = ["Connection", "FlowOfQueue", "MessagePublisher", "Outcome", "OutcomeKind", "Refusal", "TransactedSession"]
 
 
 class OutcomeKind(Enum):
@@ -154,6 +154,28 @@ class MessagePublisher(Protocol):
         ...
 
 
+class FlowOfQueue(Receiver, Protocol):
+    """A receiver over one consumer flow."""
+
+    @property
+    def oldest_age(self) -> float:
+        """Seconds since the oldest delivery that is not acknowledged was handed out; 0 if there is none."""
+        ...
+
+    @property
+    def acknowledged_after(self) -> float | None:
+        """Seconds for which the oldest delivery of the last acknowledgement had waited; ``None`` if there was none."""
+        ...
+
+    def give_back(self) -> int:
+        """Tell the broker what became of deliveries that were handed out and not acknowledged, as the flow was bound.
+
+        Returns:
+            How many messages the broker was told of; the others are released when the flow ends.
+        """
+        ...
+
+
 class Connection(Protocol):
     """One connection to the broker."""
 
@@ -178,7 +200,7 @@ class Connection(Protocol):
 
     def receiver(
         self, queue: str, *, before_bind: Callable[[str], None] | None = None, flow: FlowOptions | None = None
-    ) -> Receiver:
+    ) -> FlowOfQueue:
         """Bind a consumer flow whose messages are acknowledged by id.
 
         Args:

@@ -8,6 +8,7 @@ import pytest
 
 from flumebeam.batch import EventBatch
 from flumebeam.solace.config import SolaceOptions
+from flumebeam.solace.flows import FlowOptions, GiveBack
 from flumebeam.solace.packing import PACKED_HEADER, Packing
 from flumebeam.solace.session import VendorConnection, connect
 from flumebeam.testing.broker import DevelopmentBroker
@@ -102,3 +103,23 @@ def test_a_rolled_back_pack_comes_again(broker: DevelopmentBroker, options: Sola
 
         assert bodies(session.receive(1, 5)) == [b"0", b"1", b"2", b"3"]
         assert session.commit().committed
+
+
+def test_a_pack_of_which_some_events_failed_is_given_back_whole(
+    broker: DevelopmentBroker, connection: VendorConnection
+) -> None:
+    session = connection.transacted_session()
+    session.publish(numbered(*range(10)), "logs/x", Packing(max_events=10))
+    assert session.commit().committed
+    receiver = connection.receiver("q", flow=FlowOptions(give_back=GiveBack.FAILED))
+    part = drink(receiver, 7)
+    acknowledge(receiver, part.slice(0, 5))
+
+    assert receiver.give_back() == 1
+    assert receiver.unacknowledged == 0
+    acknowledge(receiver, part)  # too late
+    again = drink(receiver, 10)
+
+    assert bodies(again) == [b"%d" % number for number in range(10)]
+    acknowledge(receiver, again)
+    eventually(lambda: broker.queue("q").messages == 0)

@@ -4,13 +4,15 @@ from time import monotonic
 
 import pytest
 
-from flumebeam.errors import ConnectionFailedError, QueueError
+from flumebeam.errors import ConfigurationError, ConnectionFailedError, QueueError
 from flumebeam.ids import DeliveryId, delivery_ids
 from flumebeam.solace import _receiver
 from flumebeam.solace.config import SolaceOptions
+from flumebeam.solace.fields import MessageFields
+from flumebeam.solace.flows import FlowOptions, GiveBack
 from flumebeam.solace.session import VendorConnection, connect
 from flumebeam.testing.broker import DevelopmentBroker
-from tests.integration.client.helpers import acknowledge, bodies, drink, eventually, fill
+from tests.integration.client.helpers import acknowledge, bodies, drink, eventually, fill, numbered
 
 
 def test_what_is_acknowledged_leaves_the_queue_and_the_rest_comes_again(
@@ -181,3 +183,71 @@ def test_closing_tells_that_the_broker_got_all_acknowledgements_only_if_there_wa
         assert connection.close() is proven
 
     assert broker.queue("q").messages == 20 - acknowledged
+
+
+def test_what_is_given_back_as_failed_comes_again_at_once_behind_a_fence(
+    broker: DevelopmentBroker, connection: VendorConnection
+) -> None:
+    fill(connection, *range(10))
+    receiver = connection.receiver("q", flow=FlowOptions(give_back=GiveBack.FAILED))
+    first = drink(receiver, 10)
+    acknowledge(receiver, first.slice(0, 4))
+
+    assert receiver.give_back() == 6
+    assert receiver.unacknowledged == 0
+    acknowledge(receiver, first)  # too late: they are not open any more
+    again = drink(receiver, 6)
+
+    assert sorted(bodies(again)) == [b"4", b"5", b"6", b"7", b"8", b"9"]
+    assert all(event.headers["solace.redelivered"] == "true" for event in again.events())
+    assert again.provenance is not None
+    assert again.provenance.fence
+    acknowledge(receiver, again)
+    eventually(lambda: broker.queue("q").messages == 0)
+
+
+@pytest.mark.parametrize(("eligible", "kept"), [(True, 3), (False, 0)])
+def test_what_is_given_back_as_rejected_leaves_the_queue_for_that_of_dead_messages_if_it_may(
+    broker: DevelopmentBroker, connection: VendorConnection, eligible: bool, kept: int
+) -> None:
+    broker.create_queue("dead")
+    broker.create_queue("strict", subscriptions=["strict"], dead_message_queue="dead")
+    session = connection.transacted_session()
+    session.publish(numbered(1, 2, 3), "strict", fields=MessageFields(dmq_eligible=eligible))
+    assert session.commit().committed
+    receiver = connection.receiver("strict", flow=FlowOptions(give_back=GiveBack.REJECTED))
+    drink(receiver, 3)
+
+    assert receiver.give_back() == 3
+
+    eventually(lambda: broker.queue("strict").messages == 0)
+    assert broker.queue("dead").messages == kept
+
+
+def test_a_flow_that_is_bound_as_ever_gives_back_by_its_end_only(
+    broker: DevelopmentBroker, connection: VendorConnection
+) -> None:
+    fill(connection, 1, 2)
+    receiver = connection.receiver("q")
+    drink(receiver, 2)
+
+    assert receiver.give_back() == 0
+    assert receiver.unacknowledged == 2
+    receiver.close()
+
+    assert broker.queue("q").messages == 2
+
+
+def test_a_flow_that_is_to_share_a_queue_is_refused_where_the_broker_lets_it_stand_by(
+    broker: DevelopmentBroker, connection: VendorConnection
+) -> None:
+    broker.create_queue("open", access="non-exclusive")
+    sharing = FlowOptions(shared=True)
+
+    for _ in range(3):
+        assert connection.receiver("open", flow=sharing).active
+    assert connection.receiver("q", flow=sharing).active
+    with pytest.raises(ConfigurationError, match=r"Queue 'q' at .* lets only one consumer be active"):
+        connection.receiver("q", flow=sharing)
+
+    assert broker.queue("q").consumers == 1

@@ -95,6 +95,10 @@ def test_topics_make_the_queue_that_is_read_and_it_stays(broker: DevelopmentBrok
         ({"replay_from": "beginning", "browse": True}, "browses starts no replay"),
         ({"replay_from": "beginning", "flows": 2}, "for one flow"),
         ({"selector": "x" * 2001}, "at most 2000"),
+        ({"browse": True, "flows": 2}, "see everything, each of them"),
+        ({"browse": True, "failed_bundles": "failed"}, "gives nothing back"),
+        ({"failed_bundles": "dropped"}, "failed_bundles is 'dropped'; it must be one of released, failed, rejected"),
+        ({"acknowledge": "later"}, "must be one of commit-step"),
     ],
 )
 def test_what_cannot_work_is_refused_when_the_graph_is_built(options: dict[str, object], why: str) -> None:

@@ -172,15 +172,36 @@ def test_several_flows_share_a_non_exclusive_queue(
     assert broker.queue("logs").messages == 0
 
 
-def test_further_flows_on_an_exclusive_queue_stand_by(
+def test_several_flows_on_an_exclusive_queue_are_refused_before_anything_is_read(
     broker: DevelopmentBroker, connection: SolaceOptions, publish: Publish
 ) -> None:
     publish(numbers(500))
 
-    read(connection, beam.ParDo(Sink()), AcknowledgeBatches(), until_empty=True, idle_seconds=0.3, flows=2)
+    with pytest.raises(ConfigurationError, match=r"lets only one consumer be active.*flows=1, or make the queue non-"):
+        read(connection, beam.ParDo(Sink()), AcknowledgeBatches(), until_empty=True, idle_seconds=0.3, flows=2)
 
-    assert bodies() == numbers(500)
-    assert broker.queue("logs").messages == 0
+    assert SEEN == []
+    left = broker.queue("logs")
+    assert (left.messages, left.unacknowledged, left.consumers) == (500, 0, 0)
+
+
+def test_what_fails_as_often_as_its_queue_allows_goes_to_the_dead_message_queue(
+    broker: DevelopmentBroker, connection: SolaceOptions, publish: Publish
+) -> None:
+    broker.delete_queue("logs")
+    broker.create_queue("dead")
+    broker.create_queue("logs", subscriptions=["logs/>"], max_redeliveries=1, dead_message_queue="dead")
+    publish(numbers(10))
+    left = []
+
+    for _ in range(2):
+        with pytest.raises(StorageError, match=r"^Disk full\.$"):
+            read(
+                connection, beam.ParDo(Sink(fail_at=b"5")), AcknowledgeBatches(), max_events=10, failed_bundles="failed"
+            )
+        left.append((broker.queue("logs").messages, broker.queue("dead").messages))
+
+    assert left == [(10, 0), (0, 10)]
 
 
 def test_a_broker_that_goes_away_for_a_while_is_waited_for(

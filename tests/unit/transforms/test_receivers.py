@@ -162,6 +162,30 @@ def test_an_abandoned_receiver_is_closed_and_replaced(registry: ReceiverRegistry
     assert acquire(registry, user, queue).receive(10, 0).bodies.to_pylist() == [b"a", b"b", b"c"]
 
 
+def test_only_what_failed_is_given_back_before_its_receiver_is_closed(
+    registry: ReceiverRegistry, queue: MemoryQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed: list[tuple[str, bool]] = []
+    monkeypatch.setattr(
+        MemoryReceiver,
+        "give_back",
+        lambda self: failed.append((self.receiver_id, self.receiver_id in queue.open)),
+        raising=False,
+    )
+    first, second, third = (registry.join("source") for _ in range(3))
+    acquire(registry, first, queue).receive(1, 0)
+    acquire(registry, second, queue).receive(1, 0)  # the bundle of the first has failed
+    registry.abandon(acquire(registry, second, queue).receiver_id)
+    acquire(registry, second, queue).receive(1, 0)
+    registry.leave(second)
+    acquire(registry, third, queue)
+    for user in (first, third):
+        registry.leave(user)
+
+    assert len(queue.opened) == 4
+    assert failed == [(receiver, True) for receiver in queue.opened[:3]]
+
+
 def test_hooks_run_before_each_bind_with_source_and_receiver(registry: ReceiverRegistry, queue: MemoryQueue) -> None:
     seen: list[tuple[str, str, int]] = []
     with registry.before_bind(lambda source, receiver: seen.append((source, receiver, len(queue.opened)))):
