@@ -54,8 +54,8 @@ class Client(asyncio.Protocol):
         host, port = transport.get_extra_info("peername")[:2]
         self._connection = self._server.attach(self, f"{host}:{port}", self._option)
         self._trace = self._server.trace(self._connection)
-        if self._server.speed is not None:
-            self.limit(self._server.speed)
+        if self._server.sockets.speed is not None:
+            self.limit(self._server.sockets.speed)
 
     def data_received(self, data: bytes) -> None:
         """Hand bytes to the core, now or in time."""

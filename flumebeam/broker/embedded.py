@@ -261,11 +261,11 @@ class DevelopmentBroker(BrokerThread):
 
     def cut_connections(self, client: str | None = None) -> int:
         """Break the connections of one client name, or all, without a word; return how many."""
-        return self._call(lambda server: server.cut_connections(client))
+        return self._call(lambda server: server.sockets.cut(client))
 
     def refuse_connections(self) -> None:
         """Refuse new connections; those that exist stay."""
-        self._call(lambda server: server.refuse_connections())
+        self._call(lambda server: server.sockets.refuse())
 
     def accept_connections(self) -> None:
         """Accept connections again, on the same port.
@@ -273,11 +273,11 @@ class DevelopmentBroker(BrokerThread):
         Raises:
             ConfigurationError: Somebody else has taken the port.
         """
-        self._wait(self._running().accept_connections())
+        self._wait(self._running().sockets.accept())
 
     def freeze(self, client: str | None = None) -> None:
         """Let no byte in or out of the connections of one client name, or all, as a host that hangs."""
-        self._call(lambda server: server.freeze(client))
+        self._call(lambda server: server.sockets.slow(0, client))
 
     def slow(self, bytes_per_second: int, client: str | None = None) -> None:
         """Limit the speed of the connections of one client name, or all, in each direction.
@@ -286,7 +286,7 @@ class DevelopmentBroker(BrokerThread):
             ConfigurationError: The speed is not above 0.
         """
         speed = SlowConnections(bytes_per_second=bytes_per_second).bytes_per_second
-        self._call(lambda server: server.slow(speed, client))
+        self._call(lambda server: server.sockets.slow(speed, client))
 
     def thaw(self, client: str | None = None) -> None:
         """End :meth:`freeze` and :meth:`slow`."""

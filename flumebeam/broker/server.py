@@ -7,7 +7,6 @@ import contextlib
 import logging
 import secrets
 from collections.abc import Callable, Coroutine, Iterable
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,8 +25,9 @@ from flumebeam.broker.faults import (
     SlowConnections,
 )
 from flumebeam.broker.group_commit import GroupCommit
-from flumebeam.broker.listeners import Codec, Listener, listeners
+from flumebeam.broker.listeners import Codec
 from flumebeam.broker.replica import MAX_LAG, Replica
+from flumebeam.broker.sockets import Output, Sockets
 from flumebeam.broker.store import Store
 from flumebeam.broker.trace import Trace
 from flumebeam.clock import Clock
@@ -40,13 +40,8 @@ __all__ = ["BrokerServer"]
 _TICK_SECONDS: Final = 0.5
 _BURST_SECONDS: Final = 0.1
 """How much of an unused rate of ingress is kept for later."""
-_TURNS_OF_AN_ACCEPT: Final = 3
-"""Turns of the loop between asyncio's accepting a connection and its being known here."""
 _logger = logging.getLogger("flumebeam.broker")
 _tracer = logging.getLogger("flumebeam.broker.trace")
-
-Output = tuple[Connection, bytes, bool]
-"""What a connection is to be sent, and whether it is closed after that."""
 
 
 class BrokerServer:
@@ -64,14 +59,7 @@ class BrokerServer:
     def __init__(self, config: BrokerConfig, clock: Clock, give_up: Callable[[FlumebeamError], None]) -> None:
         self._config = config
         self._clock = clock
-        self.listeners: list[Listener] = listeners(config)
-        """Where clients come in, the plain one first."""
-        self._clients: dict[Connection, Client] = {}
-        self._empty = asyncio.Event()
-        """Set while no connection exists; transports report their end in a later turn of the loop."""
-        self._empty.set()
-        self.speed: int | None = None
-        """Bytes a second of each new connection; 0 while the broker is frozen, None without a limit."""
+        self.sockets = Sockets(config, self._client)
         self._ticker: asyncio.TimerHandle | None = None
         self._give_up = give_up
         self._recovery: asyncio.Task[None] | None = None
@@ -103,7 +91,7 @@ class BrokerServer:
                 engine.restore(store.records(), self.now())
             except (LookupError, TypeError, ValueError) as error:
                 raise store.damaged(error) from error
-            self._commits = GroupCommit(store, self._send, self._recover, self._crashes)
+            self._commits = GroupCommit(store, self.sockets.send, self._recover, self._crashes)
         if self._config.replay_log_bytes is not None and engine.vpn.log is None:
             engine.put_replay_log(self._config.replay_log_bytes)
         return engine
@@ -119,12 +107,12 @@ class BrokerServer:
             ConfigurationError: The address cannot be listened on.
         """
         try:
-            await self.accept_connections()
+            await self.sockets.accept()
         except ConfigurationError:
             self._close_store()
             raise
         self._tick()
-        for listener in self.listeners:
+        for listener in self.sockets.listeners:
             _logger.info("listening on %s (%s), VPN %s", listener.url, listener.option, self._config.vpn)
 
     async def close(self) -> None:
@@ -133,11 +121,7 @@ class BrokerServer:
             self._ticker.cancel()
         if self._recovery is not None:
             await self._recovery
-        self.refuse_connections()
-        for _ in range(_TURNS_OF_AN_ACCEPT):
-            await asyncio.sleep(0)
-        self.cut_connections()
-        await self._empty.wait()
+        await self.sockets.go_down()
         if self._commits is not None:
             with contextlib.suppress(StorageError):  # it was told when it happened
                 await self._commits.durable()
@@ -147,7 +131,7 @@ class BrokerServer:
 
     def _tick(self) -> None:
         self._look_at_disk()
-        if self.speed != 0:
+        if self.sockets.speed != 0:
             self.engine.tick(self.now())
             self.flush()
         self._ticker = asyncio.get_running_loop().call_later(_TICK_SECONDS, self._tick)
@@ -164,8 +148,7 @@ class BrokerServer:
         site = _SITES.get(option, "primary")
         if site != self.site:
             connection.refusal = _PASSIVE[site if self.site == "primary" else "standby"]
-        self._clients[connection] = client
-        self._empty.clear()
+        self.sockets.add(connection, client)
         return connection
 
     def trace(self, connection: Connection) -> Trace | None:
@@ -174,9 +157,7 @@ class BrokerServer:
 
     def detach(self, connection: Connection) -> None:
         """Note that a connection is gone."""
-        del self._clients[connection]
-        if not self._clients:
-            self._empty.set()
+        self.sockets.remove(connection)
         self.engine.disconnect(connection, self.now())
         self.flush()
 
@@ -193,7 +174,7 @@ class BrokerServer:
         if self._commits is None:
             if self._replica is not None:
                 self._replica.add(engine.take_journal())
-            self._send(output)
+            self.sockets.send(output)
         else:
             self._commits.add(engine.take_journal(), output)
         if self.faults:
@@ -202,15 +183,9 @@ class BrokerServer:
             asyncio.get_running_loop().call_later(seconds, self._send_late, connection, message)
 
     def _send_late(self, connection: Connection, message: AnyMessage) -> None:
-        if connection in self._clients:
+        if connection in self.sockets:
             connection.send(message)
             self.flush()
-
-    def _send(self, output: list[Output]) -> None:
-        for connection, data, closing in output:
-            client = self._clients.get(connection)
-            if client is not None:
-                client.write(data, closing, self._config.max_unsent_bytes)
 
     def ingress_pause(self) -> float:
         """Return how long a client that has just published is not to be read, seconds."""
@@ -259,69 +234,14 @@ class BrokerServer:
 
     # Faults
 
-    async def accept_connections(self) -> None:
-        """Listen again, on the same ports.
-
-        Raises:
-            ConfigurationError: An address cannot be listened on.
-        """
-        try:
-            for listener in self.listeners:
-                await listener.open(partial(self._client, listener.option))
-        except ConfigurationError:
-            self.refuse_connections()
-            raise
-
     def _client(self, option: str, codec: Codec | None) -> Client:
         return Client(self, codec, option)
 
-    @property
-    def available(self) -> bool:
-        """Whether clients can connect and are answered."""
-        return self.speed != 0 and all(listener.is_open for listener in self.listeners)
-
-    def refuse_connections(self) -> None:
-        """Stop listening; connections that exist stay."""
-        for listener in self.listeners:
-            listener.close()
-
-    def cut_connections(self, client: str | None = None) -> int:
-        """Break connections without a word and return how many.
-
-        Args:
-            client: Client name of the one to cut; None cuts all.
-        """
-        doomed = [shell for connection, shell in self._clients.items() if client in (None, connection.client_name)]
-        for shell in doomed:
-            shell.abort()
-        return len(doomed)
-
-    def freeze(self, client: str | None = None) -> None:
-        """Let no byte in or out. Connections stay open, new ones are accepted and never answered.
-
-        Args:
-            client: Client name of the one to freeze; None freezes all.
-        """
-        self.slow(0, client)
-
     def thaw(self, client: str | None = None) -> None:
-        """End :meth:`freeze` and :meth:`slow`; what was held goes on, as if it had been under way."""
+        """End :meth:`Sockets.slow`; what was held goes on, as if it had been under way."""
         self.engine.excuse_silence(self.now())
-        self.slow(None, client)
+        self.sockets.slow(None, client)
         self.flush()
-
-    def slow(self, bytes_per_second: int | None, client: str | None = None) -> None:
-        """Limit the speed of connections in each direction.
-
-        Args:
-            bytes_per_second: The limit; 0 freezes, None ends it.
-            client: Client name of the one to slow down; None slows all, new connections included.
-        """
-        if client is None:
-            self.speed = bytes_per_second
-        for connection, shell in list(self._clients.items()):
-            if client in (None, connection.client_name):
-                shell.limit(bytes_per_second)
 
     def add_faults(self, faults: Iterable[Fault]) -> None:
         """Append faults to the plan, and carry out those that wait for nothing.
@@ -342,9 +262,9 @@ class BrokerServer:
         loop = asyncio.get_running_loop()
         while self._recovery is None and (fault := self.faults.at_once()) is not None:
             if isinstance(fault, CutConnections):
-                self.cut_connections(fault.client)
+                self.sockets.cut(fault.client)
             elif isinstance(fault, FreezeConnections | SlowConnections):
-                self.slow(fault.bytes_per_second if isinstance(fault, SlowConnections) else 0, fault.client)
+                self.sockets.slow(fault.bytes_per_second if isinstance(fault, SlowConnections) else 0, fault.client)
                 if fault.seconds is not None:
                     loop.call_later(fault.seconds, self.thaw, fault.client)
             elif isinstance(fault, FailOver):
@@ -396,15 +316,10 @@ class BrokerServer:
         engine.stop_journal()
         replica.close()
         _logger.info("disaster: the other site is active, %s messages behind", lag)
-        await self._go_down()
+        self.sockets.speed = None
+        await self.sockets.go_down()
         self.engine = engine
-        await self.accept_connections()
-
-    async def _go_down(self) -> None:
-        self.speed = None
-        self.refuse_connections()
-        self.cut_connections()
-        await self._empty.wait()
+        await self.sockets.accept()
 
     async def restart(self, keep_state: bool, down_seconds: float) -> None:
         """Go down and come back.
@@ -418,7 +333,8 @@ class BrokerServer:
         Raises:
             ConfigurationError: The data or an address cannot be used any more.
         """
-        await self._go_down()
+        self.sockets.speed = None
+        await self.sockets.go_down()
         if self._commits is not None:
             await self._commits.end()
         if self._store is not None and not keep_state:
@@ -430,7 +346,7 @@ class BrokerServer:
                 await self.durable()
             self._look_at_disk()
         await asyncio.sleep(down_seconds)
-        await self.accept_connections()
+        await self.sockets.accept()
 
 
 _SITES: Final = {"standby_port": "standby", "dr_port": "dr"}

@@ -128,12 +128,12 @@ class BrokerThread:
     @property
     def port(self) -> int:
         """Port that it listens on."""
-        return self._running().listeners[0].port
+        return self._running().sockets.listeners[0].port
 
     @property
     def url(self) -> str:
         """Address for clients, such as ``tcp://127.0.0.1:55555``."""
-        return self._running().listeners[0].url
+        return self._running().sockets.listeners[0].url
 
     @property
     def tls_url(self) -> str:
@@ -196,7 +196,7 @@ class BrokerThread:
         return self._semp_urls[scheme]
 
     def _listener(self, option: str) -> Listener:
-        for listener in self._running().listeners:
+        for listener in self._running().sockets.listeners:
             if listener.option == option:
                 return listener
         raise ConfigurationError(f"The broker has no such port; start it with {option}.")

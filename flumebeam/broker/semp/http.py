@@ -92,7 +92,7 @@ class SempServer:
 
     async def _respond(self, http: web.BaseRequest) -> web.StreamResponse:
         if http.path in _HEALTH:
-            return web.Response(status=200 if self._server.available else 503)
+            return web.Response(status=200 if self._server.sockets.available else 503)
         request = Request(
             method=http.method,
             target=http.raw_path,

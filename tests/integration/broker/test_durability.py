@@ -263,11 +263,11 @@ def test_what_becomes_durable_while_the_broker_is_frozen_is_sent_when_it_thaws(
     publisher.publish(message, Topic.of("t/1"), user_context="a")
     loop = durable._loop
     eventually(lambda: durable._running()._commits._running is not None)
-    loop.call_soon_threadsafe(durable._running().freeze)
-    eventually(lambda: not durable._running().available)
+    loop.call_soon_threadsafe(durable._running().sockets.slow, 0)
+    eventually(lambda: not durable._running().sockets.available)
     disk.set()
     durable._call(lambda server: None)
-    (shell,) = durable._running()._clients.values()
+    (shell,) = durable._running().sockets._clients.values()
     assert shell._unsent
     assert not acknowledged.is_set()
     durable.thaw()
