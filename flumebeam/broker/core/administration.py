@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from flumebeam.broker.core.connection import Connection
 from flumebeam.broker.core.queue_settings import Permission, QueueSettings
 from flumebeam.broker.core.queues import Queue
-from flumebeam.broker.core.vpn import QUEUE_SHUTDOWN, Vpn
+from flumebeam.broker.core.responses import QUEUE_SHUTDOWN
+from flumebeam.broker.core.vpn import Vpn
 from flumebeam.smf.assuredctrl import AccessType
 from flumebeam.smf.values import Response
 

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Final
 
 from flumebeam.broker.core.counts import Count
+from flumebeam.broker.core.responses import QUEUE_SHUTDOWN
 from flumebeam.smf.values import Response
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ __all__ = ["OVER_QUOTA", "Admission", "all_fit", "fits"]
 
 OVER_QUOTA: Final = Response(503, "Spool Over Quota")
 _REFUSALS: Final = {
-    Count.DISABLED: Response(503, "Queue Shutdown"),
+    Count.DISABLED: QUEUE_SHUTDOWN,
     Count.LOCAL: Response(503, "No Local Discard"),
     Count.LOW_PRIORITY: Response(503, "Low Priority Msg Congestion"),
     Count.OVER_QUOTA: OVER_QUOTA,

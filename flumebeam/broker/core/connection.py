@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from flumebeam.broker.core.transactions import TransactedSession
     from flumebeam.broker.core.vpn import Vpn
 
-__all__ = ["Connection", "ConnectionState"]
+__all__ = ["MESSAGE_OVERHEAD", "Connection", "ConnectionState"]
 
 _LOGGED_IN: Final = ConnectionState.LOGGED_IN
 """Asked for with each message: looking a member up in its enumeration costs more than the comparison."""
-_OVERHEAD: Final = 128
+MESSAGE_OVERHEAD: Final = 128
 """Bytes of a message beyond its body, roughly: keeps small ones from filling the output without being counted."""
 
 
@@ -130,7 +130,7 @@ class Connection:
         self.output += encode_direct(template, summary, body, self.discarding)
         self.discarding = False
         self.traffic.delivered += 1
-        self.spend(self.delivery_room - len(body) - _OVERHEAD)
+        self.spend(self.delivery_room - len(body) - MESSAGE_OVERHEAD)
 
     def take_output(self) -> bytes:
         """Return what is to be written."""

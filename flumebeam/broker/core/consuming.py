@@ -21,9 +21,19 @@ from flumebeam.broker.core.provisioning import subscription_denial
 from flumebeam.broker.core.queue_settings import Permission
 from flumebeam.broker.core.queues import Queue
 from flumebeam.broker.core.replaying import replay_for_client
+from flumebeam.broker.core.responses import (
+    NOT_PERMITTED,
+    OK,
+    QUEUE_SHUTDOWN,
+    TOO_MANY_FLOWS,
+    TOO_MANY_QUEUES,
+    UNKNOWN_ENDPOINT,
+    UNKNOWN_QUEUE,
+    UNKNOWN_SESSION,
+)
 from flumebeam.broker.core.selectors import Selector, SelectorError
 from flumebeam.broker.core.shared import parse_subscription
-from flumebeam.broker.core.vpn import NOT_PERMITTED, OK, QUEUE_SHUTDOWN, UNKNOWN_ENDPOINT, UNKNOWN_QUEUE, Vpn
+from flumebeam.broker.core.vpn import Vpn
 from flumebeam.broker.faults import LoseBindResponse
 from flumebeam.smf.assuredctrl import (
     AccessType,
@@ -126,7 +136,7 @@ def _refusal(vpn: Vpn, connection: Connection, request: AssuredControl, queue: Q
     if queue is None and (not profile.create_endpoints or profile.endpoint_durability == "durable"):
         return NOT_PERMITTED
     if queue is None and len(vpn.queues) >= vpn.settings.max_queues:
-        return Response(503, "Max Num Queues Exceeded")
+        return TOO_MANY_QUEUES
     if queue is not None and isinstance(queue.line, Partitions):
         if request.flow_type == FlowType.BROWSER:
             return Response(403, "Browsing Not Supported on Partitioned Queue")
@@ -141,9 +151,9 @@ def _refusal(vpn: Vpn, connection: Connection, request: AssuredControl, queue: Q
         if denial is not None:
             return denial
     if request.session_id is not None and request.session_id not in connection.sessions:
-        return Response(503, "Unknown Transacted Session")
+        return UNKNOWN_SESSION
     if len(connection.consumers) >= profile.max_receiving:
-        return Response(503, "Max Flows Exceeded")
+        return TOO_MANY_FLOWS
     return None
 
 

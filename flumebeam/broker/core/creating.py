@@ -13,7 +13,8 @@ from flumebeam.broker.core.endpoints import (
     requested_settings,
 )
 from flumebeam.broker.core.queue_settings import Permission
-from flumebeam.broker.core.vpn import NOT_PERMITTED, OK, UNKNOWN_ENDPOINT, UNKNOWN_QUEUE, Vpn
+from flumebeam.broker.core.responses import NOT_PERMITTED, OK, TOO_MANY_QUEUES, UNKNOWN_ENDPOINT, UNKNOWN_QUEUE
+from flumebeam.broker.core.vpn import Vpn
 from flumebeam.smf.assuredctrl import AccessType, AssuredControl, Durability
 from flumebeam.smf.values import Response
 
@@ -34,7 +35,7 @@ def handle_create(vpn: Vpn, connection: Connection, request: AssuredControl) -> 
     elif request.durability == Durability.NON_DURABLE or invalid_endpoint_name(request):
         response = Response(400, "Invalid Queue Name Or Durability")
     elif len(vpn.queues) >= vpn.settings.max_queues or _owned(vpn, connection.username) >= profile.max_endpoints:
-        response = Response(503, "Max Num Queues Exceeded")
+        response = TOO_MANY_QUEUES
     else:
         vpn.add_queue(
             full_name(request),

@@ -13,6 +13,8 @@ from flumebeam.broker.core.administration import delete_messages
 from flumebeam.broker.core.provisioning import invalid_queue_name, subscribe_queue, unsubscribe_queue
 from flumebeam.broker.core.queue_settings import Permission, QueueSettings
 from flumebeam.broker.core.queues import TOPIC_ENDPOINT_PREFIX, Queue
+from flumebeam.broker.core.responses import NOT_PERMITTED, TOO_MANY_SUBSCRIPTIONS
+from flumebeam.broker.core.routes import TEMPORARY_QUEUE_PREFIX
 from flumebeam.broker.core.topics import invalid_topic
 from flumebeam.broker.core.vpn import Vpn
 from flumebeam.smf.assuredctrl import AssuredControl, Durability, EndpointBehavior
@@ -32,10 +34,8 @@ __all__ = [
 
 _TO_BE_CHOSEN: Final = "-"
 _MEGABYTE: Final = 1_000_000
-_TEMPORARY_QUEUE_PREFIX: Final = "#P2P/QTMP/"
 _TEMPORARY_ENDPOINT_PREFIX: Final = f"{TOPIC_ENDPOINT_PREFIX}#TMP/"
 _BAD_TOPIC: Final = Response(400, "Invalid Topic Name")
-_NOT_PERMITTED: Final = Response(403, "Permission Not Allowed")
 _TOPIC_CHANGED: Final = Response(503, "Topic or Selector Modified on Durable Topic Endpoint")
 _BITS: Final = {
     Permission.NO_ACCESS: 0x0,
@@ -74,7 +74,7 @@ def invalid_endpoint_name(request: AssuredControl) -> bool:
     """Return whether an endpoint cannot be made under the name in a request, which also says of what kind it is."""
     name = full_name(request)
     if request.endpoint is None:
-        temporary = name.startswith(_TEMPORARY_QUEUE_PREFIX)
+        temporary = name.startswith(TEMPORARY_QUEUE_PREFIX)
     else:
         temporary = not name or name.startswith(_TEMPORARY_ENDPOINT_PREFIX)
         name = request.endpoint or _TO_BE_CHOSEN
@@ -127,9 +127,9 @@ def refused_topic(vpn: Vpn, queue: Queue | None, topic: str | None, may_change: 
     if invalid_topic(topic) or topic.startswith("#share/"):
         return _BAD_TOPIC
     if queue is not None and queue.subscriptions and not may_change:
-        return _NOT_PERMITTED
+        return NOT_PERMITTED
     if len(vpn.routes) >= vpn.settings.max_subscriptions:
-        return Response(400, "Max Num Subscriptions Exceeded")
+        return TOO_MANY_SUBSCRIPTIONS
     return None
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from flumebeam.broker.core.connection import MESSAGE_OVERHEAD
 from flumebeam.broker.core.journal import DeliveredAgain, Renumbered
 from flumebeam.broker.core.spool import Entry, Spool
 from flumebeam.broker.core.states import FLOW, FlowState, after
@@ -151,7 +152,7 @@ class ConsumerFlow:
             unacked[delivery_id] = entry
             in_flight.append(delivery_id)
             last_id = previous_id = delivery_id
-            room -= message.size + _DELIVERY_OVERHEAD
+            room -= message.size + MESSAGE_OVERHEAD
             limit -= 1
         self.last_id, self._previous_id = last_id, previous_id
         sent = wanted - limit
@@ -169,7 +170,7 @@ class ConsumerFlow:
             spool.journal.append(DeliveredAgain(queue.name, repeated))
         queue.delivered += sent
         connection.traffic.delivered += sent
-        queue.delivered_bytes += allowed - room - sent * _DELIVERY_OVERHEAD
+        queue.delivered_bytes += allowed - room - sent * MESSAGE_OVERHEAD
         connection.spend(room)
 
     def adopt(self, entries: Iterable[Entry]) -> None:
@@ -297,7 +298,7 @@ class Browser:
             connection.output += parts
             self._previous_id = message.id
             self._in_flight.append(message.id)
-            connection.spend(connection.delivery_room - message.size - _DELIVERY_OVERHEAD)
+            connection.spend(connection.delivery_room - message.size - MESSAGE_OVERHEAD)
 
     def _look_ahead(self, waiting: Callable[[int], Iterator[Entry]]) -> bool:
         # Not too much: what has left the queue meanwhile stays in memory until it is come by.
@@ -308,7 +309,3 @@ class Browser:
             if size > _BROWSE_AHEAD_BYTES:
                 break
         return bool(self._ahead)
-
-
-_DELIVERY_OVERHEAD: Final = 128
-"""Bytes of a delivery beyond its body, roughly: keeps small messages from filling the output without being counted."""

@@ -11,7 +11,8 @@ from flumebeam.broker.core.access import admit
 from flumebeam.broker.core.acl import may_connect
 from flumebeam.broker.core.connection import Connection, ConnectionState
 from flumebeam.broker.core.profiles import DEFAULT_USERNAME, ClientProfile
-from flumebeam.broker.core.vpn import OK, Vpn
+from flumebeam.broker.core.responses import OK
+from flumebeam.broker.core.vpn import Vpn
 from flumebeam.broker.faults import RefuseLogins
 from flumebeam.errors import ProtocolError
 from flumebeam.smf.clientctrl import AuthenticationScheme, Capabilities, Capability, ClientControl, ClientControlKind

@@ -13,8 +13,9 @@ from flumebeam.broker.core.profiles import ClientUsername, Setup
 from flumebeam.broker.core.provisioning import subscribe_queue
 from flumebeam.broker.core.queue_status import QueueStatus
 from flumebeam.broker.core.replaying import start_replay
+from flumebeam.broker.core.responses import OK
 from flumebeam.broker.core.setting_up import find_queue, find_topic_endpoint, set_up_queue, set_up_topic_endpoint
-from flumebeam.broker.core.vpn import OK, Vpn, VpnSettings
+from flumebeam.broker.core.vpn import Vpn, VpnSettings
 from flumebeam.broker.core.vpns import configure_vpn, create_vpn, delete_vpn, invalid_vpn_name
 from flumebeam.errors import ConfigurationError, QueueError
 from flumebeam.smf.assuredctrl import ReplayStart

@@ -10,8 +10,9 @@ from flumebeam.broker.core.journal import Subscribed, Unsubscribed
 from flumebeam.broker.core.queue_settings import Permission
 from flumebeam.broker.core.queues import TOPIC_ENDPOINT_PREFIX, Queue
 from flumebeam.broker.core.replay_log import LOG_PREFIX
+from flumebeam.broker.core.responses import NOT_PERMITTED, OK, TOO_MANY_SUBSCRIPTIONS, UNKNOWN_QUEUE
 from flumebeam.broker.core.shared import Subscription, invalid_subscription, parse_subscription
-from flumebeam.broker.core.vpn import NOT_PERMITTED, OK, UNKNOWN_QUEUE, Vpn
+from flumebeam.broker.core.vpn import Vpn
 from flumebeam.smf.subctrl import SubscriptionControl, SubscriptionFlag, SubscriptionKind
 from flumebeam.smf.values import Response
 
@@ -27,7 +28,6 @@ _MAX_QUEUE_NAME: Final = 200
 _BAD_SUBSCRIPTION: Final = Response(400, "Subscription Parse Error")
 _EXISTS: Final = Response(400, "Subscription Already Exists")
 _NOT_FOUND: Final = Response(400, "Subscription Not Found")
-_TOO_MANY: Final = Response(400, "Max Num Subscriptions Exceeded")
 _DENIED: Final = Response(403, "Subscription ACL Denied")
 _NO_SHARING: Final = Response(403, "Shared Subscription Permission Denied")
 
@@ -77,7 +77,7 @@ def subscribe_queue(vpn: Vpn, queue: Queue, topic: str, by_client: bool = False)
     if topic in queue.subscriptions:
         return _EXISTS
     if len(vpn.routes) >= vpn.settings.max_subscriptions:
-        return _TOO_MANY
+        return TOO_MANY_SUBSCRIPTIONS
     queue.subscriptions[topic] = not by_client
     vpn.routes.add(topic, queue)
     if queue.durable:
@@ -122,9 +122,9 @@ def _subscribe_client(vpn: Vpn, connection: Connection, request: SubscriptionCon
         if denial is not None:
             return denial
         if len(connection.subscriptions) >= connection.profile.max_subscriptions + connection.has_inbox:
-            return _TOO_MANY
+            return TOO_MANY_SUBSCRIPTIONS
     if len(vpn.routes) >= vpn.settings.max_subscriptions:
-        return _TOO_MANY
+        return TOO_MANY_SUBSCRIPTIONS
     connection.subscriptions.add(topic)
     vpn.routes.add(topic, connection, bool(request.flags & SubscriptionFlag.DELIVER_ALWAYS))
     return OK

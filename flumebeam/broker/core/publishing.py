@@ -9,8 +9,9 @@ from flumebeam.broker.core.connection import Connection
 from flumebeam.broker.core.counts import Count
 from flumebeam.broker.core.journal import PublisherOpened
 from flumebeam.broker.core.publishers import PublisherFlow
+from flumebeam.broker.core.responses import NOT_PERMITTED, OK, TOO_MANY_FLOWS, UNKNOWN_SESSION
 from flumebeam.broker.core.routes import NO_MATCH, Route
-from flumebeam.broker.core.vpn import NOT_PERMITTED, OK, Vpn
+from flumebeam.broker.core.vpn import Vpn
 from flumebeam.broker.faults import LosePublishAck, NackPublishes
 from flumebeam.errors import ProtocolError
 from flumebeam.smf.assuredctrl import AssuredControl, AssuredKind
@@ -43,7 +44,7 @@ def handle_open_publisher(vpn: Vpn, connection: Connection, request: AssuredCont
     if request.session_id is not None:
         session = connection.sessions.get(request.session_id)
         if session is None:
-            _refuse(connection, request, Response(503, "Unknown Transacted Session"))
+            _refuse(connection, request, UNKNOWN_SESSION)
             return
     window = min(request.window or MAX_WINDOW, MAX_WINDOW)
     if request.flow_name:
@@ -54,7 +55,7 @@ def handle_open_publisher(vpn: Vpn, connection: Connection, request: AssuredCont
             _refuse(connection, request, Response(400, "Unknown Flow Name"))
             return
     elif len(connection.publishers) >= connection.profile.max_sending:
-        _refuse(connection, request, Response(503, "Max Flows Exceeded"))
+        _refuse(connection, request, TOO_MANY_FLOWS)
         return
     else:
         flow_id = vpn.next_handle()

@@ -18,8 +18,9 @@ from flumebeam.broker.core.journal import Delivered, Replayed
 from flumebeam.broker.core.lines import by_age
 from flumebeam.broker.core.queues import Queue
 from flumebeam.broker.core.replay_log import ReplayLog
+from flumebeam.broker.core.responses import OK
 from flumebeam.broker.core.spool import Entry, SpooledMessage
-from flumebeam.broker.core.vpn import OK, Vpn
+from flumebeam.broker.core.vpn import Vpn
 from flumebeam.smf.assuredctrl import AccessType, ReplayFrom, ReplayStart
 from flumebeam.smf.pubmsg import MessageTemplate
 from flumebeam.smf.values import Response

@@ -7,18 +7,18 @@ from typing import Final, NamedTuple
 
 from flumebeam.broker.core.connection import Connection
 from flumebeam.broker.core.queues import Queue
+from flumebeam.broker.core.responses import QUEUE_SHUTDOWN
 from flumebeam.broker.core.shared import ClientGroup, QueueGroup, Subscription, parse_subscription
 from flumebeam.broker.core.topics import TopicTree, invalid_topic
 from flumebeam.smf.values import Response
 
-__all__ = ["NO_MATCH", "Route", "Routes"]
+__all__ = ["NO_MATCH", "TEMPORARY_QUEUE_PREFIX", "Route", "Routes"]
 
 NO_MATCH: Final = Response(503, "No Subscription Match")
 _BAD_TOPIC: Final = Response(400, "Topic Parse Error")
 _NO_QUEUE: Final = Response(503, "Queue Not Found")
-_SHUT: Final = Response(503, "Queue Shutdown")
 _QUEUE_PREFIX: Final = "#P2P/QUE/"
-_TEMPORARY_PREFIX: Final = "#P2P/QTMP/"
+TEMPORARY_QUEUE_PREFIX: Final = "#P2P/QTMP/"
 _MAX_REMEMBERED: Final = 10_000
 
 
@@ -130,7 +130,7 @@ class Routes:
             self._remembered.clear()
         route = self._find(topic)
         log = self.log
-        if log is not None and log.settings.ingress_enabled and not topic.startswith(_TEMPORARY_PREFIX):
+        if log is not None and log.settings.ingress_enabled and not topic.startswith(TEMPORARY_QUEUE_PREFIX):
             route = route._replace(logs=(log,))
         self._remembered[topic] = route
         return route
@@ -148,7 +148,7 @@ class Routes:
     def _find(self, topic: str) -> Route:
         if topic.startswith(_QUEUE_PREFIX):
             return self._to_queue(topic.removeprefix(_QUEUE_PREFIX))
-        if topic.startswith(_TEMPORARY_PREFIX):
+        if topic.startswith(TEMPORARY_QUEUE_PREFIX):
             return self._to_queue(topic)
         if invalid_topic(topic):
             return Route(refusal=_BAD_TOPIC)
@@ -167,4 +167,6 @@ class Routes:
         queue = self._queues.get(name)
         if queue is None or queue.is_topic_endpoint:
             return Route(refusal=_NO_QUEUE)
-        return Route(queues=(queue,)) if queue.settings.ingress_enabled else Route(refusal=_SHUT, shut=(queue,))
+        return (
+            Route(queues=(queue,)) if queue.settings.ingress_enabled else Route(refusal=QUEUE_SHUTDOWN, shut=(queue,))
+        )

@@ -16,11 +16,12 @@ from flumebeam.broker.core.flows import ConsumerFlow
 from flumebeam.broker.core.journal import PublisherMoved, SessionEnded, SessionOpened
 from flumebeam.broker.core.publishing import MAX_WINDOW, PUBLISH_DENIED, refusal_of, route_of
 from flumebeam.broker.core.queues import Queue
+from flumebeam.broker.core.responses import NOT_PERMITTED, OK
 from flumebeam.broker.core.routes import NO_MATCH, Route
 from flumebeam.broker.core.spool import SpooledMessage
 from flumebeam.broker.core.states import TransactionState
 from flumebeam.broker.core.transactions import Staged, TransactedSession
-from flumebeam.broker.core.vpn import NOT_PERMITTED, OK, Vpn
+from flumebeam.broker.core.vpn import Vpn
 from flumebeam.broker.faults import (
     AcceptUnknownSession,
     CutAfterCommit,

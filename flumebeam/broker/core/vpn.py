@@ -40,23 +40,10 @@ from flumebeam.broker.faults import DelayAnswer, DuplicateAnswer
 from flumebeam.smf.assuredctrl import AccessType, AssuredControl, AssuredKind
 from flumebeam.smf.values import Response
 
-__all__ = [
-    "NOT_PERMITTED",
-    "OK",
-    "QUEUE_SHUTDOWN",
-    "UNKNOWN_ENDPOINT",
-    "UNKNOWN_QUEUE",
-    "Vpn",
-    "VpnSettings",
-]
+__all__ = ["Vpn", "VpnSettings"]
 
 _MAX_EXPIRED: Final = 20_000
 """Messages that expire at one tick; more have to wait for the next, so that clients need not."""
-NOT_PERMITTED: Final = Response(403, "Permission Not Allowed")
-OK: Final = Response(200, "OK")
-QUEUE_SHUTDOWN: Final = Response(503, "Queue Shutdown")
-UNKNOWN_ENDPOINT: Final = Response(503, "Unknown Durable Topic Endpoint")
-UNKNOWN_QUEUE: Final = Response(503, "Unknown Queue")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

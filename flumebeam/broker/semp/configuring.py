@@ -11,8 +11,9 @@ from flumebeam.broker.core.administration import (
 )
 from flumebeam.broker.core.provisioning import invalid_queue_name, subscribe_queue, unsubscribe_queue
 from flumebeam.broker.core.queues import Queue
+from flumebeam.broker.core.responses import OK
 from flumebeam.broker.core.setting_up import ACCESS, PERMISSIONS
-from flumebeam.broker.core.vpn import OK, Vpn
+from flumebeam.broker.core.vpn import Vpn
 from flumebeam.broker.semp.access_settings import ACL_PROFILES, CLIENT_PROFILES, CLIENT_USERNAMES
 from flumebeam.broker.semp.attributes import Attribute
 from flumebeam.broker.semp.endpoint_settings import (

@@ -10,7 +10,8 @@ from flumebeam.broker.core.queues import Queue
 from flumebeam.broker.core.replay_ids import parse_message_id
 from flumebeam.broker.core.replay_log import ReplayLog
 from flumebeam.broker.core.replaying import cancel_replay, replay_active, start_replay
-from flumebeam.broker.core.vpn import OK, Vpn
+from flumebeam.broker.core.responses import OK
+from flumebeam.broker.core.vpn import Vpn
 from flumebeam.broker.semp.attributes import Attribute
 from flumebeam.broker.semp.endpoint_settings import MEGABYTE
 from flumebeam.broker.semp.replies import Problem, Status
