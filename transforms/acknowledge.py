@@ -37,10 +37,13 @@ class _AcknowledgeFn(beam.DoFn):
 
     def __init__(self) -> None:
         self._acknowledged = Metrics.counter("flumebeam", "events_acknowledged")
+        self._latency = Metrics.distribution("flumebeam", "acknowledge_latency_ms")
 
     def process(self, durable: Durable) -> Iterator[None]:
         if len(durable.ids):
-            RECEIVERS.acknowledge(durable.receiver, durable.ids)
+            waited = RECEIVERS.acknowledge(durable.receiver, durable.ids)
+            if waited is not None:
+                self._latency.update(round(waited * 1000))
             self._acknowledged.inc(len(durable.ids))
         return iter(())
 

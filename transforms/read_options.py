@@ -23,19 +23,25 @@ class AcknowledgeBy(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class ReadLimits:
-    """When a read ends; without any limit it never does.
+    """When a read ends, and how long it waits for others; without any limit it never ends.
 
     Attributes:
         max_events: Events in all, at least 1. Never exceeded, except by a runner that goes back to a checkpoint.
         max_seconds: Seconds after the first call of the reader, more than 0.
         until_empty: End when nothing has come for ``idle_seconds``.
         idle_seconds: 0 for sources that know at once that nothing is left, like files.
+        acknowledge_within: Seconds after which deliveries that nobody has acknowledged are given back to the source,
+            more than 0; ``None`` waits for ever.
+        watermark_idle_seconds: How far the watermark stays behind the clock while nothing comes, where senders give the
+            event time; not negative.
     """
 
     max_events: int | None = None
     max_seconds: float | None = None
     until_empty: bool = False
     idle_seconds: float = 2.0
+    acknowledge_within: float | None = None
+    watermark_idle_seconds: float = 5.0
 
     def __post_init__(self) -> None:
         """Check the limits.
@@ -49,6 +55,10 @@ class ReadLimits:
             raise ConfigurationError(f"max_seconds must be more than 0, got {self.max_seconds}.")
         if self.idle_seconds < 0:
             raise ConfigurationError(f"idle_seconds must not be negative, got {self.idle_seconds}.")
+        if self.acknowledge_within is not None and self.acknowledge_within <= 0:
+            raise ConfigurationError(f"acknowledge_within must be more than 0, got {self.acknowledge_within}.")
+        if self.watermark_idle_seconds < 0:
+            raise ConfigurationError(f"watermark_idle_seconds must not be negative, got {self.watermark_idle_seconds}.")
 
     @property
     def bounded(self) -> bool:

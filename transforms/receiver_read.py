@@ -42,9 +42,6 @@ __all__ = ["ReadFromReceivers"]
 _BLOCK_SECONDS: Final = 0.1
 """Longest wait of one read: several sources may take turns in one thread."""
 
-_IDLE_HOLD_MS: Final = 5_000
-"""How far the watermark stays behind the clock while nothing comes, where senders give the event time."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class _Plan:
@@ -73,6 +70,8 @@ class _Reader(beam.DoFn):
         self._user: SourceUser | None = None
         self._received = Metrics.counter("flumebeam", "events_received")
         self._acknowledged = Metrics.counter("flumebeam", "events_acknowledged")
+        self._given_back = Metrics.counter("flumebeam", "events_given_back")
+        self._unacknowledged = Metrics.gauge("flumebeam", "events_unacknowledged")
 
     def setup(self) -> None:
         self._user = RECEIVERS.join(self._plan.identity)
@@ -100,11 +99,13 @@ class _Reader(beam.DoFn):
             finalizer.register(settlement)
         while True:
             if stop_requested() or self._ended(share, position, empty_reads >= len(share.flows)):
+                self._unacknowledged.set(RECEIVERS.unacknowledged(plan.identity))
                 tracker.try_claim(position._replace(finished=True))
                 return
             room = plan.bundle.events - bundle_events
             full = room < 1 or bundle_bytes >= plan.bundle.nbytes or plan.clock.monotonic() >= end
             if full and not plan.one_call:
+                self._unacknowledged.set(RECEIVERS.unacknowledged(plan.identity))
                 self._rest(position, watermark)
                 tracker.try_claim(position._replace(resting=True))
                 tracker.defer_remainder()
@@ -115,7 +116,7 @@ class _Reader(beam.DoFn):
                 room = min(room, share.max_events - position.events)
             # Nobody waits for one flow while another one has something.
             wait = _BLOCK_SECONDS if len(share.flows) == 1 or empty_reads >= len(share.flows) else 0.0
-            receiver = self._receiver(share.flows[reads % len(share.flows)])
+            receiver = self._receiver_in_time(share.flows[reads % len(share.flows)])
             batch = receiver.receive(room, wait)
             reads += 1
             if not len(batch):
@@ -143,6 +144,16 @@ class _Reader(beam.DoFn):
         settled_later = self._plan.acknowledge is AcknowledgeBy.BUNDLE_FINALIZATION
         return RECEIVERS.acquire(self._user, flow, self._plan.factory, settled_later=settled_later)
 
+    def _receiver_in_time(self, flow: int) -> Receiver:
+        """Return the open receiver of a flow: a new one if deliveries of the old one were not acknowledged in time."""
+        receiver = self._receiver(flow)
+        limit = self._plan.limits.acknowledge_within
+        if limit is None or getattr(receiver, "oldest_age", 0.0) <= limit:
+            return receiver
+        self._given_back.inc(receiver.unacknowledged)
+        RECEIVERS.abandon(receiver.receiver_id)
+        return self._receiver(flow)
+
     def _ended(self, share: Share, position: Position, empty: bool) -> bool:
         limits = self._plan.limits
         if not limits.bounded:
@@ -167,7 +178,7 @@ class _Reader(beam.DoFn):
 
     def _rest(self, position: Position, watermark: Any) -> None:
         """Let time go on where nothing comes, so that windows can close."""
-        hold_ms = 0 if self._plan.event_time is None else _IDLE_HOLD_MS
+        hold_ms = 0 if self._plan.event_time is None else round(self._plan.limits.watermark_idle_seconds * 1000)
         now_ms = self._plan.clock.epoch_ms()
         if now_ms - position.last_event_ms >= hold_ms:
             _advance(watermark, Timestamp(micros=1000 * (now_ms - hold_ms)))
@@ -315,6 +326,12 @@ class ReadFromReceivers(beam.PTransform):
         self._acknowledge = acknowledge
         self._event_time = event_time
         self._clock = clock or SystemClock()
+        within = self._limits.acknowledge_within
+        if within is not None and within <= self._bundle.seconds:
+            raise ConfigurationError(
+                f"acknowledge_within is {within} s, but a bundle may take {self._bundle.seconds} s before its sink "
+                "commits: give it several times as long."
+            )
 
     def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection[EventBatch]:
         """Add the source to a pipeline."""

@@ -234,12 +234,15 @@ class ReceiverRegistry:
 
     # -- sinks and the commit step -----------------------------------------------------------------------------------
 
-    def acknowledge(self, receiver_id: str, ids: pa.FixedSizeBinaryArray) -> None:
+    def acknowledge(self, receiver_id: str, ids: pa.FixedSizeBinaryArray) -> float | None:
         """Tell the source that deliveries are durable.
 
         Args:
             receiver_id: Who delivered them.
             ids: Delivery ids; ids that are not open are ignored.
+
+        Returns:
+            Seconds for which the oldest of them had waited, if the receiver knows that.
 
         Raises:
             ReceiverLostError: That receiver is not open in this process.
@@ -254,6 +257,7 @@ class ReceiverRegistry:
                 "without a shuffle between them."
             )
         entry.receiver.acknowledge(ids)
+        return getattr(entry.receiver, "acknowledged_after", None)
 
     def abandon(self, receiver_id: str) -> None:
         """Close a receiver and give its deliveries back as failed; the source opens a new one. Idempotent.
@@ -311,6 +315,11 @@ class ReceiverRegistry:
             for entry in entries:
                 self._forget(entry)
         self._close_all(dict.fromkeys(entries, False))
+
+    def unacknowledged(self, source: Hashable) -> int:
+        """Return how many deliveries of a source are open in this process: handed out and not acknowledged."""
+        with self._lock:
+            return sum(entry.receiver.unacknowledged for entry in self._by_flow.values() if entry.flow[0] == source)
 
     @property
     def in_use(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, TypeVar
 import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
+from apache_beam.metrics import Metrics
 
 from flumebeam.batch import EventBatch
 from flumebeam.deliveries import Receiver
@@ -20,6 +21,7 @@ from flumebeam.solace.flows import FlowOptions, GiveBack, ReplayStart
 from flumebeam.solace.ports import Connection, FlowOfQueue
 from flumebeam.transforms.read_options import AcknowledgeBy, BundleLimits, ReadLimits
 from flumebeam.transforms.receiver_read import ReadFromReceivers
+from flumebeam.transforms.repeats import RepeatWindow
 
 __all__ = ["ReadFromSolace", "SolaceReceiverFactory", "sender_time_ms"]
 
@@ -78,6 +80,11 @@ class ReadFromSolace(beam.PTransform):
         failed_bundles: What the broker is told of messages that were read and whose bundle failed: ``"released"``
             nothing; ``"failed"`` that they failed, for brokers from 10.2.1 on; ``"rejected"`` that they are not wanted,
             which **deletes** those that are not eligible for a dead message queue.
+        acknowledge_within: Seconds after which messages that were read and not acknowledged are given back, and
+            counted: their receiver is renewed. Several times ``bundle_seconds``; by default it waits for ever.
+        deduplicate: For sinks without a commit log: drop, acknowledge and count messages whose application message id
+            was among the last so many of this process; 0 for none. Messages without an id, and packed ones, pass.
+        watermark_idle_seconds: How far the watermark stays behind the clock while nothing comes.
 
     Raises:
         ConfigurationError: An option that cannot work; on expansion: a runner that cannot run this read.
@@ -103,6 +110,9 @@ class ReadFromSolace(beam.PTransform):
         browse: bool = False,
         replay_from: str | None = None,
         failed_bundles: GiveBack | Literal["released", "failed", "rejected"] = "released",
+        acknowledge_within: float | None = None,
+        deduplicate: int = 0,
+        watermark_idle_seconds: float = 5.0,
     ) -> None:
         super().__init__()
         if not queue:
@@ -115,9 +125,16 @@ class ReadFromSolace(beam.PTransform):
         how = FlowOptions(selector=selector, browse=browse, replay=replay, give_back=give_back, shared=flows > 1)
         options = connection or SolaceOptions.from_environment()
         self._read = ReadFromReceivers(
-            SolaceReceiverFactory(source=queue, connection=options, topics=tuple(topics), flow=how),
+            SolaceReceiverFactory(
+                source=queue, connection=options, topics=tuple(topics), flow=how, deduplicate=deduplicate
+            ),
             limits=ReadLimits(
-                max_events=max_events, max_seconds=max_seconds, until_empty=until_empty, idle_seconds=idle_seconds
+                max_events=max_events,
+                max_seconds=max_seconds,
+                until_empty=until_empty,
+                idle_seconds=idle_seconds,
+                acknowledge_within=acknowledge_within,
+                watermark_idle_seconds=watermark_idle_seconds,
             ),
             bundle=BundleLimits(events=bundle_events, nbytes=bundle_bytes, seconds=bundle_seconds),
             flows=flows,
@@ -144,14 +161,23 @@ class SolaceReceiverFactory:
         connection: Where and as whom.
         topics: What the queue subscribes to; made if there is no such queue. Empty leaves the queue alone.
         flow: How flows are bound.
-        token: Names this source, so that a process starts its replay once.
+        deduplicate: Application message ids to remember; 0 for none.
+        token: Names this source, so that a process starts its replay once, and all its flows remember the same ids.
+
+    Raises:
+        ConfigurationError: ``deduplicate`` is negative.
     """
 
     source: str
     connection: SolaceOptions
     topics: tuple[str, ...] = ()
     flow: FlowOptions = field(default_factory=FlowOptions)
+    deduplicate: int = 0
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def __post_init__(self) -> None:
+        if self.deduplicate < 0:
+            raise ConfigurationError(f"deduplicate must not be negative, got {self.deduplicate}.")
 
     def open(self, before_bind: Callable[[str], None]) -> Receiver:
         """Connect and bind a flow.
@@ -171,7 +197,8 @@ class SolaceReceiverFactory:
             flow = replace(self.flow, replay=None) if self.token in _replayed else self.flow
             receiver = connection.receiver(self.source, before_bind=before_bind, flow=flow)
             _replayed.add(self.token)
-            return _OwnedReceiver(receiver, connection)
+            window = _windows.setdefault(self.token, RepeatWindow(self.deduplicate)) if self.deduplicate else None
+            return _OwnedReceiver(receiver, connection, window)
         except BaseException:
             connection.close()
             raise
@@ -181,15 +208,44 @@ _replayed: Final[set[str]] = set()
 """Sources whose first flow of this process is bound: a later bind goes on, and starts no replay again."""
 
 
-class _OwnedReceiver:
-    """A receiver that closes the connection it was opened on, and so knows what the broker has got."""
+_windows: Final[dict[str, RepeatWindow]] = {}
+"""By source: what its receivers of this process have seen, also those that are renewed."""
 
-    def __init__(self, receiver: FlowOfQueue, connection: Connection) -> None:
+
+class _OwnedReceiver:
+    """A receiver that closes the connection it was opened on, and so knows what the broker has got; drops repeats."""
+
+    def __init__(self, receiver: FlowOfQueue, connection: Connection, window: RepeatWindow | None) -> None:
         self._receiver = receiver
         self._connection = connection
-        self.receive = receiver.receive
-        self.acknowledge = receiver.acknowledge
+        self._window = window
+        self._repeated = Metrics.counter("flumebeam", "events_repeated")
+        self._fence = False  # of batches that were dropped whole
+        self._only_repeats = False
+        self._waiting: dict[bytes, str] = {}
         self.give_back = receiver.give_back
+
+    def receive(self, max_events: int, timeout: float) -> EventBatch:
+        batch = self._receiver.receive(max_events, timeout)
+        self._only_repeats = False
+        if self._window is None or batch.provenance is None or not len(batch):
+            return batch
+        kept, repeats = self._window.split(batch, self._waiting)
+        if repeats is not None:
+            self._receiver.acknowledge(repeats)
+            self._repeated.inc(len(repeats))
+        fence = self._fence or batch.provenance.fence
+        self._only_repeats = not len(kept)
+        self._fence = fence and self._only_repeats
+        if kept.provenance is None or kept.provenance.fence is fence:
+            return kept
+        return replace(kept, provenance=replace(kept.provenance, fence=fence))
+
+    def acknowledge(self, ids: pa.FixedSizeBinaryArray) -> None:
+        self._receiver.acknowledge(ids)
+        if self._window is not None:
+            for delivery in ids.to_pylist():
+                self._waiting.pop(delivery, None)
 
     @property
     def receiver_id(self) -> str:
@@ -209,9 +265,11 @@ class _OwnedReceiver:
 
     @property
     def interrupted(self) -> bool:
-        return self._connection.away
+        return self._connection.away or self._only_repeats
 
     def close(self) -> bool:
+        if self._window is not None:
+            self._window.forget(self._waiting)
         try:
             self._receiver.close()
         finally:

@@ -251,3 +251,24 @@ def test_a_flow_that_is_to_share_a_queue_is_refused_where_the_broker_lets_it_sta
         connection.receiver("q", flow=sharing)
 
     assert broker.queue("q").consumers == 1
+
+
+def test_a_replay_that_the_broker_starts_loses_nothing_and_brings_nothing_twice(
+    broker: DevelopmentBroker, connection: VendorConnection
+) -> None:
+    broker.keep_replay_log()
+    fill(connection, *range(20))
+    receiver = connection.receiver("q")
+    seen = drink(receiver, 15)
+    acknowledge(receiver, seen.slice(0, 10))
+    eventually(lambda: broker.queue("q").messages == 10)
+
+    broker.start_replay("q")
+    fill(connection, 20)
+    rest = drink(receiver, 6)
+
+    assert bodies(rest) == [b"%d" % number for number in range(15, 21)]
+    acknowledge(receiver, seen)
+    acknowledge(receiver, rest)
+    eventually(lambda: broker.queue("q").messages == 0)
+    assert not len(receiver.receive(10, 0.1))

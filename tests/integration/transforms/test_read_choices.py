@@ -86,6 +86,27 @@ def test_topics_make_the_queue_that_is_read_and_it_stays(broker: DevelopmentBrok
     assert broker.queue("logs").subscriptions == ("own/>",)
 
 
+def test_repeated_application_message_ids_are_dropped_acknowledged_and_counted(
+    broker: DevelopmentBroker, connection: SolaceOptions
+) -> None:
+    for ids in (["1", "2", "3"], ["2", "3", "4"], ["3"]):
+        put(connection, EventBatch.from_bodies([f"{id_}".encode() for id_ in ids], {}, {"flumebeam.id": ids}))
+
+    result = read(connection, noting(), AcknowledgeBatches(), until_empty=True, idle_seconds=0.5, deduplicate=100)
+
+    assert bodies() == [b"1", b"2", b"3", b"4"]
+    assert broker.queue("logs").messages == 0
+    metrics = result.metrics().query()
+    counted = {found.key.metric.name: found.committed for found in metrics["counters"]}
+    assert counted == {"events_received": 4, "events_repeated": 3, "events_acknowledged": 4}
+    latency = next(
+        found.committed for found in metrics["distributions"] if found.key.metric.name == "acknowledge_latency_ms"
+    )
+    assert latency.count >= 1
+    assert 0 <= latency.min <= latency.max
+    assert "events_unacknowledged" in {found.key.metric.name for found in metrics["gauges"]}
+
+
 @pytest.mark.parametrize(
     ("options", "why"),
     [
@@ -99,6 +120,10 @@ def test_topics_make_the_queue_that_is_read_and_it_stays(broker: DevelopmentBrok
         ({"browse": True, "failed_bundles": "failed"}, "gives nothing back"),
         ({"failed_bundles": "dropped"}, "failed_bundles is 'dropped'; it must be one of released, failed, rejected"),
         ({"acknowledge": "later"}, "must be one of commit-step"),
+        ({"acknowledge_within": 0.0}, "acknowledge_within must be more than 0"),
+        ({"acknowledge_within": 1.0}, "a bundle may take 1.0 s"),
+        ({"watermark_idle_seconds": -1.0}, "must not be negative"),
+        ({"deduplicate": -1}, "deduplicate must not be negative"),
     ],
 )
 def test_what_cannot_work_is_refused_when_the_graph_is_built(options: dict[str, object], why: str) -> None:

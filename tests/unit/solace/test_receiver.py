@@ -9,6 +9,7 @@ import pytest
 from solace.messaging.config._sol_constants import _SolClientFlowEvent
 
 from flumebeam.batch import EventBatch
+from flumebeam.clock import ManualClock
 from flumebeam.errors import ConnectionFailedError, QueueError
 from flumebeam.ids import DeliveryId, delivery_ids
 from flumebeam.solace import _native, _receiver
@@ -235,6 +236,27 @@ def test_the_flow_stops_at_the_limit_and_starts_at_half_of_it(
     assert receive(receiver) == [1, 2, 3]
 
     assert turns == ["stop", "start"]
+
+
+def test_a_receiver_tells_how_old_its_oldest_open_delivery_is_and_how_long_acknowledged_ones_had_waited(
+    acks: list[tuple[int, int]],
+) -> None:
+    clock = ManualClock()
+    receiver = Unbound(None, SolaceOptions(host="b"), "q", None, FlowOptions(), lambda _: None, clock)  # type: ignore[arg-type]
+    assert (receiver.oldest_age, receiver.acknowledged_after) == (0.0, None)
+    for number in (1, 2):
+        hand_over(receiver, number, 10 + number)
+        receive(receiver)
+        clock.advance(30)
+
+    assert receiver.oldest_age == 60
+    acknowledge(receiver, 1)
+    assert (receiver.oldest_age, receiver.acknowledged_after) == (30, 60)
+    acknowledge(receiver, 1, 2)
+    assert (receiver.oldest_age, receiver.acknowledged_after) == (0, 30)
+    acknowledge(receiver, 2)
+    assert receiver.acknowledged_after is None
+    assert acks == [(FLOW, 11), (FLOW, 12)]
 
 
 @pytest.mark.parametrize(

@@ -6,18 +6,22 @@ from typing import Any
 
 import apache_beam as beam
 import pytest
+from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.utils.timestamp import Timestamp
 
 from flumebeam.batch import EventBatch
+from flumebeam.clock import ManualClock
 from flumebeam.deliveries import Durable
 from flumebeam.errors import ConfigurationError, QueueError, StorageError
 from flumebeam.event import Event
-from flumebeam.testing.memory_queue import MemoryQueue, MemoryReceiverFactory
+from flumebeam.testing.memory_queue import MemoryQueue, MemoryReceiver, MemoryReceiverFactory
 from flumebeam.transforms.acknowledge import Acknowledge, AcknowledgeBatches, durable_of
 from flumebeam.transforms.events import FromEvents, ToEvents
 from flumebeam.transforms.read_options import AcknowledgeBy, BundleLimits, ReadLimits
-from flumebeam.transforms.receiver_read import ReadFromReceivers, _Settlement
+from flumebeam.transforms.receiver_read import ReadFromReceivers, _Plan, _Reader, _Settlement
 from flumebeam.transforms.receivers import RECEIVERS
+from flumebeam.transforms.restriction import Position
 from flumebeam.transforms.running import run_pipeline
 from flumebeam.transforms.stopping import request_stop
 
@@ -214,6 +218,40 @@ class DurableAtTheEnd(beam.DoFn):
             yield beam.transforms.window.GlobalWindows.windowed_value(durable)
 
 
+OVERDUE: set[str] = set()
+
+
+class ForgetsTheFirst(beam.DoFn):
+    """Loses sight of the first batch, for longer than any deadline; passes on the others."""
+
+    def process(self, batch: EventBatch) -> Iterator[EventBatch]:
+        assert batch.provenance is not None
+        if not OVERDUE:
+            OVERDUE.add(batch.provenance.receiver)
+        else:
+            yield batch
+
+
+def test_what_is_not_acknowledged_in_time_is_given_back_counted_and_read_again(
+    queue: MemoryQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    OVERDUE.clear()
+    age = property(lambda self: 61.0 if self.receiver_id in OVERDUE else 59.0)
+    monkeypatch.setattr(MemoryReceiver, "oldest_age", age, raising=False)
+    queue.put(numbers(10))
+
+    result = read(
+        queue,
+        beam.ParDo(ForgetsTheFirst()),
+        AcknowledgeBatches(),
+        limits=ReadLimits(until_empty=True, idle_seconds=0, acknowledge_within=60),
+    )
+
+    assert queue.acknowledged == numbers(10)
+    assert len(queue.opened) == 2
+    assert counters(result) == {"events_received": 20, "events_given_back": 10, "events_acknowledged": 10}
+
+
 def test_bundle_finalization_acknowledges_without_a_commit_step(queue: MemoryQueue) -> None:
     queue.put(numbers(1_000))
 
@@ -345,3 +383,26 @@ def test_bundle_limits_that_cannot_work_are_refused(options: dict[str, Any]) -> 
 def test_a_source_needs_a_flow() -> None:
     with pytest.raises(ConfigurationError, match="flow"):
         ReadFromReceivers(MemoryReceiverFactory("q"), flows=0)
+
+
+@pytest.mark.parametrize(("idle", "behind_ms"), [(5.0, 5_000), (0.5, 500), (60.0, None)])
+def test_an_idle_watermark_follows_the_clock_as_far_behind_as_told(idle: float, behind_ms: int | None) -> None:
+    clock = ManualClock()
+    plan = _Plan(
+        factory=MemoryReceiverFactory("q"),
+        limits=ReadLimits(watermark_idle_seconds=idle),
+        bundle=BundleLimits(),
+        acknowledge=AcknowledgeBy.COMMIT_STEP,
+        event_time=lambda batch: None,
+        clock=clock,
+        identity="q",
+        one_call=False,
+    )
+    watermark = ManualWatermarkEstimator(None)
+    position = Position().begin(clock.epoch_ms())
+    clock.advance(10)
+
+    _Reader(plan)._rest(position, watermark)
+
+    expected = None if behind_ms is None else Timestamp(micros=1000 * (clock.epoch_ms() - behind_ms))
+    assert watermark.current_watermark() == expected
