@@ -216,7 +216,7 @@ def our_chain(
         found = watch(
             events,
             {**{name: program.usage for name, program in programs.items()}, "broker": broker.usage},
-            begun=lambda: broker.depth("chain").messages > 0,
+            begun=lambda: broker.depth("chain").messages > 0 or _bytes_in(target) > 0,
             over=lambda: (
                 not programs["drain"].running() or (broker.depth("chain").messages == 0 and _bytes_in(target) >= nbytes)
             ),

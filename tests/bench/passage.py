@@ -107,6 +107,7 @@ def _watch(
 ) -> tuple[_Sample, _Sample, int]:
     """Return what was seen when it began, what was seen at the last change, and the peak of memory, bytes."""
     first: _Sample | None = None
+    before: _Sample | None = None
     moved: _Sample | None = None
     peak = 0
     while True:
@@ -115,6 +116,8 @@ def _watch(
         peak = max(peak, sample.program.rss_bytes)
         if first is None and begun(sample.depth):
             first = sample
+        elif first is None:
+            before = sample
         if moved is None or sample.depth != moved.depth:
             moved = sample
         if over(sample.depth, running):
@@ -123,7 +126,9 @@ def _watch(
             raise ProgramFailedError(f"A program {'stands still' if running else 'ended'} with {sample.depth}.")
         time.sleep(_POLL_SECONDS)
     program.wait(_PATIENCE_SECONDS)
-    return first or moved, moved, peak
+    if first is None or first is moved:  # all of it within one look: the one before is the beginning
+        first = before or moved
+    return first, moved, peak
 
 
 def _passage(begin: _Sample, end: _Sample, peak: int, events: int, messages: int) -> Passage:
