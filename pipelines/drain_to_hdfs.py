@@ -19,6 +19,7 @@ from flumebeam.pipelines import registry
 from flumebeam.pipelines.hdfs_options import HdfsTargetOptions
 from flumebeam.pipelines.options import ConnectionOptions, QueueOptions, TargetOptions, required
 from flumebeam.pipelines.program import as_program, parse, run_built
+from flumebeam.pipelines.table_options import TableTargetOptions
 from flumebeam.transforms.acknowledge import Acknowledge
 from flumebeam.transforms.hdfs_write import WriteToHdfs
 from flumebeam.transforms.solace_read import ReadFromSolace
@@ -26,7 +27,7 @@ from flumebeam.transforms.solace_read import ReadFromSolace
 __all__ = ["NAME", "OPTIONS", "build", "main"]
 
 NAME: Final = "drain_to_hdfs"
-OPTIONS: Final = (ConnectionOptions, QueueOptions, TargetOptions, HdfsTargetOptions)
+OPTIONS: Final = (ConnectionOptions, QueueOptions, TargetOptions, TableTargetOptions, HdfsTargetOptions)
 
 
 def build(pipeline: beam.Pipeline, options: PipelineOptions, *, queue: str | None = None) -> None:
@@ -63,8 +64,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, *, queue: str | Non
             path=target.path,
             path_options=target.path_options(),
             file_prefix=target.file_prefix,
-            format=target.format,
-            codec=target.codec,
+            format=options.view_as(TableTargetOptions).file_format(target.format, target.codec),
             roll=target.rolling(),
             hdfs_options=options.view_as(HdfsTargetOptions).hdfs(),
             dead_letters=target.target_dead_letters or None,

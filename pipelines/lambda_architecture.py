@@ -33,6 +33,7 @@ from flumebeam.pipelines.options import (
 )
 from flumebeam.pipelines.processes import Part, run_side_by_side
 from flumebeam.pipelines.program import arguments_of, as_program, in_process, parse, run_built
+from flumebeam.pipelines.table_options import TableTargetOptions
 
 __all__ = ["NAME", "OPTIONS", "LayerOptions", "build", "main"]
 
@@ -60,7 +61,7 @@ class LayerOptions(PipelineOptions):
         )
 
 
-_OF_TARGET: Final = (TargetOptions, HdfsTargetOptions)
+_OF_TARGET: Final = (TargetOptions, TableTargetOptions, HdfsTargetOptions)
 OPTIONS: Final = (ConnectionOptions, FileOptions, TopicOptions, LayerOptions, *_OF_TARGET, CountOptions)
 
 

@@ -52,12 +52,14 @@ class PendingTransaction:
         started: When the first one came, in seconds of the sink's clock.
         events: Number of events.
         nbytes: Bytes of their bodies and headers.
+        keeps_provenance: Whether their format writes where they came from.
     """
 
     life: Life
     started: float
     events: int = 0
     nbytes: int = 0
+    keeps_provenance: bool = False
     _held: IdIndex = field(default_factory=IdIndex)
     _ids: list[pa.FixedSizeBinaryArray] = field(default_factory=list)
     _paths: dict[str, list[EventBatch]] = field(default_factory=dict)
@@ -78,7 +80,7 @@ class PendingTransaction:
         if batch.provenance is not None:
             self._ids.append(batch.provenance.ids)
         for path, part in template.expand(batch, arrival_ms).split(batch):
-            self._paths.setdefault(path, []).append(part.without_provenance())
+            self._paths.setdefault(path, []).append(part if self.keeps_provenance else part.without_provenance())
         self.events += len(batch)
         self.nbytes += batch.nbytes
 

@@ -22,7 +22,7 @@ from flumebeam.commitlog.rolling import RollOptions
 from flumebeam.commitlog.steps import CrashPoint
 from flumebeam.deliveries import Durable
 from flumebeam.errors import ConfigurationError, EpochClosedError, FormatError
-from flumebeam.formats import Format, open_format
+from flumebeam.formats import Format, open_format, wants_provenance
 from flumebeam.hdfs.paths import PathOptions, PathTemplate
 from flumebeam.hdfs.targets import HdfsOptions, parse_target
 from flumebeam.transforms.hdfs_lives import Lives, LivesPlan
@@ -247,7 +247,9 @@ class _WriteFn(beam.DoFn):
                 batch = batch.filter(pa.array(~known))
         while len(batch):
             now = self._clock.monotonic()
-            pending = self._pending.setdefault(receiver, PendingTransaction(life, now))
+            pending = self._pending.setdefault(
+                receiver, PendingTransaction(life, now, keeps_provenance=wants_provenance(self._format))
+            )
             room = self._limits.events - pending.events
             pending.add(batch.slice(0, room), self._template, self._clock.epoch_ms())
             batch = batch.slice(room)

@@ -10,19 +10,29 @@ from flumebeam.errors import ConfigurationError
 from flumebeam.formats.avro_event import AvroEventFormat
 from flumebeam.formats.joining import AS_BYTES
 from flumebeam.formats.parquet import ParquetFormat
+from flumebeam.formats.schemas import TableSchema
 from flumebeam.formats.sequence_file import SequenceFileFormat, TextSequenceFileFormat
+from flumebeam.formats.tables import TableOptions
 from flumebeam.formats.text import HeaderAndTextFormat, TextFormat
+from flumebeam.formats.typed_avro import AvroTableFormat
+from flumebeam.formats.typed_parquet import ParquetTableFormat
 
 __all__ = [
     "FORMAT_NAMES",
+    "TABLE_FORMAT_NAMES",
     "AvroEventFormat",
+    "AvroTableFormat",
     "Format",
     "HeaderAndTextFormat",
     "ParquetFormat",
+    "ParquetTableFormat",
     "SequenceFileFormat",
+    "TableOptions",
+    "TableSchema",
     "TextFormat",
     "TextSequenceFileFormat",
     "open_format",
+    "wants_provenance",
     "way_to_join",
 ]
 
@@ -45,7 +55,8 @@ class Format(Protocol):
         """Whether files put one after another are one valid file of all their events, in order.
 
         A format that is not may have an attribute ``joining``, one of the other ways of
-        :mod:`flumebeam.formats.joining`. If it has none, sinks do not roll: each transaction's files are final.
+        :mod:`flumebeam.formats.joining`. If it has none, sinks do not roll: each transaction's files are final. One
+        with an attribute ``provenance`` that is true gets batches that tell where their events came from.
         """
         ...
 
@@ -72,6 +83,11 @@ def way_to_join(format: Format) -> str:
     return AS_BYTES if format.concatenable else str(getattr(format, "joining", ""))
 
 
+def wants_provenance(format: Format) -> bool:
+    """Return whether a format writes where events came from: its attribute ``provenance``, if it has one."""
+    return bool(getattr(format, "provenance", False))
+
+
 _FORMATS: Final[dict[str, Callable[[str, int | None], Format]]] = {
     "avro_event": AvroEventFormat.of_codec,
     "header_and_text": HeaderAndTextFormat.of_codec,
@@ -81,24 +97,38 @@ _FORMATS: Final[dict[str, Callable[[str, int | None], Format]]] = {
     "text": TextFormat.of_codec,
 }
 
+_TABLES: Final[dict[str, Callable[[TableOptions, str, int | None], Format]]] = {
+    "avro": AvroTableFormat,
+    "parquet": ParquetTableFormat,
+}
+
 FORMAT_NAMES: Final = tuple(sorted(_FORMATS))
-"""Names that :func:`open_format` knows."""
+"""Names that :func:`open_format` knows for events as they are."""
+TABLE_FORMAT_NAMES: Final = tuple(sorted(_TABLES))
+"""Names that it knows for typed tables."""
 
 
-def open_format(name: str, *, codec: str = "none", level: int | None = None) -> Format:
+def open_format(
+    name: str, *, codec: str = "none", level: int | None = None, table: TableOptions | None = None
+) -> Format:
     """Return the format of a name.
 
     Args:
-        name: One of :data:`FORMAT_NAMES`.
+        name: One of :data:`FORMAT_NAMES`; with ``table``, of :data:`TABLE_FORMAT_NAMES`.
         codec: A compression that this format can carry: texts and sequence files take every codec of
-            :mod:`flumebeam.codecs`; ``avro_event`` and ``parquet`` compress parts of a file, with codecs of their own.
+            :mod:`flumebeam.codecs`; Avro and Parquet compress parts of a file, with codecs of their own.
         level: How hard to compress, in the codec's own scale; ``None`` for its default.
+        table: How bodies become rows of a typed table; ``None`` for events as they are.
 
     Raises:
         ConfigurationError: There is no such format, or it cannot carry this codec or level.
     """
-    try:
-        make = _FORMATS[name]
-    except KeyError:
-        raise ConfigurationError(f"There is no format {name!r}; use one of: {', '.join(FORMAT_NAMES)}.") from None
-    return make(codec, level)
+    if table is not None:
+        if name not in _TABLES:
+            raise ConfigurationError(f"Only {' and '.join(TABLE_FORMAT_NAMES)} hold typed tables, not {name!r}.")
+        return _TABLES[name](table, codec, level)
+    if name in _FORMATS:
+        return _FORMATS[name](codec, level)
+    if name in _TABLES:
+        raise ConfigurationError(f"The format {name!r} needs the schema of a table.")
+    raise ConfigurationError(f"There is no format {name!r}; use one of: {', '.join(FORMAT_NAMES)}.")

@@ -6,7 +6,7 @@ import bz2
 import io
 import json
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import fastavro
@@ -15,7 +15,7 @@ import zstandard
 
 from flumebeam.errors import ConfigurationError
 
-__all__ = ["AVRO_CODECS", "AVRO_MAGIC", "AVRO_METADATA", "check_avro_codec", "compress_block", "container_header"]
+__all__ = ["AVRO_CODECS", "AVRO_MAGIC", "AVRO_METADATA", "SYNC_BYTES", "avro_long", "check_avro_codec", "container"]
 
 AVRO_CODECS: Final = {
     "none": "null",
@@ -29,25 +29,68 @@ AVRO_CODECS: Final = {
 
 _LEVELS: Final = {"deflate": (1, 9), "bzip2": (1, 9), "zstd": (1, zstandard.MAX_COMPRESSION_LEVEL)}
 _CHECKSUM_BYTES: Final = 4
+SYNC_BYTES: Final = 16
+"""Length of the mark between blocks."""
 AVRO_MAGIC: Final = b"Obj\x01"
 """First bytes of a container."""
 AVRO_METADATA: Final = fastavro.parse_schema({"type": "map", "values": "bytes"})
 """Schema of what follows them: the schema of the records, and the codec."""
 
 
-def container_header(schema: Mapping[str, Any], codec: str, sync: bytes) -> bytes:
-    """Return what an Avro container begins with.
+def container(
+    schema: Mapping[str, Any],
+    codec: str,
+    level: int | None,
+    block_bytes: int,
+    sync: bytes,
+    records: Iterable[tuple[int, bytes]],
+) -> Iterator[bytes]:
+    """Return a whole container: its header, then its blocks.
 
     Args:
         schema: Of its records.
         codec: A key of :data:`AVRO_CODECS`.
-        sync: 16 bytes that will stand behind each block.
+        level: How hard to compress; ``None`` for the codec's default.
+        block_bytes: A block is closed once its records reach this size before compression.
+        sync: 16 bytes that stand behind each block.
+        records: How many, and their encoding; taken as blocks are made.
     """
+    yield _header(schema, codec, sync)
+    pending: list[bytes] = []
+    events = size = 0
+    for count, data in records:
+        pending.append(data)
+        events += count
+        size += len(data)
+        if size >= block_bytes:
+            yield _block(codec, level, pending, events, sync)
+            pending, events, size = [], 0, 0
+    if events:
+        yield _block(codec, level, pending, events, sync)
+
+
+def _header(schema: Mapping[str, Any], codec: str, sync: bytes) -> bytes:
     metadata = {"avro.codec": AVRO_CODECS[codec].encode(), "avro.schema": json.dumps(schema).encode()}
     header = io.BytesIO(AVRO_MAGIC)
     header.seek(0, io.SEEK_END)
     fastavro.schemaless_writer(header, AVRO_METADATA, metadata)
     return header.getvalue() + sync
+
+
+def _block(codec: str, level: int | None, records: Sequence[bytes], events: int, sync: bytes) -> bytes:
+    data = _COMPRESS[AVRO_CODECS[codec]](records, level)
+    return b"".join((avro_long(events), avro_long(sum(map(len, data))), *data, sync))
+
+
+def avro_long(number: int) -> bytes:
+    """Return a number that is not negative as an Avro long: zigzag, then seven bits a byte, lowest first."""
+    rest = number << 1
+    encoded = bytearray()
+    while rest > 0x7F:
+        encoded.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    encoded.append(rest)
+    return bytes(encoded)
 
 
 def check_avro_codec(codec: str, level: int | None) -> None:
@@ -100,14 +143,3 @@ _COMPRESS: Final[dict[str, Callable[[Sequence[bytes], int | None], Sequence[byte
     "bzip2": _bzip2,
     "zstandard": _zstd,
 }
-
-
-def compress_block(codec: str, level: int | None, records: Sequence[bytes]) -> Sequence[bytes]:
-    """Return the data of one block, in pieces.
-
-    Args:
-        codec: A key of :data:`AVRO_CODECS`.
-        level: How hard to compress; ``None`` for the codec's default.
-        records: Encoded records, in pieces.
-    """
-    return _COMPRESS[AVRO_CODECS[codec]](records, level)

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from flumebeam.batch import EventBatch
 from flumebeam.errors import ConfigurationError
-from flumebeam.formats.avro_container import check_avro_codec, compress_block, container_header
+from flumebeam.formats.avro_container import SYNC_BYTES, avro_long, check_avro_codec, container
 from flumebeam.formats.columns import content, joined, mapped
 
 __all__ = ["EVENT_SCHEMA", "AvroEventFormat"]
@@ -27,7 +27,6 @@ EVENT_SCHEMA: Final = {
 }
 """Flume's schema of the container: record, field names and order are what its readers look for."""
 
-_SYNC_BYTES: Final = 16
 _MAP_END: Final = b"\x00"
 
 
@@ -62,8 +61,8 @@ class AvroEventFormat:
         check_avro_codec(self.codec, self.level)
         if self.block_bytes < 1:
             raise ConfigurationError(f"block_bytes must be at least 1, got {self.block_bytes}.")
-        if self.sync_marker is not None and len(self.sync_marker) != _SYNC_BYTES:
-            raise ConfigurationError(f"A sync marker has {_SYNC_BYTES} bytes, got {len(self.sync_marker)}.")
+        if self.sync_marker is not None and len(self.sync_marker) != SYNC_BYTES:
+            raise ConfigurationError(f"A sync marker has {SYNC_BYTES} bytes, got {len(self.sync_marker)}.")
 
     @classmethod
     def of_codec(cls, codec: str, level: int | None = None) -> AvroEventFormat:
@@ -76,28 +75,14 @@ class AvroEventFormat:
 
     def encode(self, batches: Iterable[EventBatch]) -> Iterator[bytes]:
         """Return one whole file; see :meth:`flumebeam.formats.Format.encode`."""
-        sync = self.sync_marker or secrets.token_bytes(_SYNC_BYTES)
-        yield self._header(sync)
-        pending: list[bytes] = []
-        events = size = 0
-        for batch in batches:
-            if not len(batch):
-                continue
-            pending.append(content(_records(batch)))
-            events += len(batch)
-            size += len(pending[-1])
-            if size >= self.block_bytes:
-                yield self._block(pending, events, sync)
-                pending, events, size = [], 0, 0
-        if events:
-            yield self._block(pending, events, sync)
-
-    def _header(self, sync: bytes) -> bytes:
-        return container_header(EVENT_SCHEMA, self.codec, sync)
-
-    def _block(self, records: list[bytes], events: int, sync: bytes) -> bytes:
-        data = compress_block(self.codec, self.level, records)
-        return b"".join((_long(events), _long(sum(map(len, data))), *data, sync))
+        return container(
+            EVENT_SCHEMA,
+            self.codec,
+            self.level,
+            self.block_bytes,
+            self.sync_marker or secrets.token_bytes(SYNC_BYTES),
+            ((len(batch), content(_records(batch))) for batch in batches if len(batch)),
+        )
 
 
 def _records(batch: EventBatch) -> pa.BinaryArray:
@@ -106,7 +91,7 @@ def _records(batch: EventBatch) -> pa.BinaryArray:
     body = (_longs(pc.binary_length(batch.bodies)), batch.bodies)
     if not batch.columns:
         # A map without entries is its end alone.
-        headers = (_long(len(batch.shared)) + shared if batch.shared else b"") + _MAP_END
+        headers = (avro_long(len(batch.shared)) + shared if batch.shared else b"") + _MAP_END
         return joined(pa.scalar(headers, type=pa.binary()), *body)
     count = pa.repeat(pa.scalar(len(batch.shared), type=pa.int32()), len(batch))
     for column in batch.columns.values():
@@ -128,20 +113,9 @@ def _entries(name: str, column: pa.StringArray) -> pa.BinaryArray:
 
 def _longs(numbers: pa.Int32Array, zero: bytes = b"\x00") -> pa.BinaryArray:
     """Return Avro longs, null for null."""
-    return mapped(numbers, lambda number: _long(number) if number else zero)
+    return mapped(numbers, lambda number: avro_long(number) if number else zero)
 
 
 def _text(value: str) -> bytes:
     data = value.encode()
-    return _long(len(data)) + data
-
-
-def _long(number: int) -> bytes:
-    """Return a number that is not negative as an Avro long: zigzag, then seven bits a byte, lowest first."""
-    rest = number << 1
-    encoded = bytearray()
-    while rest > 0x7F:
-        encoded.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    encoded.append(rest)
-    return bytes(encoded)
+    return avro_long(len(data)) + data

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -53,11 +54,11 @@ def fixed(numbers: Any, width: int) -> pa.BinaryArray:
     """Return numbers as a binary column of ``width`` bytes each, as they lie in memory.
 
     Args:
-        numbers: A NumPy array of one dimension, items of ``width`` bytes, in the wished byte order.
+        numbers: A NumPy array, an item or a row of ``width`` bytes each, in the wished byte order.
         width: Bytes of an item.
     """
     data = pa.py_buffer(numbers.tobytes())
-    offsets = pa.array(range(0, (len(numbers) + 1) * width, width), type=pa.int32()).buffers()[1]
+    offsets = pa.array(np.arange(len(numbers) + 1, dtype=np.int32) * np.int32(width)).buffers()[1]
     return pa.Array.from_buffers(pa.binary(), len(numbers), [None, offsets, data])
 
 

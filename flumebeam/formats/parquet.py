@@ -15,7 +15,7 @@ from flumebeam.batch import EventBatch
 from flumebeam.errors import ConfigurationError
 from flumebeam.formats.columns import Sink
 
-__all__ = ["EVENT_COLUMNS", "ParquetFormat"]
+__all__ = ["EVENT_COLUMNS", "ParquetFormat", "check_parquet_options"]
 
 EVENT_COLUMNS: Final = pa.schema(
     [
@@ -53,18 +53,7 @@ class ParquetFormat:
     joining: ClassVar[str] = "parquet"
 
     def __post_init__(self) -> None:
-        if self.codec not in _CODECS:
-            raise ConfigurationError(
-                f"parquet compresses its own pages, with one of: {', '.join(_CODECS)}; {self.codec!r} is none of them."
-            )
-        if self.level is not None:
-            if self.codec not in _LEVELS:
-                raise ConfigurationError(f"Codec {self.codec!r} has no compression level; leave the level out.")
-            lowest, highest = pa.Codec.minimum_compression_level(self.codec), _highest(self.codec)
-            if not lowest <= self.level <= highest:
-                raise ConfigurationError(f"{self.codec} has levels {lowest} to {highest}, got {self.level}.")
-        if self.row_group_bytes < 1:
-            raise ConfigurationError(f"row_group_bytes must be at least 1, got {self.row_group_bytes}.")
+        check_parquet_options(self.codec, self.level, self.row_group_bytes)
 
     @classmethod
     def of_codec(cls, codec: str, level: int | None = None) -> ParquetFormat:
@@ -96,6 +85,31 @@ class ParquetFormat:
             if any(map(len, held)):
                 writer.write_table(_table(held))
         yield sink.take()
+
+
+def check_parquet_options(codec: str, level: int | None, row_group_bytes: int) -> None:
+    """Check the options of a format that writes Parquet.
+
+    Args:
+        codec: One of those of :class:`ParquetFormat`.
+        level: How hard to compress, in the codec's own scale; ``None`` for its default.
+        row_group_bytes: When a row group is closed.
+
+    Raises:
+        ConfigurationError: An unknown codec, a level that it does not have, a size below 1.
+    """
+    if codec not in _CODECS:
+        raise ConfigurationError(
+            f"parquet compresses its own pages, with one of: {', '.join(_CODECS)}; {codec!r} is none of them."
+        )
+    if level is not None:
+        if codec not in _LEVELS:
+            raise ConfigurationError(f"Codec {codec!r} has no compression level; leave the level out.")
+        lowest, highest = pa.Codec.minimum_compression_level(codec), _highest(codec)
+        if not lowest <= level <= highest:
+            raise ConfigurationError(f"{codec} has levels {lowest} to {highest}, got {level}.")
+    if row_group_bytes < 1:
+        raise ConfigurationError(f"row_group_bytes must be at least 1, got {row_group_bytes}.")
 
 
 def _table(batches: list[EventBatch]) -> pa.Table:

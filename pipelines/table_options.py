@@ -1,0 +1,91 @@
+"""Options of typed tables: which columns files have, and how bodies become rows of them."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Final
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from flumebeam.errors import ConfigurationError
+from flumebeam.formats import Format, TableOptions, TableSchema, open_format
+
+__all__ = ["TableTargetOptions"]
+
+_DEFAULTS: Final = {
+    "body": "json",
+    "body_delimiter": ",",
+    "body_quote": '"',
+    "unknown_fields": "drop",
+    "body_column": "",
+    "header_columns": "",
+    "source_columns": False,
+}
+_TAB: Final = r"\t"
+
+
+class TableTargetOptions(PipelineOptions):
+    """What makes files of ``parquet`` and ``avro`` typed tables."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--schema",
+            metavar="FILE",
+            help="columns of the files, an Avro schema of a record; for --format parquet or avro [events as they are]",
+        )
+        parser.add_argument("--body", choices=("json", "csv"), default="json", help="what bodies are [json]")
+        parser.add_argument(
+            "--body_delimiter", default=",", metavar="SIGN", help=r"between fields of csv; \t is a tab [,]"
+        )
+        parser.add_argument(
+            "--body_quote", default='"', metavar="SIGN", help="around fields of csv that hold delimiters; '' for none [\"]"
+        )
+        parser.add_argument(
+            "--unknown_fields",
+            choices=("drop", "refuse"),
+            default="drop",
+            help="fields of JSON that the schema lacks: drop them, or make their events dead letters [drop]",
+        )
+        parser.add_argument(
+            "--body_column", default="", metavar="NAME", help="one more column, with the body as it came [none]"
+        )
+        parser.add_argument(
+            "--header_columns", default="", metavar="NAME,NAME", help="headers that become columns of text [none]"
+        )
+        parser.add_argument(
+            "--source_columns",
+            action="store_true",
+            default=False,
+            help="more columns: source_queue, source_id, source_time",
+        )
+
+    def file_format(self, name: str, codec: str) -> Format:
+        """Return the format of the files, of typed rows if there is a schema.
+
+        Args:
+            name: Its name.
+            codec: Compression that it can carry.
+
+        Raises:
+            ConfigurationError: The schema cannot be read, or something does not fit together.
+        """
+        if self.schema is not None:
+            return open_format(name, codec=codec, table=self.table())
+        for option, value in _DEFAULTS.items():
+            if getattr(self, option) != value:
+                raise ConfigurationError(f"--{option} is for typed tables: give --schema, or leave it out.")
+        return open_format(name, codec=codec)
+
+    def table(self) -> TableOptions:
+        """Return how bodies become rows; the schema must be given."""
+        return TableOptions(
+            schema=TableSchema.of_file(self.schema),
+            body=self.body,
+            delimiter="\t" if self.body_delimiter == _TAB else self.body_delimiter,
+            quote=self.body_quote,
+            unknown=self.unknown_fields,
+            body_column=self.body_column,
+            headers=tuple(name for name in self.header_columns.split(",") if name),
+            source=self.source_columns,
+        )
