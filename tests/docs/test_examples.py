@@ -56,6 +56,7 @@ def test_every_option_of_the_pages_exists() -> None:
     commands = [[command.name] for command in app.registered_commands if command.name != "run"]
     commands += [
         ["hdfs", "start"],
+        ["hdfs", "ddl"],
         ["commits", "show"],
         ["commits", "repair"],
         ["cluster", "flink"],

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flumebeam.cli.main import main
+
+
+def test_a_schema_is_printed_as_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    schema = tmp_path / "row.avsc"
+    schema.write_text('{"type": "record", "name": "Row", "fields": [{"name": "n", "type": "int"}]}')
+    arguments = ["hdfs", "ddl", "--schema", str(schema), "--target", "hdfs://namenode/logs", "--path", "dt=%Y-%m-%d"]
+
+    with pytest.raises(SystemExit, match="0"):
+        main([*arguments, "--source-columns", "--header-columns", "basename"])
+
+    assert capsys.readouterr().out.splitlines() == [
+        "CREATE EXTERNAL TABLE `events` (",
+        "  `n` INT,",
+        "  `basename` STRING,",
+        "  `source_queue` STRING,",
+        "  `source_id` STRING,",
+        "  `source_time` TIMESTAMP",
+        ")",
+        "PARTITIONED BY (`dt` STRING)",
+        "STORED AS PARQUET",
+        "LOCATION 'hdfs://namenode/logs';",
+        "MSCK REPAIR TABLE `events`;",
+    ]
+    with pytest.raises(SystemExit, match="2"):
+        main([*arguments, "--format", "text"])
+    assert "Only avro and parquet hold typed tables" in capsys.readouterr().err

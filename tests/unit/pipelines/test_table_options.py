@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flumebeam.errors import ConfigurationError
+from flumebeam.formats import AvroTableFormat, Format, ParquetFormat, ParquetTableFormat
+from flumebeam.pipelines.table_options import TableTargetOptions
+
+SCHEMA = '{"type": "record", "name": "Row", "fields": [{"name": "n", "type": "int"}]}'
+
+
+@pytest.fixture
+def schema(tmp_path: Path) -> str:
+    file = tmp_path / "row.avsc"
+    file.write_text(SCHEMA)
+    return str(file)
+
+
+def chosen(name: str, *arguments: str) -> Format:
+    return TableTargetOptions(list(arguments)).file_format(name, "snappy")
+
+
+def test_with_a_schema_files_are_tables(schema: str) -> None:
+    format = chosen(
+        "avro",
+        f"--schema={schema}",
+        "--body=csv",
+        r"--body_delimiter=\t",
+        "--body_quote=",
+        "--unknown_fields=refuse",
+        "--body_column=raw",
+        "--header_columns=host,basename",
+        "--source_columns",
+    )
+
+    assert isinstance(format, AvroTableFormat)
+    table = format.table
+    assert (format.codec, table.schema.text, table.body, table.delimiter, table.quote) == (
+        "snappy",
+        SCHEMA,
+        "csv",
+        "\t",
+        "",
+    )
+    assert (table.unknown, table.body_column, table.headers, table.source) == (
+        "refuse",
+        "raw",
+        ("host", "basename"),
+        True,
+    )
+    assert isinstance(chosen("parquet", f"--schema={schema}"), ParquetTableFormat)
+
+
+def test_without_a_schema_events_are_written_as_they_are() -> None:
+    assert chosen("parquet") == ParquetFormat("snappy")
+
+
+@pytest.mark.parametrize("option", ["--body=csv", "--source_columns", "--header_columns=a", "--body_column=raw"])
+def test_what_means_nothing_without_a_schema_is_refused(option: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{option.split('=')[0]} is for typed tables"):
+        chosen("parquet", option)
