@@ -312,7 +312,9 @@ class TargetOptions(PipelineOptions):
             default=False,
             help="use the time of arrival in --path, whatever time an event carries",
         )
-        parser.add_argument("--format", default="text", metavar="NAME", help=f"{', '.join(FORMAT_NAMES)}; avro with --schema [text]")
+        parser.add_argument(
+            "--format", default="text", metavar="NAME", help=f"{', '.join(FORMAT_NAMES)}; avro with --schema [text]"
+        )
         parser.add_argument(
             "--codec", default="none", metavar="NAME", help="none, gzip, bzip2, snappy, zstd and others [none]"
         )

@@ -39,7 +39,7 @@ class TableTargetOptions(PipelineOptions):
             "--body_delimiter", default=",", metavar="SIGN", help=r"between fields of csv; \t is a tab [,]"
         )
         parser.add_argument(
-            "--body_quote", default='"', metavar="SIGN", help="around fields of csv that hold delimiters; '' for none [\"]"
+            "--body_quote", default='"', metavar="SIGN", help="around fields that hold delimiters; '' for none [\"]"
         )
         parser.add_argument(
             "--unknown_fields",
