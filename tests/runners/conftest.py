@@ -50,9 +50,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 @pytest.fixture(
     scope="session",
     params=[
-        pytest.param(
-            name, id=name.replace(" ", "-"), marks=[] if name in ("FnApiRunner", "Prism") else [pytest.mark.cluster]
-        )
+        pytest.param(name, id=name.replace(" ", "-"), marks=[pytest.mark.cluster] if "cluster" in name else [])
         for name in KINDS
     ],
 )

@@ -29,6 +29,7 @@ class Runner:
         name: Its column in the matrix.
         options: What a user adds to a command to run on it.
         streams: Whether it runs what never ends.
+        has_a_program: Whether each pipeline starts one, which must be ended with it.
         stops_by_signal: Whether Ctrl-C reaches its sources in the driver.
         cluster: The cluster behind it, if any.
     """
@@ -36,6 +37,7 @@ class Runner:
     name: str
     options: list[str]
     streams: bool = True
+    has_a_program: bool = False
     stops_by_signal: bool = True
     cluster: Any = field(default=None, compare=False)
 
@@ -45,7 +47,8 @@ def _fn_api(directory: Path, stack: contextlib.ExitStack) -> Runner:
 
 
 def _prism(directory: Path, stack: contextlib.ExitStack) -> Runner:
-    return Runner(name="Prism", options=["--runner=PrismRunner", f"--prism_location={prism_program()}"])
+    options = ["--runner=PrismRunner", f"--prism_location={prism_program()}"]
+    return Runner(name="Prism", options=options, has_a_program=True)
 
 
 def _flink_local(directory: Path, stack: contextlib.ExitStack) -> Runner:

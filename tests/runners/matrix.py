@@ -42,6 +42,14 @@ class Matrix:
         return "\n".join(lines)
 
     def write(self, page: Path) -> None:
+        """Put the table into the page; what this run did not run keeps what an earlier run has written."""
         before, begin, rest = page.read_text(encoding="utf-8").partition(_BEGIN)
-        _, end, after = rest.partition(_END)
+        written, end, after = rest.partition(_END)
+        self._keep(written)
         page.write_text(f"{before}{begin}\n\n{self.text()}\n\n{end}{after}", encoding="utf-8")
+
+    def _keep(self, written: str) -> None:
+        rows = [line.strip("|").split("|") for line in written.split("\n") if line.startswith("|")]
+        (_, *runners), _, _, *kept = [[cell.strip() for cell in row] for row in rows]
+        cells = {name: {**dict(zip(runners, old, strict=True)), **self._cells.pop(name, {})} for name, *old in kept}
+        self._cells = {**cells, **self._cells}

@@ -1,4 +1,4 @@
-"""Every pipeline of ours on every runner, as its command; a "no" is refused before anything starts."""
+"""Every pipeline of ours on every runner, with the options of its command; a "no" is refused before anything starts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ IDLE = ["--until_empty", "--idle_seconds=3"]
 
 
 def run(scene: Scene, runner: Runner, name: str, *arguments: str) -> Program:
-    return scene.programs.start("run", name, *arguments, *runner.options)
+    if runner.has_a_program:
+        return scene.programs.start("run", name, *arguments, *runner.options)
+    return scene.programs.fork(name, *arguments, *runner.options)
 
 
 def a_log(directory: Path) -> Path:
