@@ -24,12 +24,15 @@ from flumebeam.transforms.broker_position import BrokerPosition
 from flumebeam.transforms.deadletter import DeadLettersToFiles
 from flumebeam.transforms.file_read import ReadFromFiles
 from flumebeam.transforms.intercept import Intercept
+from flumebeam.transforms.read_options import BundleLimits
 from flumebeam.transforms.solace_write import WriteToSolace
 
 __all__ = ["NAME", "OPTIONS", "build", "main"]
 
 NAME: Final = "ingest"
 OPTIONS: Final = (ConnectionOptions, FileOptions, TopicOptions)
+_PACKED: Final = BundleLimits(events=20_000, nbytes=4 << 20)
+"""What a bundle reads where events are packed: it fills one transaction, for one commit and one move of positions."""
 
 
 def build(pipeline: beam.Pipeline, options: PipelineOptions) -> None:
@@ -49,7 +52,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions) -> None:
         )
     written = (
         pipeline
-        | "ReadFiles" >> ReadFromFiles(files.source(), position=position)
+        | "ReadFiles" >> ReadFromFiles(files.source(), position=position, bundle=_PACKED if topics.pack else None)
         | "Intercept" >> Intercept(*files.chain())
         | "Publish"
         >> WriteToSolace(
