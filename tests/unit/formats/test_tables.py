@@ -228,6 +228,7 @@ def test_any_bodies_together_are_what_they_are_alone_none_lost_and_none_invented
     table = TableOptions(schema=columns, body=body)
 
     @given(st.lists(_OBJECTS | _PIECES | st.binary(max_size=6), max_size=6))
+    @example([b'{"n":1}{"n":2}', b""])
     @example([b'"', b'"'])
     @example([b'1,"a', b'b"'])
     @example([b"1,a\n1,b", b""])
