@@ -196,6 +196,28 @@ def test_a_job_is_stopped_with_a_savepoint_and_goes_on_from_it(scene: Scene, fli
 
 
 @FLINK_ONLY
+@pytest.mark.row("two jobs on one queue by mistake, the second stopped: exactly once")
+def test_two_jobs_drain_one_queue_by_mistake(scene: Scene, flink: Runner) -> None:
+    first, rest = draining(scene, flink)
+    mine = job_of(flink)
+    second = scene.programs.start(
+        "run", "drain_to_hdfs", *scene.drain_options(until_empty=False), *flink.options, "--job_name=by-mistake"
+    )
+    until(lambda: scene.broker.queue(scene.queue).consumers == 2 or not second.running, "both bound", PATIENCE)
+    scene.fill(rest[: len(rest) // 2])
+    until(lambda: not scene.left or not first.running, "all acknowledged beside the second", PATIENCE)
+
+    scene.programs.start("stop", "by-mistake", f"--flink_master={flink.cluster.master}").ends_well(PATIENCE)
+    second.ends_well(PATIENCE)
+    scene.fill(rest[len(rest) // 2 :])
+    until(lambda: not scene.left or not first.running, "all acknowledged after the second", PATIENCE)
+
+    scene.programs.start("stop", mine.name).ends_well(PATIENCE)
+    first.ends_well(PATIENCE)
+    scene.holds_exactly(BODIES)
+
+
+@FLINK_ONLY
 @pytest.mark.row("Ctrl-C of the driver stops the job: exactly once")
 def test_ctrl_c_stops_a_remote_job(scene: Scene, flink: Runner) -> None:
     drain, rest = draining(scene, flink)
