@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -29,7 +30,10 @@ def pair(hdfs_pair: HaHdfs) -> Iterator[HaHdfs]:
 
 @pytest.fixture
 def fs(pair: HaHdfs, connect: Connect) -> WebHdfsFileSystem:
-    return connect(*pair.webhdfs_urls, read_timeout_secs=5)
+    """A client of a pair that takes files: a DataNode that was found again is not used at once."""
+    made = connect(*pair.webhdfs_urls, read_timeout_secs=5)
+    eventually(lambda attempt: made.write(f"/ready/{uuid.uuid4().hex}-{attempt}", [b"x"]))
+    return made
 
 
 def test_after_a_fail_over_every_call_goes_to_the_other_namenode(
