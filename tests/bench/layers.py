@@ -117,7 +117,7 @@ def _batch(options: argparse.Namespace) -> None:
 
     LocalFileSystem.write = hanging_write  # type: ignore[method-assign]
     arguments = ["--queue", options.queue, "--target", options.target, "--solace_host", options.host]
-    run_built(drain_to_hdfs.build, parse(arguments, drain_to_hdfs.NAME, "", drain_to_hdfs.OPTIONS))
+    run_built(drain_to_hdfs.NAME, drain_to_hdfs.build, parse(arguments, drain_to_hdfs.NAME, "", drain_to_hdfs.OPTIONS))
 
 
 _LAYERS: Final[dict[str, Any]] = {"publish": _publish, "speed": _speed, "batch": _batch}

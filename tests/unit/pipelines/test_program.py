@@ -64,7 +64,7 @@ def test_options_of_a_job_server_pass_on_other_runners() -> None:
 
 
 def test_help_lists_the_options_of_this_pipeline(capsys: pytest.CaptureFixture[str]) -> None:
-    assert as_program("drain", lambda: run_built(lambda _, __: None, parsed("--help"))) == 0
+    assert as_program("drain", lambda: run_built("drain", lambda _, __: None, parsed("--help"))) == 0
 
     shown = capsys.readouterr().out
     assert "--queue NAME" in shown
