@@ -593,8 +593,9 @@ def test_a_file_ends_when_it_is_large_enough(worker: Callable[..., Worker], tmp_
     for number in range(0, 12, 2):
         one.bundle(batch_of(number, number + 1))
 
-    eventually(lambda: lines(tmp_path) == list(range(8)))
-    assert sorted(path.read_bytes() for path in finals(tmp_path)) == [b"0\n1\n2\n3\n", b"4\n5\n6\n7\n"]
+    eventually(lambda: lines(tmp_path) == list(range(12)))
+    files = [b"0\n1\n2\n3\n", b"4\n5\n6\n7\n", b"8\n9\n10\n11\n"]
+    assert sorted(path.read_bytes() for path in finals(tmp_path)) == files
 
 
 @pytest.mark.parametrize("limit", [{"max_seconds": 0.3}, {"max_seconds": 0, "idle_seconds": 0.3}])
