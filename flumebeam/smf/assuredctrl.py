@@ -314,7 +314,8 @@ _FIELDS: Final = FieldTable(
         Field(0x34, "endpoint_error_id", U64),
         Field(0x36, "spooler_id", U64),
         Field(0x31, "max_unacked", U32),
-        Field(0x25, "spooled_messages", U64),
+        # Four bytes in the vendor's dissector; the clients accept eight as well.
+        Field(0x25, "spooled_messages", U32),
     )
 )
 
