@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
@@ -37,12 +38,15 @@ def write_lines(path: Path, events: int, size: int) -> Path:
 
 
 def visible_files(directory: Path) -> list[Path]:
-    """Return the files below a directory, those left out that readers do not see."""
-    return [
-        file
-        for file in directory.rglob("*")
-        if file.is_file() and not any(part.startswith((".", "_")) for part in file.relative_to(directory).parts)
-    ]
+    """Return the files below a directory, those left out that readers do not see.
+
+    Hidden directories are not entered: what a drain has in them comes and goes.
+    """
+    found: list[Path] = []
+    for place, directories, files in os.walk(directory):
+        directories[:] = [name for name in directories if not name.startswith((".", "_"))]
+        found += [Path(place, name) for name in files if not name.startswith((".", "_"))]
+    return found
 
 
 def lines_in(directory: Path) -> int:
