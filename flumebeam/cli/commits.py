@@ -67,7 +67,11 @@ def repair(
     queue: _Queue = "",
     close: Annotated[
         bool,
-        typer.Option("--close", help="Also close the epochs of writers that are gone. One that is not, starts anew."),
+        typer.Option(
+            "--close",
+            help="Also close the epochs of writers that are gone, and remove what they were writing. "
+            "One that is not, starts anew.",
+        ),
     ] = False,
     principal: _Principal = None,
     keytab: _Keytab = None,

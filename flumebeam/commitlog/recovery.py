@@ -116,7 +116,13 @@ class Knowledge:
 
 
 def take_over(
-    scribe: Scribe, own: str, known: Collection[str], *, idle_ms: int | None = None, old_ms: int, merge: bool = True
+    scribe: Scribe,
+    own: str,
+    known: Collection[str],
+    *,
+    idle_ms: int | None = None,
+    old_ms: int | None,
+    merge: bool = True,
 ) -> Steps[Knowledge]:
     """Fence the other lives, publish what they committed, and learn their ids.
 
@@ -230,11 +236,7 @@ def settle_closed(scribe: Scribe, *, merge: bool = True) -> Steps[IdSet]:
     """
     ids = IdSet()
     for found in (yield from list_directory(scribe.layout.closed)):
-        if scribe.layout.epoch_of(found.name):
-            ids = ids.union((yield from settle_epoch(scribe, found.name, merge=merge)))
-        else:
-            # Settled, and on its way out.
-            yield from delete(f"{scribe.layout.closed}/{found.name}")
+        ids = ids.union((yield from settle_epoch(scribe, found.name, merge=merge)))
     return ids
 
 
@@ -243,7 +245,8 @@ def settle_epoch(scribe: Scribe, closed_name: str, *, proven: bool = False, merg
 
     Args:
         scribe: Context.
-        closed_name: Name of the epoch below the directory of closed ones.
+        closed_name: Name below the directory of closed epochs: of one of them, or of one that is settled and on its
+            way out, which is removed.
         proven: Whether the broker is known to have got the acknowledgement of all that was committed in it.
         merge: Whether its segments are merged now. If not, an epoch that has some stays as it is, for later: merging
             takes time, and a successor should not make its messages wait for that.
@@ -254,6 +257,9 @@ def settle_epoch(scribe: Scribe, closed_name: str, *, proven: bool = False, merg
     layout = scribe.layout
     directory = f"{layout.closed}/{closed_name}"
     epoch = layout.epoch_of(closed_name)
+    if not epoch:
+        yield from delete(directory)
+        return IdSet()
     while True:
         content = yield from _publish_all(scribe, directory)
         if content is None:
@@ -386,14 +392,15 @@ def read_retired(layout: LogLayout, known: Collection[str]) -> Steps[tuple[IdSet
         # Another life joined files while they were read: what vanished is in a new one.
 
 
-def sweep(scribe: Scribe, old_ms: int) -> Steps[None]:
+def sweep(scribe: Scribe, old_ms: int | None) -> Steps[None]:
     """Remove parts of epochs that are gone, and what never got to its place.
 
     A hung DataNode can create a part hours after its epoch is gone, so this is done again and again.
 
     Args:
         scribe: Context.
-        old_ms: Age beyond which a thing on its way is given up.
+        old_ms: Age beyond which a thing on its way is given up; ``None`` gives up all. Taking it from a live one is
+            never wrong: what is not at its place yet is made again, or its life is refused and starts anew.
     """
     layout = scribe.layout
     parts = {found.name for found in (yield from list_directory(layout.parts))}
@@ -401,7 +408,7 @@ def sweep(scribe: Scribe, old_ms: int) -> Steps[None]:
     alive = {found.name for found in (yield from list_directory(layout.epochs))}
     alive |= {layout.epoch_of(found.name) for found in (yield from list_directory(layout.closed))}
     new = yield from list_directory(layout.new)
-    late = [found.name for found in new if scribe.now_ms() - found.modified_ms > old_ms]
+    late = [found.name for found in new if old_ms is None or scribe.now_ms() - found.modified_ms > old_ms]
     doomed = [layout.epoch_parts(name) for name in sorted(parts - alive)] + [f"{layout.new}/{name}" for name in late]
     if doomed:
         yield from together([delete(path) for path in doomed])

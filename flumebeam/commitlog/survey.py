@@ -171,7 +171,8 @@ class Surveyor:
 
         Args:
             name: As :meth:`logs` gives it.
-            close: Close open epochs as well: of writers that are gone. One that is not starts anew, and loses nothing.
+            close: Close open epochs as well, and remove what was on its way: of writers that are gone. One that is not
+                starts anew, and loses nothing.
         """
         scribe = self._scribe(name)
         failures = []
@@ -191,7 +192,7 @@ class Surveyor:
             yield recovery.settle_epoch(scribe, found.name)
         for found in self._run(list_directory(layout.epochs)):
             yield recovery.settle_open(scribe, found.name)
-        yield recovery.sweep(scribe, _DAY_MS)
+        yield recovery.sweep(scribe, None if close else _DAY_MS)
 
     def _scribe(self, name: str) -> Scribe:
         return Scribe(LogLayout(self._target, _FoundLog("", "", name)), self._names, self._clock.epoch_ms)
@@ -204,13 +205,16 @@ def _look(scribe: Scribe) -> Steps[LogView]:
     # Open ones before closed ones: the way that an epoch goes.
     for parent, is_open in ((layout.epochs, True), (layout.closed, False)):
         for found in (yield from list_directory(parent)):
+            name = found.name if is_open else layout.epoch_of(found.name)
+            if not name:
+                # Settled, and on its way out.
+                continue
             content = yield from recovery.read_epoch(f"{parent}/{found.name}")
             unmarked = [content.records[number] for number in sorted(content.records.keys() - content.published)]
             # Segments are where they belong until their file is merged.
             waiting = [record for record in unmarked if any(not part.joining for part in record.parts)]
             for record in waiting:
                 stuck += yield from _stuck(layout, record, content.finals_of(record))
-            name = found.name if is_open else layout.epoch_of(found.name)
             times = [record.written_ms for record in content.records.values()]
             epochs.append(
                 EpochView(

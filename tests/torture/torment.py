@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import signal
+import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
@@ -52,8 +53,8 @@ class Place(ABC):
         """Count the lines that readers see, without any of our own code."""
 
     @abstractmethod
-    def left_over(self) -> int:
-        """Count files that are neither data nor what a log keeps."""
+    def left_over(self) -> list[str]:
+        """Return files that are neither data nor what a log keeps."""
 
     def heal(self) -> None:  # noqa: B027 - a disk is left alone
         """Make the file system whole."""
@@ -69,7 +70,7 @@ class LocalPlace(Place):
     def lines(self) -> Counter[bytes]:
         return _lines_below(self._directory)
 
-    def left_over(self) -> int:
+    def left_over(self) -> list[str]:
         return _left_over_below(self._directory)
 
 
@@ -115,7 +116,7 @@ class PairPlace(Place):
         self._pair.home.run("client", _SHELL, "-copyToLocal", self._root, str(self._scratch / "copy"))
         return _lines_below(self._scratch / "copy")
 
-    def left_over(self) -> int:
+    def left_over(self) -> list[str]:
         return _left_over_below(self._scratch / "copy")
 
 
@@ -159,7 +160,7 @@ class _Slice:
                 deed[0]()
         self._place.heal()
         self._empty_the_queue()
-        # What a hung DataNode made after its drain was gone belongs to nobody.
+        # What drains were killed at, or a hung DataNode made after its drain was gone, belongs to nobody.
         self._programs.start("commits", "repair", self._place.address, "--close").ends_well(_END_SECONDS)
         return self._counted()
 
@@ -253,7 +254,9 @@ class _Slice:
         self._sums.lost = (self._sent - found).total()
         self._sums.invented = sum(count for line, count in found.items() if line not in self._sent)
         self._sums.repeated = (found - self._sent).total() - self._sums.invented
-        self._sums.left_over = self._place.left_over()
+        left_over = self._place.left_over()
+        self._sums.left_over = len(left_over)
+        sys.stderr.writelines(f"left over: {path}\n" for path in left_over)
         if isinstance(self._place, PairPlace):
             self._sums.dropped_answers = self._place.dropped
         return self._sums
@@ -282,8 +285,7 @@ def _lines_below(root: Path) -> Counter[bytes]:
     return counts
 
 
-def _left_over_below(root: Path) -> int:
-    # What was on its way when its answer was lost is given up after a day.
-    kept = {"epochs", "closed", "retired", "days", "new"}
+def _left_over_below(root: Path) -> list[str]:
+    kept = {"epochs", "closed", "retired", "days"}
     hidden = [parts for parts, _ in _files_below(root) if any(part[0] in "._" for part in parts)]
-    return sum(1 for parts in hidden if not (parts[0] == ".flumebeam" and parts[2] in kept))
+    return ["/".join(parts) for parts in hidden if not (parts[0] == ".flumebeam" and parts[2] in kept)]

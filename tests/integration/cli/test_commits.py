@@ -5,14 +5,22 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.testing import CliRunner, Result
 
 from flumebeam.cli.main import app
+from flumebeam.commitlog.layout import QueueIdentity
+from flumebeam.commitlog.log import CommitLog, CommitLogOptions, Life, QueueAccess
+from flumebeam.commitlog.protocol import PartDraft
+from flumebeam.commitlog.rolling import RollOptions
 from flumebeam.commitlog.steps import CrashPoint
 from flumebeam.errors import FlumebeamError
+from flumebeam.hdfs.local import LocalFileSystem
+from flumebeam.ids import DeliveryId, delivery_ids
 
 WRITER = Path(__file__).parents[2] / "faults" / "commitlog" / "writer.py"
 
@@ -112,3 +120,71 @@ def test_a_directory_without_a_log_is_told(tmp_path: Path) -> None:
     die_at(tmp_path, CrashPoint.COMMITTED)
     assert "of a queue other" in str(commits("show", str(tmp_path), "--queue", "other").exception)
     assert commits("show", str(tmp_path), "--queue", "q-").exit_code == 0
+
+
+# -- lives of one shared queue, in this process: what is left at moments that are hard to meet ------------------------
+
+SHARED = CommitLogOptions(access=QueueAccess.SHARED)
+NEVER = RollOptions(max_bytes=0, max_seconds=0)
+
+
+class _KilledError(BaseException):
+    """The process is gone: nothing of it goes on."""
+
+
+def begin(target: Path, name: str, *, dies_at: CrashPoint | None = None, roll: RollOptions | None = None) -> Life:
+    def at(point: CrashPoint) -> None:
+        if point is dies_at:
+            raise _KilledError
+
+    queue = QueueIdentity("", "", "shared")
+    options = replace(SHARED, roll=roll)
+    return CommitLog.open(LocalFileSystem(), str(target), queue, options, at=at).begin_life(name)
+
+
+def commit(life: Life, number: int) -> None:
+    if not life.fenced:
+        life.fence()
+    draft = PartDraft("", f"f.{life.file_stem()}.txt", lambda: [b"%d\n" % number], 1, "bytes")
+    life.commit([draft], delivery_ids([DeliveryId(1, number)]))
+
+
+def events(target: Path) -> list[str]:
+    return sorted(line for path in target.glob("f.*") for line in path.read_text().splitlines())
+
+
+def test_a_repair_removes_an_epoch_on_its_way_out_and_no_segment_of_others(tmp_path: Path) -> None:
+    alive = begin(tmp_path, "alive", roll=NEVER)
+    commit(alive, 1)
+    commit(alive, 2)
+    killed = begin(tmp_path, "killed", dies_at=CrashPoint.RETIRED)
+    commit(killed, 3)
+    with pytest.raises(_KilledError):
+        killed.end()
+    # Its next step, the last but one.
+    (settled,) = tmp_path.glob(".flumebeam/*/closed/*")
+    settled.rename(settled.with_name("_0123456789abcdef"))
+
+    assert [epoch["ids"] for epoch in shown(tmp_path)["epochs"]] == [2]
+    assert commits("repair", str(tmp_path)).exit_code == 0
+
+    assert [*tmp_path.glob(".flumebeam/*/closed/*")] == []
+    alive.end()
+    assert events(tmp_path) == ["1", "2", "3"]
+
+
+def test_a_record_that_a_killed_writer_had_on_its_way_is_removed_when_all_writers_are_gone(tmp_path: Path) -> None:
+    killed = begin(tmp_path, "killed", dies_at=CrashPoint.COMMITTED)
+    with pytest.raises(_KilledError):
+        commit(killed, 1)
+    (new,) = tmp_path.glob(".flumebeam/*/new")
+    record = new / "_0123456789abcdef"
+    record.write_bytes(b"its ids, written and not yet renamed")
+
+    assert commits("repair", str(tmp_path)).exit_code == 0
+    # Another writer may be at it.
+    assert record.exists()
+
+    assert commits("repair", str(tmp_path), "--close").exit_code == 0
+    assert [*new.iterdir()] == []
+    assert events(tmp_path) == ["1"]

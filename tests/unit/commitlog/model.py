@@ -160,6 +160,7 @@ class World:
         messages: How many the queue holds at first.
         rolling: Whether transactions commit segments.
         can_concat: Whether the file system moves files together.
+        impatient: Whether whoever takes over gives up at once what others have on its way.
     """
 
     def __init__(
@@ -170,8 +171,10 @@ class World:
         *,
         rolling: bool = False,
         can_concat: bool = True,
+        impatient: bool = False,
     ) -> None:
         self.plan = dict(plan)
+        self._old_ms = None if impatient else 1_000
         self.calls = 0
         self.rolling = rolling
         self.fs = MemoryFileSystem(can_concat=can_concat)
@@ -357,7 +360,9 @@ class World:
                 raise EpochClosedError("The second thread was refused.")
             if fence:
                 merge = not self.rolling
-                found = yield from _flat(recovery.take_over(self.scribe, epoch, retired, old_ms=1_000, merge=merge))
+                found = yield from _flat(
+                    recovery.take_over(self.scribe, epoch, retired, old_ms=self._old_ms, merge=merge)
+                )
                 index.add(found.ids)
                 retired = found.retired
             column = _ids(held)

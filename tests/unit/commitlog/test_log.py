@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 
 import pytest
 
@@ -396,6 +397,32 @@ def test_all_who_publish_a_transaction_agree_on_its_other_name() -> None:
     rig.log().begin_life("r2").fence()
 
     assert list(rig.finals) == [name.replace(".txt", "~1.txt")]
+
+
+def test_another_name_that_somebody_took_away_before_it_counted_is_found_by_the_successor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rig = Rig()
+    life = rig.log().begin_life("r1")
+    life.fence()
+    taken = f"f.{life.file_stem()}.txt"
+    rig.memory.write(f"{TARGET}/{taken}", [b"theirs\n"])
+    write = rig.memory.write
+
+    def write_and_lose(path: str, chunks: Iterable[bytes]) -> FileStat:
+        status = write(path, chunks)
+        if "/new/_" in path:
+            rig.memory.delete(path)
+        return status
+
+    with monkeypatch.context() as patched:
+        patched.setattr(rig.memory, "write", write_and_lose)
+        with pytest.raises(EpochClosedError):
+            commit(life, 1)
+
+    commit(rig.log().begin_life("r2"), 1, 2)
+
+    assert rig.events == [b"1", b"2", b"theirs"]
 
 
 def test_a_published_file_that_somebody_took_away_is_not_written_again() -> None:

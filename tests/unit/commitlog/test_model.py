@@ -45,9 +45,9 @@ def _random(seeds: range, processes: int) -> Iterator[tuple[Mapping[int, Event],
         yield plan, processes
 
 
-def _run(plan: Mapping[int, Event], processes: int = 2) -> None:
+def _run(plan: Mapping[int, Event], processes: int = 2, *, impatient: bool = False) -> None:
     try:
-        World(plan, processes).run()
+        World(plan, processes, impatient=impatient).run()
     except BrokenPromiseError as error:
         raise BrokenPromiseError(f"{error} with plan {dict(plan)}") from None
 
@@ -64,6 +64,11 @@ def test_any_one_event_at_any_call_breaks_nothing() -> None:
 def test_any_event_soon_after_the_queue_moved_breaks_nothing() -> None:
     for plan in _two_events(range(1, 4)):
         _run(plan)
+
+
+def test_whoever_gives_up_what_others_have_on_its_way_breaks_nothing() -> None:
+    for plan in itertools.chain(_one_event(), _two_events(range(1, 4), [Event.SWITCH, Event.CRASH])):
+        _run(plan, impatient=True)
 
 
 @pytest.mark.parametrize("processes", [2, 3])
