@@ -12,7 +12,7 @@ committed of it is known exactly when the message comes again.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -118,26 +118,30 @@ def packed_origin(origin: int) -> int:
     return origin ^ _PACKED_ORIGIN
 
 
-def packed_ids(message: bytes, count: int) -> pa.FixedSizeBinaryArray:
-    """Return the delivery ids of the events of one packed message, ascending.
+def packed_ids(messages: Sequence[bytes], counts: Sequence[int]) -> pa.FixedSizeBinaryArray:
+    """Return the delivery ids of the events of packed messages, message by message, ascending within each.
 
     Args:
-        message: Delivery id of the message, 16 bytes.
-        count: Events in it, 1 to :data:`MAX_PACKED_EVENTS`.
+        messages: Delivery ids of the messages, 16 bytes each.
+        counts: Events in each of them, 1 to :data:`MAX_PACKED_EVENTS`.
 
     Raises:
         FormatError: More events than that, or a message number above 2**52, which leaves no room for their places.
     """
-    origin, number = _PAIR.unpack(message)
-    if count > MAX_PACKED_EVENTS or number >> (64 - _PLACE_BITS):
-        raise FormatError(
-            f"Message {DeliveryId(origin, number)} packs {count} events; {MAX_PACKED_EVENTS} in a message numbered "
-            f"below 2**{64 - _PLACE_BITS} are the limit."
-        )
-    pairs = np.empty((count, 2), ">u8")
-    pairs[:, 0] = packed_origin(origin)
-    pairs[:, 1] = np.arange(count, dtype=np.uint64) + np.uint64(number << _PLACE_BITS)
-    return pa.FixedSizeBinaryArray.from_buffers(DELIVERY_ID_TYPE, count, [None, pa.py_buffer(pairs.tobytes())])
+    for message, count in zip(messages, counts, strict=True):
+        if count > MAX_PACKED_EVENTS or _PAIR.unpack(message)[1] >> (64 - _PLACE_BITS):
+            raise FormatError(
+                f"Message {DeliveryId.unpack(message)} packs {count} events; {MAX_PACKED_EVENTS} in a message numbered "
+                f"below 2**{64 - _PLACE_BITS} are the limit."
+            )
+    own = np.frombuffer(b"".join(messages), ">u8").reshape(-1, 2).astype(np.uint64)
+    firsts = np.cumsum([0, *counts[:-1]], dtype=np.uint64)
+    total = sum(counts)
+    pairs = np.empty((total, 2), ">u8")
+    pairs[:, 0] = np.repeat(own[:, 0] ^ np.uint64(_PACKED_ORIGIN), counts)
+    # Where the events of a message begin in the column is taken off again: places count from 0 in each message.
+    pairs[:, 1] = np.repeat((own[:, 1] << np.uint64(_PLACE_BITS)) - firsts, counts) + np.arange(total, dtype=np.uint64)
+    return pa.FixedSizeBinaryArray.from_buffers(DELIVERY_ID_TYPE, total, [None, pa.py_buffer(pairs)])
 
 
 def packed_places(

@@ -20,6 +20,7 @@ from flumebeam.commitlog.rolling import OpenRolls
 from flumebeam.formats import Format, way_to_join
 from flumebeam.hdfs.paths import PathTemplate
 from flumebeam.ids import delivery_ids, id_pairs
+from flumebeam.solace.packing import messages_in
 from flumebeam.transforms.deadletter import DeadLetter
 from flumebeam.transforms.poison import encoded, sift
 
@@ -51,6 +52,7 @@ class PendingTransaction:
         life: Commits them.
         started: When the first one came, in seconds of the sink's clock.
         events: Number of events.
+        messages: Number of messages that they came in; one that spans two batches counts twice.
         nbytes: Bytes of their bodies and headers.
         keeps_provenance: Whether their format writes where they came from.
     """
@@ -58,6 +60,7 @@ class PendingTransaction:
     life: Life
     started: float
     events: int = 0
+    messages: int = 0
     nbytes: int = 0
     keeps_provenance: bool = False
     _held: IdIndex = field(default_factory=IdIndex)
@@ -77,6 +80,7 @@ class PendingTransaction:
             batch = self._without_held(batch, batch.provenance.ids)
         if not len(batch):
             return
+        self.messages += messages_in(batch)
         if batch.provenance is not None:
             self._ids.append(batch.provenance.ids)
         for path, part in template.expand(batch, arrival_ms).split(batch):

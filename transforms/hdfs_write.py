@@ -25,6 +25,7 @@ from flumebeam.errors import ConfigurationError, EpochClosedError, FormatError
 from flumebeam.formats import Format, open_format, wants_provenance
 from flumebeam.hdfs.paths import PathOptions, PathTemplate
 from flumebeam.hdfs.targets import HdfsOptions, parse_target
+from flumebeam.solace.packing import messages_in
 from flumebeam.transforms.hdfs_lives import Lives, LivesPlan
 from flumebeam.transforms.hdfs_transaction import FileNaming, PendingTransaction
 from flumebeam.transforms.receivers import RECEIVERS
@@ -39,6 +40,9 @@ _log: Final = logging.getLogger(__name__)
 _NOBODY: Final = ""
 """Stands for the receiver of events that have none."""
 _BY_DEFAULT: Final = RollOptions()
+_MESSAGES: Final = 5_000
+_PACKED_BYTES: Final = 4 << 20
+"""Of a transaction by default. More would be held for longer than a processor's cache holds it, and cost more."""
 
 
 class WriteToHdfs(beam.PTransform):
@@ -72,7 +76,8 @@ class WriteToHdfs(beam.PTransform):
         format: ``text`` (each body and one newline), ``header_and_text``, ``avro_event``, ``parquet``,
             ``sequence_file``, ``sequence_file_text``, or any :class:`~flumebeam.formats.Format`.
         codec: Compression that a named format can carry: ``none``, ``gzip``, ``bzip2``, ``snappy``, ``zstd`` and more.
-        max_events: Events of one transaction. Not more than half of the queue's limit of unacknowledged messages.
+        max_events: Events of one transaction. Not more than half of the queue's limit of unacknowledged messages. By
+            default 5,000; and of packed ones as many as came in so many messages, up to 4 MB.
         max_bytes: Bytes of bodies and headers of one transaction, which are held in memory.
         max_seconds: Age of a transaction, looked at when a batch comes; a bundle's end commits in any case.
         roll: When a file ends: by default at 128 MB, or after 10 minutes. ``None`` makes one file per path of each
@@ -101,7 +106,7 @@ class WriteToHdfs(beam.PTransform):
         file_suffix: str | None = None,
         format: str | Format = "text",
         codec: str = "none",
-        max_events: int = 5_000,
+        max_events: int | None = None,
         max_bytes: int = 64 * 1024 * 1024,
         max_seconds: float = 10.0,
         roll: RollOptions | None = _BY_DEFAULT,
@@ -169,19 +174,28 @@ def _dead_letters(directory: str | None) -> str | None:
 class _Limits:
     """When a transaction is committed within a bundle."""
 
-    events: int
+    events: int | None
     nbytes: int
     seconds: float
 
     def __post_init__(self) -> None:
         for name in ("events", "nbytes", "seconds"):
-            if getattr(self, name) <= 0:
-                raise ConfigurationError(
-                    f"max_{name.replace('nbytes', 'bytes')} must be positive, got {getattr(self, name)}."
-                )
+            if (limit := getattr(self, name)) is not None and limit <= 0:
+                raise ConfigurationError(f"max_{name.replace('nbytes', 'bytes')} must be positive, got {limit}.")
+
+    def room(self, pending: PendingTransaction, batch: EventBatch) -> int:
+        """Return how many events of a batch may be added."""
+        if self.events is not None:
+            return self.events - pending.events
+        return len(batch) if messages_in(batch) < len(batch) else _MESSAGES - pending.messages
 
     def reached(self, pending: PendingTransaction, now: float) -> bool:
-        return pending.events >= self.events or pending.nbytes >= self.nbytes or now - pending.started >= self.seconds
+        if self.events is None:
+            packed = pending.events > pending.messages
+            full = pending.messages >= _MESSAGES or (packed and pending.nbytes >= _PACKED_BYTES)
+        else:
+            full = pending.events >= self.events
+        return full or pending.nbytes >= self.nbytes or now - pending.started >= self.seconds
 
 
 class _WriteFn(beam.DoFn):
@@ -250,7 +264,7 @@ class _WriteFn(beam.DoFn):
             pending = self._pending.setdefault(
                 receiver, PendingTransaction(life, now, keeps_provenance=wants_provenance(self._format))
             )
-            room = self._limits.events - pending.events
+            room = self._limits.room(pending, batch)
             pending.add(batch.slice(0, room), self._template, self._clock.epoch_ms())
             batch = batch.slice(room)
             if self._limits.reached(pending, now):

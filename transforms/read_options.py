@@ -71,8 +71,8 @@ class BundleLimits:
     """How much one bundle reads: what a transaction of the sink, and a part of a file, can hold at most.
 
     Attributes:
-        events: Events, at least 1. Half of the broker's limit of unacknowledged messages per flow (10,000 unless it
-            was changed) lets it deliver while the sink commits.
+        events: Events, or of packed ones their messages, at least 1. Half of the broker's limit of unacknowledged
+            messages per flow (10,000 unless it was changed) lets it deliver while the sink commits.
         nbytes: Bytes of bodies and headers, at least 1; one batch may exceed it.
         seconds: Seconds, more than 0. Bounds the delay of a commit at low rates, and how long a stop takes.
     """

@@ -29,6 +29,7 @@ from flumebeam.batch import EventBatch
 from flumebeam.clock import Clock, SystemClock
 from flumebeam.deliveries import Durable, Receiver
 from flumebeam.errors import ConfigurationError, ReceiverLostError
+from flumebeam.solace.packing import messages_in
 from flumebeam.transforms import beam_compat, runner_checks
 from flumebeam.transforms.acknowledge import durable_of
 from flumebeam.transforms.graph_checks import NotedRead, note_read
@@ -91,7 +92,7 @@ class _Reader(beam.DoFn):
         # The clocks of a read start when its receivers are open, however long that took.
         position = position.begin(plan.clock.epoch_ms())
         end = plan.clock.monotonic() + plan.bundle.seconds
-        bundle_events = bundle_bytes = reads = empty_reads = 0
+        bundle_messages = bundle_bytes = reads = empty_reads = 0
         settlement = None
         if finalizer is not None:
             # Also for a bundle that will read nothing: Prism asks for the finalization of every bundle of such a step.
@@ -102,7 +103,7 @@ class _Reader(beam.DoFn):
                 self._unacknowledged.set(RECEIVERS.unacknowledged(plan.identity))
                 tracker.try_claim(position._replace(finished=True))
                 return
-            room = plan.bundle.events - bundle_events
+            room = plan.bundle.events - bundle_messages
             full = room < 1 or bundle_bytes >= plan.bundle.nbytes or plan.clock.monotonic() >= end
             if full and not plan.one_call:
                 self._unacknowledged.set(RECEIVERS.unacknowledged(plan.identity))
@@ -127,7 +128,7 @@ class _Reader(beam.DoFn):
             empty_reads = 0
             position = position.advance(len(batch), plan.clock.epoch_ms())
             tracker.try_claim(position)
-            bundle_events += len(batch)
+            bundle_messages += messages_in(batch)
             bundle_bytes += batch.nbytes
             self._received.inc(len(batch))
             if plan.acknowledge is AcknowledgeBy.AT_ONCE:

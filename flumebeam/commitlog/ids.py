@@ -191,7 +191,8 @@ def _by_origin(column: pa.FixedSizeBinaryArray) -> Iterator[tuple[int, _Runs, sl
 
 
 def _runs_of(numbers: _Runs) -> _Runs:
-    ordered = np.unique(numbers)
+    # Nearly always they come ascending, and sorting is what costs.
+    ordered = numbers if bool((numbers[1:] > numbers[:-1]).all()) else np.unique(numbers)
     breaks = np.flatnonzero(np.diff(ordered) != 1)
     runs = np.empty((len(breaks) + 1, 2), np.uint64)
     runs[0, 0], runs[-1, 1] = ordered[0], ordered[-1]

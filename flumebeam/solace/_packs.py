@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from flumebeam.batch import EventBatch
-from flumebeam.ids import DeliveryId, id_pairs, packed_origin, packed_places
-from flumebeam.solace.packing import PACKED_HEADER
+from flumebeam.ids import id_pairs, packed_places
+from flumebeam.solace.packing import packed_pairs
 
 __all__ = ["OpenPacks"]
 
@@ -25,18 +25,17 @@ class OpenPacks:
         """By message: for each of its events whether it still waits for its acknowledgement."""
         self._origins: set[int] = set()
 
-    def add(self, message: bytes, batch: EventBatch) -> None:
-        """Note that a message has been unpacked; one that could not be is left out.
+    def add(self, batch: EventBatch) -> None:
+        """Note that messages have been unpacked; those that could not be are left out.
 
         Args:
-            message: Its delivery id.
-            batch: Its events.
+            batch: All of their events.
         """
-        if PACKED_HEADER not in batch.shared:
-            return
+        pairs = packed_pairs(batch)
         with self._lock:
-            self._waiting[message] = np.ones(len(batch), np.bool_)
-            self._origins.add(packed_origin(DeliveryId.unpack(message).origin))
+            for message, places in packed_places(pairs):
+                self._waiting[message] = np.ones(len(places), np.bool_)
+            self._origins.update(map(int, np.unique(pairs[:, 0])))
 
     @property
     def surplus(self) -> int:

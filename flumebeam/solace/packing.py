@@ -20,6 +20,7 @@ from itertools import groupby
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import zstandard
@@ -27,7 +28,7 @@ import zstandard
 from flumebeam.batch import EventBatch
 from flumebeam.errors import ConfigurationError
 from flumebeam.event import is_reserved
-from flumebeam.ids import MAX_PACKED_EVENTS, id_pairs, packed_ids, packed_places
+from flumebeam.ids import MAX_PACKED_EVENTS, delivery_ids, id_pairs, packed_ids
 from flumebeam.solace.fields import PLAIN_FIELDS, MessageFields
 from flumebeam.solace.mapping import OutgoingEvents, ReceivedMessage, events_of_messages, messages_of_events
 
@@ -37,6 +38,7 @@ __all__ = [
     "PACK_TYPE",
     "Packing",
     "by_topic",
+    "claimed_events",
     "decode_pack",
     "encode_pack",
     "events_of",
@@ -44,7 +46,7 @@ __all__ = [
     "message_count",
     "messages_in",
     "outgoing_messages",
-    "unpack_message",
+    "packed_pairs",
 ]
 
 PACK_TYPE: Final = "application/vnd.apache.arrow.stream"
@@ -60,6 +62,7 @@ _ZSTD: Final = "zstd"
 _CODECS: Final = ("none", _ZSTD)
 _MAX_PACK_BYTES: Final = 64 << 20
 """Largest payload after decompression that is unpacked: a stranger's message must not fill the memory."""
+_COUNT_DIGITS: Final = 6
 _OF_THE_PACK: Final = frozenset((COUNT_PROPERTY, "solace.content-type", "solace.content-encoding"))
 """What a packed message says of itself, not of its events."""
 
@@ -153,8 +156,20 @@ def messages_in(batch: EventBatch) -> int:
     """Return how many messages the events of a received batch came in."""
     if batch.provenance is None or PACKED_HEADER not in batch.header_names:
         return len(batch)
-    packed = batch.header(PACKED_HEADER).is_valid().to_numpy(zero_copy_only=False)
-    return int((~packed).sum()) + sum(1 for _ in packed_places(id_pairs(batch.provenance.ids)[packed]))
+    pairs = packed_pairs(batch)
+    messages = np.column_stack((pairs[:, 0], pairs[:, 1] // MAX_PACKED_EVENTS))
+    return len(batch) - len(pairs) + int(np.any(messages[1:] != messages[:-1], axis=1).sum()) + bool(len(pairs))
+
+
+def packed_pairs(batch: EventBatch) -> npt.NDArray[np.uint64]:
+    """Return the delivery ids of those events of a received batch that came packed, as pairs of numbers, in order."""
+    if batch.provenance is None or PACKED_HEADER not in batch.header_names:
+        return id_pairs(delivery_ids([]))
+    pairs = id_pairs(batch.provenance.ids)
+    if PACKED_HEADER in batch.shared:
+        return pairs
+    packed: npt.NDArray[np.bool_] = batch.columns[PACKED_HEADER].is_valid().to_numpy(zero_copy_only=False)
+    return pairs[packed]
 
 
 def by_topic(batch: EventBatch, topics: str | pa.StringArray) -> Iterator[tuple[EventBatch, str]]:
@@ -197,6 +212,16 @@ def is_pack(message: ReceivedMessage) -> bool:
     return message.content_type == PACK_TYPE
 
 
+def claimed_events(message: ReceivedMessage) -> int:
+    """Return how many events a message says that it has, at least 1 and at most what a pack may have."""
+    if not is_pack(message):
+        return 1
+    said = message.properties.get(COUNT_PROPERTY)
+    if isinstance(said, str) and said.isascii() and said.isdigit():
+        return min(max(int(said[:_COUNT_DIGITS]), 1), MAX_PACKED_EVENTS)
+    return MAX_PACKED_EVENTS
+
+
 def events_of(messages: Sequence[ReceivedMessage], *, receiver: str, queue: str, fence: bool) -> EventBatch:
     """Return the events of received messages, packed or not, in order; arguments as of ``events_of_messages``.
 
@@ -206,34 +231,44 @@ def events_of(messages: Sequence[ReceivedMessage], *, receiver: str, queue: str,
     parts: list[EventBatch] = []
     for packed, run in groupby(messages, is_pack):
         if packed:
-            parts += [unpack_message(message, receiver=receiver, queue=queue, fence=fence) for message in run]
+            parts += _unpacked(list(run), receiver=receiver, queue=queue, fence=fence)
         else:
             parts.append(events_of_messages(list(run), receiver=receiver, queue=queue, fence=fence))
     return EventBatch.concat(parts)
 
 
-def unpack_message(message: ReceivedMessage, *, receiver: str, queue: str, fence: bool) -> EventBatch:
-    """Return the events of a message that says it is a pack; as one event with its payload if it cannot be read.
+def _unpacked(messages: Sequence[ReceivedMessage], *, receiver: str, queue: str, fence: bool) -> Iterator[EventBatch]:
+    """Yield the events of messages that say they are packs; one with its payload for each that cannot be read.
 
     Every event has the message's fields and properties as headers, its own headers, and a delivery id of its own.
-
-    Raises:
-        FormatError: See :func:`~flumebeam.ids.packed_ids`.
+    Work is done per run of messages whose events have the same headers, not for each: that is nearly always all.
     """
-    outside = events_of_messages([message], receiver=receiver, queue=queue, fence=fence)
-    inside = decode_pack(message.body, message.content_encoding)
-    origin = outside.provenance
-    if inside is None or origin is None:
-        return outside
-    count = len(inside)
-    headers = {name: value for name, value in outside.shared.items() if name not in _OF_THE_PACK}
-    shared = {name: value for name, value in headers.items() if name not in inside.columns}
-    provenance = replace(
-        origin,
-        ids=packed_ids(message.delivery, count),
-        redelivered=pa.repeat(pa.scalar(message.redelivered), count),
+    read = [(message, decode_pack(message.body, message.content_encoding)) for message in messages]
+    for names, run in groupby(read, lambda pair: None if pair[1] is None else set(pair[1].header_names)):
+        own, inside = zip(*run, strict=True)
+        if names is None:
+            yield events_of_messages(own, receiver=receiver, queue=queue, fence=fence)
+        else:
+            outside = events_of_messages(
+                [message._replace(body=b"") for message in own], receiver=receiver, queue=queue, fence=fence
+            )
+            ids = packed_ids([message.delivery for message in own], [len(events) for events in inside])
+            yield _inside_out(outside, inside, ids)
+
+
+def _inside_out(outside: EventBatch, packs: Sequence[EventBatch], ids: pa.FixedSizeBinaryArray) -> EventBatch:
+    """Return events of packs with what stood outside on their messages; what stands inside counts more."""
+    inside = EventBatch.concat(packs)
+    rows = pa.array(np.repeat(np.arange(len(packs), dtype=np.int32), list(map(len, packs))))
+    drop = {*_OF_THE_PACK, *inside.header_names}
+    shared = {name: value for name, value in outside.shared.items() if name not in drop}
+    columns = {name: column.take(rows) for name, column in outside.columns.items() if name not in drop}
+    origin = outside.provenance and replace(
+        outside.provenance, ids=ids, redelivered=outside.provenance.redelivered.take(rows)
     )
-    return EventBatch(inside.bodies, {**shared, **inside.shared, PACKED_HEADER: "true"}, inside.columns, provenance)
+    return EventBatch(
+        inside.bodies, {**shared, **inside.shared, PACKED_HEADER: "true"}, {**columns, **inside.columns}, origin
+    )
 
 
 def decode_pack(payload: bytes, encoding: str | None) -> EventBatch | None:

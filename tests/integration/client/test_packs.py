@@ -93,6 +93,22 @@ def test_a_pack_is_handed_out_in_pieces_of_the_size_asked_for(connection: Vendor
     assert [bodies(piece) for piece in pieces] == [[b"0", b"1", b"2"], [b"3"], [b"4", b"5"]]
 
 
+def test_packs_that_have_come_are_taken_together_as_far_as_they_fit(
+    broker: DevelopmentBroker, connection: VendorConnection
+) -> None:
+    fill_packed(connection, *range(20))
+    receiver = connection.receiver("q")
+    first = receiver.receive(4, 5)
+    eventually(lambda: len(receiver._buffer) == 4)
+
+    pieces = [receiver.receive(10, 5), receiver.receive(100, 5)]
+
+    assert [len(first), *map(len, pieces)] == [4, 8, 8]
+    assert receiver.unacknowledged == 20
+    acknowledge(receiver, EventBatch.concat(pieces))
+    eventually(lambda: broker.queue("q").messages == 1)
+
+
 def test_a_rolled_back_pack_comes_again(broker: DevelopmentBroker, options: SolaceOptions) -> None:
     with connect(options) as connection:
         fill_packed(connection, *range(4))

@@ -17,6 +17,7 @@ from flumebeam.solace.packing import (
     PACK_TYPE,
     PACKED_HEADER,
     Packing,
+    claimed_events,
     decode_pack,
     encode_pack,
     events_of,
@@ -150,9 +151,37 @@ def test_each_event_of_a_pack_has_a_delivery_id_of_its_own_that_is_no_messages()
     assert messages_in(batch.slice(1, 4)) == 3
 
 
+def test_packs_that_are_read_together_give_what_each_gives_alone() -> None:
+    others = EventBatch.from_bodies([b"a", b"b"], {"severity": "error"}, {"host": [None, "web2"]})
+    packs = [outgoing_messages(batch, "t", Packing())[0] for batch in (BATCH, BATCH.slice(1), others, BATCH)]
+    messages = [received(number, pack, redelivered=number == 2) for number, pack in enumerate(packs)]
+    messages.insert(2, messages[1]._replace(delivery=DeliveryId(7, 77).pack(), body=b"no arrow"))
+    # Of this one the header stands outside only, on the message.
+    messages[4] = messages[4]._replace(properties={**messages[4].properties, "host": "outside", "extra": "x"})
+
+    together, alone = taken(*messages), EventBatch.concat([taken(message) for message in messages])
+
+    assert together == alone
+    assert together.provenance is not None
+    assert together.provenance.fence
+    assert together.header("host").to_pylist() == ["web1"] * 6 + [None, "web2"] + ["web1"] * 3
+
+
+@pytest.mark.parametrize(
+    ("properties", "events"),
+    [({}, 4096), ({COUNT_PROPERTY: "17"}, 17), ({COUNT_PROPERTY: "0"}, 1), ({COUNT_PROPERTY: "9" * 5000}, 4096)]
+    + [({COUNT_PROPERTY: claim}, 4096) for claim in ("", "-1", "\u00b2", 17, None)],
+)
+def test_what_a_pack_claims_to_hold_is_believed_within_the_limits(properties: dict[str, object], events: int) -> None:
+    plain = ReceivedMessage(DeliveryId(7, 1).pack(), False, b"", properties, "t")
+
+    assert claimed_events(plain) == 1
+    assert claimed_events(plain._replace(content_type=PACK_TYPE)) == events
+
+
 def test_packed_ids_lead_back_to_their_message_and_place() -> None:
     first, second = DeliveryId(1, 9), DeliveryId(2, 3)
-    ids = pa.concat_arrays([packed_ids(first.pack(), 3), packed_ids(second.pack(), 2).slice(1)])
+    ids = packed_ids([first.pack(), second.pack()], [3, 2]).filter(pa.array([True, True, True, False, True]))
 
     found = [(message, places.tolist()) for message, places in packed_places(id_pairs(ids))]
 
@@ -163,7 +192,7 @@ def test_packed_ids_lead_back_to_their_message_and_place() -> None:
 @pytest.mark.parametrize(("number", "count"), [(1, MAX_PACKED_EVENTS + 1), (1 << 52, 1)])
 def test_what_cannot_be_told_apart_gets_no_ids(number: int, count: int) -> None:
     with pytest.raises(FormatError, match="limit"):
-        packed_ids(DeliveryId(1, number).pack(), count)
+        packed_ids([DeliveryId(1, 1).pack(), DeliveryId(1, number).pack()], [1, count])
 
 
 def many() -> bytes:

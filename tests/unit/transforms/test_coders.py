@@ -47,6 +47,13 @@ def test_a_batch_comes_back_as_it_was() -> None:
     assert EventBatchCoder().decode(EventBatchCoder().encode(batch)) == batch
 
 
+def test_how_large_a_batch_is_gets_told_without_encoding_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = EventBatch.from_bodies([b"ab", b"\xff"], {"host": "h"}, {"file": ["f", None]})
+    monkeypatch.delattr(EventBatch, "to_ipc")
+
+    assert EventBatchCoder().estimate_size(batch) == 4
+
+
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_durable_deliveries_come_back_as_they_were_even_from_a_slice(count: int) -> None:
     ids = delivery_ids(DeliveryId(7, number) for number in range(5)).slice(1, count)

@@ -5,6 +5,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ from flumebeam.errors import ConfigurationError, StorageError, StorageFullError,
 from flumebeam.formats import ParquetFormat, TextFormat
 from flumebeam.hdfs.local import LocalFileSystem
 from flumebeam.hdfs.targets import Target, TargetAddress
-from flumebeam.ids import DeliveryId, delivery_ids
+from flumebeam.ids import DeliveryId, delivery_ids, packed_ids
+from flumebeam.solace.packing import PACKED_HEADER
 from flumebeam.testing.faulty_filesystem import Failure, Fault, FaultyFileSystem
 from flumebeam.testing.memory_queue import MemoryQueue, MemoryReceiverFactory
 from flumebeam.transforms.acknowledge import Acknowledge
@@ -132,6 +134,37 @@ def test_a_large_batch_is_cut_into_transactions(worker: Callable[..., Worker], t
 
     assert [len(one.ids) for one in durable] == [4, 4, 3]
     assert lines(tmp_path) == list(range(11))
+
+
+def packs_of(count: int, size: int, *, body: bytes = b"x") -> EventBatch:
+    """A batch as it comes of so many messages that pack so many events each."""
+    ids = packed_ids([DeliveryId(1, number).pack() for number in range(count)], [size] * count)
+    origin = BatchProvenance("r1", "q", ids, pa.array([False] * len(ids)))
+    return EventBatch.from_bodies([body] * len(ids), {PACKED_HEADER: "true"}, None, origin)
+
+
+def test_by_default_a_transaction_ends_by_messages_and_of_packed_events_by_bytes(
+    worker: Callable[..., Worker], tmp_path: Path
+) -> None:
+    plain = worker(target=str(tmp_path / "plain")).bundle(batch_of(*range(3_000)), batch_of(*range(3_000, 6_000)))
+    small = worker(target=str(tmp_path / "small")).bundle(
+        packs_of(40, 300), replace(batch_of(9), shared={PACKED_HEADER: "true"})
+    )
+    large = worker(target=str(tmp_path / "large")).bundle(
+        *(packs_of(40, 600, body=b"x" * 300).slice(at, 8_000) for at in (0, 8_000, 16_000))
+    )
+    many = worker(target=str(tmp_path / "many")).bundle(packs_of(5_000, 2), packs_of(5_001, 2).slice(10_000))
+
+    assert [len(one.ids) for one in plain] == [5_000, 1_000]
+    assert [len(one.ids) for one in small] == [12_001]
+    assert [len(one.ids) for one in large] == [16_000, 8_000]
+    assert [len(one.ids) for one in many] == [10_000, 2]
+
+
+def test_packed_events_end_a_transaction_where_they_are_told_to(worker: Callable[..., Worker]) -> None:
+    durable = worker(max_events=5).bundle(packs_of(4, 3))
+
+    assert [len(one.ids) for one in durable] == [5, 5, 2]
 
 
 def test_a_transaction_is_committed_within_a_bundle_when_it_is_old(
