@@ -14,7 +14,7 @@ from typing import Final
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from flumebeam.commitlog.log import CommitLogOptions, QueueAccess
+from flumebeam.commitlog.options import CommitLogOptions, QueueAccess
 from flumebeam.pipelines import registry
 from flumebeam.pipelines.hdfs_options import HdfsTargetOptions
 from flumebeam.pipelines.options import ConnectionOptions, QueueOptions, TargetOptions, required

@@ -18,7 +18,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from flumebeam.commitlog.layout import QueueIdentity
-from flumebeam.commitlog.log import CommitLog, CommitLogOptions, Life, QueueAccess
+from flumebeam.commitlog.life import Life
+from flumebeam.commitlog.log import CommitLog
+from flumebeam.commitlog.options import CommitLogOptions, QueueAccess
 from flumebeam.commitlog.steps import CrashPoint
 from flumebeam.errors import EpochClosedError
 from flumebeam.hdfs.targets import Target, TargetAddress

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from flumebeam.batch import EventBatch
 from flumebeam.commitlog.ids import IdIndex, IdSet
-from flumebeam.commitlog.log import Life
+from flumebeam.commitlog.life import Life
 from flumebeam.commitlog.protocol import PartDraft
 from flumebeam.commitlog.rolling import OpenRolls
 from flumebeam.formats import Format, way_to_join

@@ -17,7 +17,8 @@ from apache_beam.utils.windowed_value import WindowedValue
 from flumebeam.batch import BatchProvenance, EventBatch
 from flumebeam.clock import Clock, SystemClock
 from flumebeam.commitlog.driver import ignore
-from flumebeam.commitlog.log import CommitLogOptions, Life
+from flumebeam.commitlog.life import Life
+from flumebeam.commitlog.options import CommitLogOptions
 from flumebeam.commitlog.rolling import RollOptions
 from flumebeam.commitlog.steps import CrashPoint
 from flumebeam.deliveries import Durable

@@ -9,46 +9,39 @@ front of its eyes finds its ids among the retired ones.
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from flumebeam.commitlog import merging
 from flumebeam.commitlog.ids import IdSet
-from flumebeam.commitlog.layout import Entry, EntryKind, LogLayout
+from flumebeam.commitlog.layout import Entry, EntryKind
 from flumebeam.commitlog.merging import Roll
 from flumebeam.commitlog.protocol import Scribe, Segment, close_epoch, closed_error, is_open
 from flumebeam.commitlog.publishing import publish
-from flumebeam.commitlog.records import Record, RecordKind
+from flumebeam.commitlog.records import Record
+from flumebeam.commitlog.retiring import prove, read_retired, retire
 from flumebeam.commitlog.steps import (
     CrashPoint,
     Steps,
     Unanswered,
     delete,
     list_directory,
-    make_directory,
+    names_in,
     pause,
     reached,
     read,
     rename,
     stat,
     together,
-    write,
 )
 from flumebeam.errors import EpochClosedError
-from flumebeam.hdfs.filesystem import FileStat, RenameOutcome
 
 __all__ = [
     "EpochContent",
     "Knowledge",
     "close_others",
-    "compact",
-    "prune",
     "read_epoch",
-    "read_retired",
     "rescue",
-    "serve_day",
     "settle_closed",
     "settle_epoch",
     "settle_open",
@@ -178,7 +171,7 @@ def close_others(scribe: Scribe, own: str, idle_ms: int | None = None) -> Steps[
 def read_epoch(directory: str) -> Steps[EpochContent]:
     """Read what an epoch holds."""
     content = EpochContent()
-    entries = [(Entry.parse(name), name) for name in sorted((yield from _names_in(directory)))]
+    entries = [(Entry.parse(name), name) for name in sorted((yield from names_in(directory)))]
     # By number, not by name: a second superseding record counts, and turn 10 comes after turn 2.
     ours = sorted(((entry, name) for entry, name in entries if entry is not None), key=lambda pair: pair[0].order)
     files = yield from together([read(f"{directory}/{name}") for _, name in ours])
@@ -209,16 +202,6 @@ def read_epoch(directory: str) -> Steps[EpochContent]:
             if part.joining:
                 content.segments[number, index] = Segment(number, index, part)
     return content
-
-
-def _names_in(directory: str) -> Steps[set[str]]:
-    """List a directory in which others work: a name that moves while a directory is listed may be seen nowhere."""
-    names = {found.name for found in (yield from list_directory(directory))}
-    while True:
-        again = {found.name for found in (yield from list_directory(directory))}
-        if again == names:
-            return names
-        names = again
 
 
 def settle_open(scribe: Scribe, epoch: str) -> Steps[IdSet]:
@@ -274,7 +257,7 @@ def settle_epoch(scribe: Scribe, closed_name: str, *, proven: bool = False, merg
         break
     ids = content.ids
     if ids:
-        yield from _retire(scribe, ids, _day(scribe), proven)
+        yield from retire(scribe, ids, proven)
         yield from reached(CrashPoint.RETIRED)
     yield from _discard(scribe, directory)
     yield from delete(layout.epoch_parts(epoch))
@@ -305,24 +288,13 @@ def settle_own(scribe: Scribe, epoch: str, *, covers: bool) -> Steps[None]:
     """
     layout = scribe.layout
     # Listed while nobody can have taken over: a set that a successor leaves behind is no business of this life.
-    before = (yield from _names_in(layout.retired)) if covers else set()
+    before = (yield from names_in(layout.retired)) if covers else set()
     last = yield from close_epoch(scribe, epoch)
     for found in (yield from list_directory(layout.closed)):
         if layout.epoch_of(found.name) == epoch:
             yield from settle_epoch(scribe, found.name, proven=True)
     if last:
-        yield from _prove(scribe, before)
-
-
-def _prove(scribe: Scribe, names: Collection[str]) -> Steps[None]:
-    """Join those of these files of retired ids whose acknowledgement was not proven, as proven today."""
-    paths = [f"{scribe.layout.retired}/{name}" for name in sorted(names)]
-    files = yield from together([read(path) for path in paths])
-    records = {path: Record.from_bytes(data, path) for path, data in zip(paths, files, strict=True) if data is not None}
-    unproven = {path: record.ids for path, record in records.items() if not record.facts["proven"]}
-    if unproven:
-        yield from _retire(scribe, IdSet().union(*unproven.values()), _day(scribe), proven=True)
-        yield from together([delete(path) for path in unproven])
+        yield from prove(scribe, before)
 
 
 def _publish_all(scribe: Scribe, directory: str) -> Steps[EpochContent | None]:
@@ -367,31 +339,6 @@ def rescue(scribe: Scribe, own: Collection[str], idle_ms: int) -> Steps[None]:
     yield from settle_closed(scribe)
 
 
-def read_retired(layout: LogLayout, known: Collection[str]) -> Steps[tuple[IdSet, set[str]]]:
-    """Read the retired ids.
-
-    Args:
-        layout: Paths of the log.
-        known: Names of files that the caller has read before.
-
-    Returns:
-        Ids in the other files, and the names of all files there are now.
-    """
-    ids = IdSet()
-    seen: set[str] = set()
-    while True:
-        names = yield from _names_in(layout.retired)
-        new = sorted(names - seen - set(known))
-        files = yield from together([read(f"{layout.retired}/{name}") for name in new])
-        for name, data in zip(new, files, strict=True):
-            if data is not None:
-                ids = ids.union(Record.from_bytes(data, f"{layout.retired}/{name}").ids)
-                seen.add(name)
-        if None not in files:
-            return ids, names
-        # Another life joined files while they were read: what vanished is in a new one.
-
-
 def sweep(scribe: Scribe, old_ms: int | None) -> Steps[None]:
     """Remove parts of epochs that are gone, and what never got to its place.
 
@@ -412,85 +359,3 @@ def sweep(scribe: Scribe, old_ms: int | None) -> Steps[None]:
     doomed = [layout.epoch_parts(name) for name in sorted(parts - alive)] + [f"{layout.new}/{name}" for name in late]
     if doomed:
         yield from together([delete(path) for path in doomed])
-
-
-def serve_day(scribe: Scribe) -> Steps[str]:
-    """Note that something was committed today, and return the day."""
-    day = _day(scribe)
-    yield from make_directory(f"{scribe.layout.days}/{day}")
-    return day
-
-
-def prune(scribe: Scribe, keep_days: int) -> Steps[int]:
-    """Forget retired ids whose acknowledgement is proven, after so many further days on which something was committed.
-
-    Days on which nothing ran do not count: what the broker held all that time may still come.
-
-    Returns:
-        Number of files removed.
-    """
-    layout = scribe.layout
-    days = sorted(found.name for found in (yield from list_directory(layout.days)))
-    doomed = []
-    for found in (yield from list_directory(layout.retired)):
-        path = f"{layout.retired}/{found.name}"
-        data = yield from read(path)
-        if data is None:
-            continue
-        facts = Record.from_bytes(data, path).facts
-        if facts["proven"] and sum(day > facts["day"] for day in days) >= keep_days:
-            doomed.append(path)
-    # Only the last days are ever counted.
-    old_days = [f"{layout.days}/{day}" for day in days[:-keep_days]]
-    yield from together([delete(path) for path in (*doomed, *old_days)])
-    return len(doomed)
-
-
-def compact(scribe: Scribe) -> Steps[None]:
-    """Join files of retired ids: those of one day, and all whose acknowledgement is not proven."""
-    layout = scribe.layout
-    names = [found.name for found in (yield from list_directory(layout.retired))]
-    groups: dict[tuple[str, bool], list[tuple[str, IdSet]]] = {}
-    for name in names:
-        data = yield from read(f"{layout.retired}/{name}")
-        if data is not None:
-            record = Record.from_bytes(data, f"{layout.retired}/{name}")
-            key = (record.facts["day"], True) if record.facts["proven"] else ("", False)
-            groups.setdefault(key, []).append((name, record.ids))
-    for (day, proven), members in groups.items():
-        if len(members) > 1:
-            yield from _retire(scribe, IdSet().union(*(ids for _, ids in members)), day, proven)
-            yield from together([delete(f"{layout.retired}/{name}") for name, _ in members])
-
-
-def _retire(scribe: Scribe, ids: IdSet, day: str, proven: bool) -> Steps[None]:
-    layout = scribe.layout
-    record = Record(RecordKind.RETIRED, "", 0, scribe.now_ms(), ids=ids, facts={"day": day, "proven": proven})
-    content = record.to_bytes()
-    while True:
-        fresh = scribe.names()
-        path, target = f"{layout.new}/_{fresh}", f"{layout.retired}/_r-{fresh}"
-        yield from make_directory(layout.new)
-        written = yield from write(path, [content])
-        if isinstance(written, Unanswered):
-            yield from pause(written.cause)
-        elif (yield from _retire_as(layout, path, written, target)):
-            return
-
-
-def _retire_as(layout: LogLayout, path: str, written: FileStat, target: str) -> Steps[bool]:
-    while True:
-        answer = yield from rename(path, target)
-        if answer is RenameOutcome.RENAMED:
-            return True
-        if isinstance(answer, Unanswered):
-            yield from pause(answer.cause)
-        elif answer is RenameOutcome.PARENT_MISSING:
-            yield from make_directory(posixpath.dirname(target))
-        else:
-            found = yield from stat(target)
-            return found is not None and found.file_id == written.file_id
-
-
-def _day(scribe: Scribe) -> str:
-    return datetime.fromtimestamp(scribe.now_ms() / 1000, UTC).strftime("%Y%m%d")

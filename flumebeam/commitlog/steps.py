@@ -214,6 +214,16 @@ def list_directory(path: str) -> Steps[list[FileStat]]:
     return answer
 
 
+def names_in(directory: str) -> Steps[set[str]]:
+    """List the names in a directory in which others work: one that moves while it is listed may be seen nowhere."""
+    names = {found.name for found in (yield from list_directory(directory))}
+    while True:
+        again = {found.name for found in (yield from list_directory(directory))}
+        if again == names:
+            return names
+        names = again
+
+
 def read(path: str) -> Steps[bytes | None]:
     """Read a small file."""
     answer: bytes | None = yield Read(path)

@@ -11,7 +11,8 @@ import signal
 import sys
 
 from flumebeam.commitlog.layout import QueueIdentity
-from flumebeam.commitlog.log import CommitLog, CommitLogOptions
+from flumebeam.commitlog.log import CommitLog
+from flumebeam.commitlog.options import CommitLogOptions
 from flumebeam.commitlog.protocol import PartDraft
 from flumebeam.commitlog.steps import CrashPoint
 from flumebeam.hdfs.local import LocalFileSystem

@@ -12,7 +12,7 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 
-from flumebeam.commitlog.log import CommitLogOptions
+from flumebeam.commitlog.options import CommitLogOptions
 from flumebeam.commitlog.steps import CrashPoint
 from flumebeam.pipelines import drain_to_hdfs
 from flumebeam.transforms.hdfs_write import WriteToHdfs

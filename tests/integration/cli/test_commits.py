@@ -14,7 +14,9 @@ from typer.testing import CliRunner, Result
 
 from flumebeam.cli.main import app
 from flumebeam.commitlog.layout import QueueIdentity
-from flumebeam.commitlog.log import CommitLog, CommitLogOptions, Life, QueueAccess
+from flumebeam.commitlog.life import Life
+from flumebeam.commitlog.log import CommitLog
+from flumebeam.commitlog.options import CommitLogOptions, QueueAccess
 from flumebeam.commitlog.protocol import PartDraft
 from flumebeam.commitlog.rolling import RollOptions
 from flumebeam.commitlog.steps import CrashPoint

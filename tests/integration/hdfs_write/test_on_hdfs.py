@@ -10,7 +10,9 @@ import pytest
 
 from flumebeam.clock import ManualClock
 from flumebeam.commitlog.layout import QueueIdentity
-from flumebeam.commitlog.log import CommitLog, CommitLogOptions, Life
+from flumebeam.commitlog.life import Life
+from flumebeam.commitlog.log import CommitLog
+from flumebeam.commitlog.options import CommitLogOptions
 from flumebeam.commitlog.protocol import PartDraft
 from flumebeam.commitlog.steps import CrashPoint
 from flumebeam.errors import EpochClosedError

@@ -14,7 +14,8 @@ from flumebeam.batch import EventBatch
 from flumebeam.broker import DevelopmentBroker
 from flumebeam.clock import ManualClock
 from flumebeam.commitlog.layout import QueueIdentity
-from flumebeam.commitlog.log import CommitLog, CommitLogOptions
+from flumebeam.commitlog.log import CommitLog
+from flumebeam.commitlog.options import CommitLogOptions
 from flumebeam.commitlog.protocol import PartDraft
 from flumebeam.commitlog.records import Record
 from flumebeam.commitlog.steps import CrashPoint

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from flumebeam.commitlog import recovery
-from flumebeam.commitlog.log import CommitLog, Life, QueueAccess
+from flumebeam.commitlog.life import Life
+from flumebeam.commitlog.log import CommitLog
+from flumebeam.commitlog.options import QueueAccess
 from flumebeam.commitlog.protocol import PartDraft
 from flumebeam.commitlog.rolling import RollOptions
 from flumebeam.errors import EpochClosedError, StorageError, StorageUnavailableError
@@ -196,10 +198,10 @@ def test_what_nobody_merged_is_merged_when_its_epoch_is_old() -> None:
     first.close()
     log, life = begin(rig, "r2")
 
-    log._driver.run(recovery.rescue(log._scribe, [life.epoch], 60_000))
+    log._household.driver.run(recovery.rescue(log._household.scribe, [life.epoch], 60_000))
     assert rig.events == []
     rig.clock.advance(61)
-    log._driver.run(recovery.rescue(log._scribe, [life.epoch], 60_000))
+    log._household.driver.run(recovery.rescue(log._household.scribe, [life.epoch], 60_000))
 
     assert rig.events == [b"1"]
     log.close()

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 import pytest
 
 from flumebeam.commitlog.layout import EntryKind, LogLayout, QueueIdentity
-from flumebeam.commitlog.log import CommitLog, CommitLogOptions, QueueAccess
+from flumebeam.commitlog.log import CommitLog
+from flumebeam.commitlog.options import CommitLogOptions, QueueAccess
 from flumebeam.commitlog.protocol import PartDraft
 from flumebeam.commitlog.steps import CrashPoint
 from flumebeam.errors import (

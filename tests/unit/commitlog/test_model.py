@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from flumebeam.commitlog import protocol, publishing, recovery
+from flumebeam.commitlog import protocol, publishing, recovery, retiring
 from flumebeam.commitlog.ids import IdSet
 from flumebeam.commitlog.steps import Steps, Unanswered, list_directory, rename
 from flumebeam.hdfs.filesystem import RenameOutcome
@@ -134,7 +134,7 @@ def _reads_before_it_closes(
     for found in (yield from list_directory(scribe.layout.epochs)):
         if found.name != own:
             ids = ids.union((yield from recovery.settle_open(scribe, found.name)))
-    retired, names = yield from recovery.read_retired(scribe.layout, known)
+    retired, names = yield from retiring.read_retired(scribe.layout, known)
     yield from recovery.close_others(scribe, own, idle_ms)
     return recovery.Knowledge(ids.union(retired), frozenset(names))
 
@@ -147,7 +147,7 @@ def _sweeps_closed_epochs(scribe: Any, _old_ms: int) -> Steps[None]:
 _RULES = {
     "successors close other epochs": (recovery, "close_others", _closes_nothing),
     "retired ids are read": (recovery, "read_retired", _reads_no_retired),
-    "ids are retired before their epoch goes": (recovery, "_retire", _retires_nothing),
+    "ids are retired before their epoch goes": (recovery, "retire", _retires_nothing),
     "a lost answer is no yes": (protocol, "_enter", _trusts_answers),
     "records are read after their epoch was closed": (recovery, "take_over", _reads_before_it_closes),
     "successors publish what was committed": (recovery, "_publish_all", _settles_without_publishing),

@@ -17,7 +17,7 @@ from apache_beam.internal import pickler
 
 from flumebeam.batch import BatchProvenance, EventBatch
 from flumebeam.clock import ManualClock
-from flumebeam.commitlog.log import CommitLogOptions, QueueAccess
+from flumebeam.commitlog.options import CommitLogOptions, QueueAccess
 from flumebeam.commitlog.records import Record
 from flumebeam.commitlog.rolling import RollOptions
 from flumebeam.commitlog.steps import CrashPoint
