@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from solace.messaging.core._core_api_utility import prepare_array
 from solace.messaging.core._solace_transport import _SolaceTransportEvent
@@ -20,8 +21,15 @@ from solace.messaging.messaging_service import MessagingService
 from solace.messaging.receiver._inbound_message_utility import end_point_provision, topic_endpoint_subscribe
 from solace.messaging.utils._solace_utilities import get_last_error_info
 
-from flumebeam.errors import ConfigurationError, ConnectionFailedError
-from flumebeam.solace._client import bounded, build_service, connect_error, lost_error, queue_error
+from flumebeam.errors import ConfigurationError, ConnectionFailedError, FlumebeamError
+from flumebeam.solace._client import (
+    bounded,
+    build_service,
+    connect_error,
+    lost_error,
+    operation_deadline,
+    queue_error,
+)
 from flumebeam.solace._plain_publisher import VendorPublisher
 from flumebeam.solace._receiver import FlowReceiver
 from flumebeam.solace._tokens import TokenKeeper, tokens_of
@@ -33,7 +41,9 @@ from flumebeam.solace.flows import FlowOptions
 __all__ = ["VendorConnection", "connect", "ensure_queue"]
 
 _CLOSE_SECONDS: Final = 10.0
+_NOTICE_SECONDS: Final = 1.0
 _ACCESS_TYPES: Final = {"exclusive": "1", "non-exclusive": "0"}
+_Part = TypeVar("_Part", VendorSession, FlowReceiver, VendorPublisher)
 
 
 def connect(options: SolaceOptions) -> VendorConnection:
@@ -74,6 +84,7 @@ class VendorConnection:
         self._keeper = keeper
         self._pid = os.getpid()
         self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)  # lost, restored or ended
         self._losses = 0
         self._away = self._lost = self._closed = False
         self._settled = True  # until something stands against it
@@ -110,9 +121,9 @@ class VendorConnection:
             ConnectionFailedError: The broker does not answer.
         """
         self._must_be_usable()
-        session = VendorSession(self._service, self._options, queue, selector, lambda: self._losses, self._forget)
-        self._keep(session)
-        return session
+        return self._opened(
+            lambda: VendorSession(self._service, self._options, queue, selector, lambda: self._losses, self._forget)
+        )
 
     def receiver(
         self, queue: str, *, before_bind: Callable[[str], None] | None = None, flow: FlowOptions | None = None
@@ -121,7 +132,8 @@ class VendorConnection:
 
         Args:
             queue: Name of a durable queue.
-            before_bind: Called with the new receiver's id before the flow is bound.
+            before_bind: Called with the new receiver's id before the flow is bound; again, with another id, if the
+                connection is lost before it is.
             flow: How it is bound; by default it takes everything.
 
         Raises:
@@ -129,9 +141,8 @@ class VendorConnection:
             ConnectionFailedError: The broker does not answer.
         """
         self._must_be_usable()
-        receiver = FlowReceiver(self._service, self._options, queue, before_bind, flow or FlowOptions(), self._forget)
-        self._keep(receiver)
-        return receiver
+        how = flow or FlowOptions()
+        return self._opened(lambda: FlowReceiver(self._service, self._options, queue, before_bind, how, self._forget))
 
     def publisher(self, *, direct: bool = False) -> VendorPublisher:
         """Open a publisher of persistent messages with receipts, or of direct ones without.
@@ -140,9 +151,7 @@ class VendorConnection:
             ConnectionFailedError: It cannot be opened.
         """
         self._must_be_usable()
-        publisher = VendorPublisher(self._service, self._options, direct, self._forget)
-        self._keep(publisher)
-        return publisher
+        return self._opened(lambda: VendorPublisher(self._service, self._options, direct, self._forget))
 
     def ensure_queue(self, name: str, *, access: str = "exclusive", subscriptions: Iterable[str] = ()) -> None:
         """Create a durable queue with topic subscriptions, or add the subscriptions that an existing one lacks.
@@ -176,10 +185,11 @@ class VendorConnection:
             20 s or until the connection breaks, which is reported first (measured with solace-pubsubplus 1.11). So it
             is known if the connection never broke and was ended by this call, in less time. False says nothing.
         """
-        with self._lock:
+        with self._changed:
             if self._closed:
                 return self._disconnected and self._settled
             self._closed = True
+            self._changed.notify_all()
             parts = tuple(self._parts)
         _open_connections.discard(self)
         if self._pid != os.getpid():
@@ -211,13 +221,44 @@ class VendorConnection:
             error = get_last_error_info(code, "flumebeam")
             raise queue_error(self._options, queue, error) from error
 
-    def _keep(self, part: VendorSession | FlowReceiver | VendorPublisher) -> None:
-        with self._lock:
+    def _opened(self, open_part: Callable[[], _Part]) -> _Part:
+        """Open a part; again if the connection is lost meanwhile, since nothing has happened on the part yet.
+
+        The client does not always say that it is connected again after it lost a part half open (seen with
+        solace-pubsubplus 1.11): whether it is shows in the next attempt.
+        """
+        deadline = time.monotonic() + operation_deadline(self._options.reconnect)
+        losses = -1 if self._away else self._losses
+        while True:
+            now = self._losses
+            try:
+                part = open_part()
+            except FlumebeamError as error:
+                if not self.alive:  # whatever the client calls it
+                    raise lost_error(self._options, "The connection cannot be used") from error
+                patient = isinstance(error, ConnectionFailedError) and time.monotonic() < deadline
+                if not (patient and self._may_be_restored(losses)):
+                    raise
+            else:
+                return self._kept(part, now)
+
+    def _may_be_restored(self, losses: int) -> bool:
+        """Whether the connection was lost since ``losses`` were counted, and lives; after a pause."""
+        with self._changed:
+            # The client may refuse an operation a moment before it says why.
+            lost = self._changed.wait_for(lambda: self._losses != losses, _NOTICE_SECONDS)
+            self._changed.wait_for(lambda: not self._away or self._lost or self._closed, _NOTICE_SECONDS)
+            return lost and not (self._lost or self._closed)
+
+    def _kept(self, part: _Part, losses: int) -> _Part:
+        with self._changed:
             self._parts.add(part)
+            self._away = self._away and self._losses != losses
             gone = self._lost or self._closed
         if gone:  # while it was being opened
             part.close()
             raise lost_error(self._options, "The connection cannot be used")
+        return part
 
     def _forget(self, part: VendorSession | FlowReceiver | VendorPublisher) -> None:
         with self._lock:
@@ -226,14 +267,17 @@ class VendorConnection:
                 self._settled = False
 
     def _on_loss(self, _event: object) -> None:
-        with self._lock:
+        with self._changed:
             self._losses += 1
             self._away = True
             self._settled = False
+            self._changed.notify_all()
         self._fence_receivers()
 
     def _on_return(self, _event: object) -> None:
-        self._away = False
+        with self._changed:
+            self._away = False
+            self._changed.notify_all()
         self._fence_receivers()
 
     def _fence_receivers(self) -> None:
@@ -244,7 +288,8 @@ class VendorConnection:
                 part.fence()
 
     def _on_down(self, event: Any) -> None:
-        with self._lock:
+        with self._changed:
+            self._changed.notify_all()
             self._losses += 1
             self._lost = True
             # Without a cause it is the end that close() has brought about.

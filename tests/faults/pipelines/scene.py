@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import uuid
 from collections import Counter
@@ -118,8 +119,12 @@ class Scene:
         return counts
 
     def files(self) -> list[Path]:
-        """Files that a reader of the target sees."""
-        return [path for path in self._below() if not any(part[0] in "._" for part in self._parts(path))]
+        """Files that a reader of the target sees; does not look where a drain at work keeps what comes and goes."""
+        found: list[Path] = []
+        for place, directories, names in os.walk(self.view):
+            directories[:] = [name for name in directories if name[0] not in "._"]
+            found += [Path(place, name) for name in names if name[0] not in "._"]
+        return sorted(found)
 
     def count(self) -> int:
         """Lines that a reader of the target sees."""
