@@ -100,7 +100,7 @@ def test_what_is_refused_stays_on_its_queue(
 ) -> None:
     publish(numbers(10))
 
-    with pytest.raises(PublishRefusedError, match=r"10 events stay on their queue, since .* no queue is subscribed"):
+    with pytest.raises(PublishRefusedError, match=r"\d+ events stay on their queue, since .* no queue is subscribed"):
         move(connection, "nobody/here")
     assert broker.queue("logs").messages == 10
 
