@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import apache_beam as beam
@@ -86,7 +87,9 @@ def test_cut_connections_move_nothing_twice_and_lose_nothing(
     cutter.start()
     try:
         pipeline = beam.Pipeline(runner="FnApiRunner")
-        _ = pipeline | MoveOnSolace("logs", "moved/x", connection=connection, max_events=5_000)
+        # Cut in the middle of its login, even the first connection has to try again.
+        patient = replace(connection, reconnect=replace(connection.reconnect, connect_retries=20))
+        _ = pipeline | MoveOnSolace("logs", "moved/x", connection=patient, max_events=5_000)
         run_pipeline(pipeline)
     finally:
         done.set()
