@@ -64,6 +64,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, *, queue: str | Non
             path=target.path,
             path_options=target.path_options(),
             file_prefix=target.file_prefix,
+            file_suffix=target.file_suffix,
             format=options.view_as(TableTargetOptions).file_format(target.format, target.codec),
             roll=target.rolling(),
             hdfs_options=options.view_as(HdfsTargetOptions).hdfs(),

@@ -319,7 +319,13 @@ class TargetOptions(PipelineOptions):
             "--codec", default="none", metavar="NAME", help="none, gzip, bzip2, snappy, zstd and others [none]"
         )
         parser.add_argument(
-            "--file_prefix", default="FlumeData", metavar="TEXT", help="start of file names [FlumeData]"
+            "--file_prefix",
+            default="FlumeData",
+            metavar="TEMPLATE",
+            help="start of file names, with escapes as in --path [FlumeData]",
+        )
+        parser.add_argument(
+            "--file_suffix", metavar="TEXT", help="end of file names, with its dot [the format's and the codec's own]"
         )
         parser.add_argument(
             "--target_dead_letters",
@@ -339,6 +345,12 @@ class TargetOptions(PipelineOptions):
         parser.add_argument("--roll_events", type=int, metavar="N", help="events in it, 0 for any number [0]")
         parser.add_argument(
             "--roll_idle_seconds", type=float, metavar="S", help="time since its last event, 0 for any [0]"
+        )
+        parser.add_argument(
+            "--max_open_files",
+            type=int,
+            metavar="N",
+            help="files that are open at once; above that the one without events for longest ends [5000]",
         )
         parser.add_argument(
             "--patience_seconds",
@@ -376,11 +388,14 @@ class TargetOptions(PipelineOptions):
             "max_seconds": self.roll_seconds,
             "max_events": self.roll_events,
             "idle_seconds": self.roll_idle_seconds,
+            "max_open": self.max_open_files,
         }
         limits: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         if self.roll == "transaction":
             if limits:
-                raise ConfigurationError("--roll=transaction ends files with transactions: leave --roll_... out.")
+                raise ConfigurationError(
+                    "--roll=transaction ends files with transactions: leave --roll_... and --max_open_files out."
+                )
             return None
         return replace(RollOptions.flume() if self.roll == "flume" else RollOptions(), **limits)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -32,7 +33,7 @@ class FileNaming:
     """How final files are named: ``PREFIX.UNIQUE SUFFIX``, without the space.
 
     Attributes:
-        prefix: Start of the name.
+        prefix: Start of the name; where it holds escapes, what they stand for.
         suffix: End of the name, with its dots.
     """
 
@@ -73,7 +74,7 @@ class PendingTransaction:
 
         Args:
             batch: Events; all of one receiver.
-            template: Gives their paths.
+            template: Gives their directories and the start of their files' names.
             arrival_ms: Time of events that carry none, milliseconds since 1970 UTC.
         """
         if batch.provenance is not None:
@@ -106,18 +107,20 @@ class PendingTransaction:
 
         Args:
             file_format: Encodes them.
-            naming: Names the files.
+            naming: Names the files; the prefix is that of each path.
             dead_letters: Directory of dead letters, relative to the target.
         """
         rolls = self.life.rolls
         stem = self.life.file_stem()
         drafts: list[PartDraft] = []
         for path, batches in self._paths.items():
-            whole = PartDraft(path, naming.name(stem), tuple, 0, way_to_join(file_format), naming.suffix)
+            directory, prefix = posixpath.split(path)
+            own = replace(naming, prefix=prefix)
+            whole = PartDraft(directory, own.name(stem), tuple, 0, way_to_join(file_format), own.name(""))
             if rolls is None or not rolls.options.every_event:
                 drafts.append(_filled(whole, batches, file_format))
             else:
-                drafts += self._cut(whole, batches, file_format, naming, rolls)
+                drafts += self._cut(whole, batches, file_format, own, rolls)
         if self._letters:
             lines = "".join(letter.line() for letter in self._letters).encode("ascii")
             name = f"_dead-letters.{stem}.jsonl"
@@ -142,7 +145,7 @@ class PendingTransaction:
         for path, batches in list(self._paths.items()):
             kept = []
             for batch in batches:
-                good, letters = sift(file_format, batch, path or "/")
+                good, letters = sift(file_format, batch, posixpath.dirname(path) or "/")
                 self._letters += letters
                 if len(good):
                     kept.append(good)

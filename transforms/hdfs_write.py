@@ -72,7 +72,7 @@ class WriteToHdfs(beam.PTransform):
     Args:
         target: Directory, as ``/dir``, ``file:///dir``, ``hdfs://namenode/dir`` or ``webhdfs://namenode:9870/dir``.
         path: Directory of a file below it; may hold Flume's escapes: ``%Y/%m/%d``, ``%{host}``.
-        file_prefix: Start of file names.
+        file_prefix: Start of file names; may hold the same escapes, as ``%{host}.%H``.
         file_suffix: End of file names with its dots; by default the format's and the codec's own.
         format: ``text`` (each body and one newline), ``header_and_text``, ``avro_event``, ``parquet``,
             ``sequence_file``, ``sequence_file_text``, or any :class:`~flumebeam.formats.Format`.
@@ -144,7 +144,7 @@ class WriteToHdfs(beam.PTransform):
                 at=at,
             ),
             file_format,
-            PathTemplate(path, path_options),
+            PathTemplate(path, path_options, prefix=file_prefix),
             FileNaming(file_prefix, suffix),
             _dead_letters(dead_letters),
             limits,

@@ -77,7 +77,8 @@ class PartDraft:
         content: Gives its bytes; called again for each attempt to write it.
         events: Events in it.
         joining: As in :class:`~flumebeam.commitlog.records.PartEntry`: empty unless it may be a segment.
-        kind: What else events of one file have in common, a suffix or a schema; segments of several kinds never meet.
+        kind: What else events of one file have in common: its name, but for what is unique. Segments of several kinds
+            never meet.
         begins: Whether a segment begins a new file, whatever is open.
         body_bytes: Bytes of the bodies of its events.
     """

@@ -23,6 +23,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -31,6 +32,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flumebeam.batch import EventBatch
+from flumebeam.errors import ConfigurationError
 from flumebeam.hdfs.escapes import HostName, PathOptions, Piece, parse
 
 __all__ = ["BatchPaths", "HostName", "PathOptions", "PathTemplate", "safe_text"]
@@ -40,6 +42,8 @@ _MAX_NAME_BYTES: Final = 255
 _MAX_PATH_BYTES: Final = 3_000
 """Linux takes 4,096 and HDFS 8,000 for a whole path: there is room for the target before it and the file behind it."""
 _MIN_NAME_BYTES: Final = 40
+_MAX_PREFIX_BYTES: Final = 150
+"""Of a file's name, which goes on with what makes it unique, and with its extension."""
 _DIGEST_CHARACTERS: Final = 16
 _MISSING: Final = "none"
 _MISSING_PARTITION: Final = "__HIVE_DEFAULT_PARTITION__"
@@ -106,17 +110,25 @@ class PathTemplate:
         text: Names divided by ``/``, with Flume's escapes: ``%{header}``; ``%Y %y %m %n %d %e %j %H %k %I %l %M %S``
             ``%p %a %A %b %B %c %D %s %t %z`` of the event's time; ``%[localhost] %[IP] %[FQDN]``; ``%%``.
         options: Time zone, rounding, and where the time comes from.
+        prefix: Start of the names of files, which may hold the same escapes. If it is given, each path ends in one more
+            name, which is this start.
 
     Raises:
         ConfigurationError: An unknown or unfinished escape (its position is named), a ``..``, a ``:``, a ``#`` or a
-            control character, or a name that begins with ``.`` or ``_`` and so would be hidden from readers.
+            control character, or a name that begins with ``.`` or ``_`` and so would be hidden from readers; a prefix
+            of several names.
     """
 
-    def __init__(self, text: str, options: PathOptions | None = None) -> None:
+    def __init__(self, text: str, options: PathOptions | None = None, *, prefix: str = "") -> None:
         self.text = text
+        self.prefix = prefix
         self.options = options or PathOptions()
-        self._names = parse(text)
-        self._longest = max(_MIN_NAME_BYTES, min(_MAX_NAME_BYTES, _MAX_PATH_BYTES // max(1, len(self._names))))
+        directories, start = parse(text), parse(prefix)
+        if len(start) > 1 or "/" in prefix:
+            raise ConfigurationError(f"Files cannot be named {prefix}...: directories belong to the path.")
+        self._names = directories + start
+        longest = max(_MIN_NAME_BYTES, min(_MAX_NAME_BYTES, _MAX_PATH_BYTES // max(1, len(directories))))
+        self._longest = [longest] * len(directories) + [_MAX_PREFIX_BYTES] * len(start)
         pieces = [piece for name in self._names for piece in name]
         self._headers = tuple(dict.fromkeys(piece.header for piece in pieces if piece.header is not None))
         self._times = {piece.time for piece in pieces if piece.time is not None}
@@ -124,10 +136,10 @@ class PathTemplate:
         self._zone = self.options.zone()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return PathTemplate, (self.text, self.options)
+        return partial(PathTemplate, prefix=self.prefix), (self.text, self.options)
 
     def __repr__(self) -> str:
-        return f"PathTemplate({self.text!r})"
+        return f"PathTemplate({self.text!r}, prefix={self.prefix!r})" if self.prefix else f"PathTemplate({self.text!r})"
 
     @property
     def header_names(self) -> tuple[str, ...]:
@@ -222,11 +234,11 @@ class PathTemplate:
             moment = datetime.fromtimestamp(instant_ms // 1000, UTC).astimezone(self._zone)
             moment = self.options.rounded(moment)
         names = []
-        for pieces in self._names:
+        for pieces, longest in zip(self._names, self._longest, strict=True):
             name = ""
             for piece in pieces:
                 name += self._text(piece, name, headers, instant_ms, moment)
-            names.append(_visible(name, self._longest))
+            names.append(_visible(name, longest))
         return posixpath.join(*names) if names else ""
 
     def _text(

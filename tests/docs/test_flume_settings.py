@@ -8,16 +8,22 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from flumebeam.hdfs.paths import PathOptions
+from flumebeam.pipelines.hdfs_options import HdfsTargetOptions
 from flumebeam.pipelines.options import TargetOptions
 
 _OPTIONS = {
     "hdfs.path": ("--target", "the part without escapes"),
     "hdfs.path ": ("--path", "the part with escapes, all of Flume's"),
-    "hdfs.filePrefix": ("--file_prefix", "without escapes"),
+    "hdfs.filePrefix": ("--file_prefix", "with the same escapes, but `%D`: a prefix is no directory"),
+    "hdfs.fileSuffix": (
+        "--file_suffix",
+        "by default the format's and the codec's own; no dot is added",
+    ),
     "hdfs.rollInterval": ("--roll_seconds", "see [Rolling](#rolling)"),
     "hdfs.rollSize": ("--roll_bytes", "see [Rolling](#rolling)"),
     "hdfs.rollCount": ("--roll_events", "see [Rolling](#rolling)"),
     "hdfs.idleTimeout": ("--roll_idle_seconds", "see [Rolling](#rolling)"),
+    "hdfs.maxOpenFiles": ("--max_open_files", "5000, as in Flume; an open file costs no handle"),
     "hdfs.codeC": ("--codec", "`gzip`, `bzip2`, `snappy` and others; no `lzo`"),
     "hdfs.fileType, hdfs.writeFormat, serializer": ("--format", "see [Formats](#formats)"),
     "hdfs.round, hdfs.roundUnit": ("--path_round_unit", "given: rounds"),
@@ -25,12 +31,16 @@ _OPTIONS = {
     "hdfs.timeZone": ("--path_time_zone", "`local` is Flume's default, `UTC` is ours"),
     "hdfs.useLocalTimeStamp": ("--path_local_time", ""),
     "hdfs.callTimeout": ("--patience_seconds", "for all attempts together"),
+    "hdfs.kerberosPrincipal": ("--target_principal", "see [HDFS](hdfs.md)"),
+    "hdfs.kerberosKeytab": ("--target_keytab", "see [HDFS](hdfs.md)"),
+    "hdfs.proxyUser": ("--target_proxy_user", "see [HDFS](hdfs.md)"),
 }
 _FIXED = {
-    "hdfs.fileSuffix": "the format's and the codec's own; `WriteToHdfs(file_suffix=)`",
-    "hdfs.inUsePrefix, hdfs.inUseSuffix, hdfs.emptyInUseSuffix": "no file is seen while it is written",
+    "hdfs.inUsePrefix, hdfs.inUseSuffix, hdfs.emptyInUseSuffix": (
+        "not needed: what is being written stands in `.flumebeam`, under names that begin with `_`, and has its final "
+        "name only when it is whole"
+    ),
     "hdfs.batchSize": "transactions: `WriteToHdfs(max_events=)`",
-    "hdfs.maxOpenFiles": "5000; `RollOptions(max_open=)`",
     "hdfs.minBlockReplicas": "not needed: no file is open on HDFS",
     "hdfs.threadsPoolSize, hdfs.rollTimerPoolSize": "4; `CommitLogOptions(threads=)`",
     "hdfs.closeTries, hdfs.retryInterval": "not needed: what is committed is published by whoever comes next",
@@ -53,7 +63,9 @@ def test_the_table_in_the_documentation_is_this_one() -> None:
 
 @pytest.mark.parametrize("option", sorted({option for option, _ in _OPTIONS.values()}))
 def test_every_option_in_the_table_exists(option: str) -> None:
-    assert hasattr(PipelineOptions([]).view_as(TargetOptions), option.removeprefix("--"))
+    groups = [PipelineOptions([]).view_as(group) for group in (TargetOptions, HdfsTargetOptions)]
+
+    assert any(hasattr(group, option.removeprefix("--")) for group in groups)
 
 
 def test_times_in_paths_are_read_as_the_options_say() -> None:

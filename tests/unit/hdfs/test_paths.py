@@ -285,6 +285,38 @@ def test_options_that_cannot_work_are_refused(options: dict[str, object], said: 
         PathOptions(**options)  # type: ignore[arg-type]
 
 
+def test_the_start_of_file_names_takes_the_same_escapes_and_is_the_last_name() -> None:
+    template = PathTemplate("%{host}/%Y", prefix="web.%{host}.%H")
+    batch = EventBatch.from_bodies([b"a", b"b"], {"timestamp": str(ms(2024, 1, 1, 7))}, {"host": ["a/b", "c"]})
+
+    paths = template.expand(batch, ARRIVAL)
+
+    assert sorted(paths.paths) == ["a%2Fb/2024/web.a%2Fb.07", "c/2024/web.c.07"]
+
+
+@pytest.mark.parametrize(
+    ("header", "start"), [("_x", "%5Fx"), (".x", "%2Ex"), ("../../etc", "%2E.%2F..%2Fetc"), ("", "none")]
+)
+def test_a_header_cannot_hide_a_file_by_the_start_of_its_name(header: str, start: str) -> None:
+    batch = EventBatch.from_bodies([b"x"], {"h": header})
+
+    assert PathTemplate("", prefix="%{h}").expand(batch, ARRIVAL).paths == (start,)
+
+
+def test_the_start_of_file_names_leaves_room_for_the_rest() -> None:
+    batch = EventBatch.from_bodies([b"x"], {"h": "x" * 1_000})
+
+    (path,) = PathTemplate("%{h}", prefix="%{h}").expand(batch, ARRIVAL).paths
+
+    assert [len(name) for name in path.split("/")] == [255, 150]
+
+
+@pytest.mark.parametrize("prefix", ["a/b", "a/", "%D"])
+def test_the_start_of_file_names_is_no_directory(prefix: str) -> None:
+    with pytest.raises(ConfigurationError, match="directories belong to the path"):
+        PathTemplate("", prefix=prefix)
+
+
 def test_a_template_can_be_sent_to_a_worker() -> None:
     template = PathTemplate("%{h}/%Y", PathOptions(time_zone="Asia/Tokyo"))
 

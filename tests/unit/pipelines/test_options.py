@@ -118,6 +118,7 @@ def test_files_roll_by_size_and_age_unless_told_otherwise() -> None:
     assert rolling("--roll_bytes=0", "--roll_seconds=5", "--roll_events=7", "--roll_idle_seconds=2") == RollOptions(
         max_bytes=0, max_seconds=5, max_events=7, idle_seconds=2
     )
+    assert rolling("--max_open_files=3") == RollOptions(max_open=3)
     assert rolling("--roll=transaction") is None
     assert rolling("--roll=flume", "--roll_seconds=60") == RollOptions(
         max_bytes=1024, max_seconds=60, max_events=10, every_event=True

@@ -317,6 +317,48 @@ def test_names_and_codec_are_as_wished(worker: Callable[..., Worker], tmp_path: 
     assert gzip.decompress(packed.read_bytes()) == b"1\n"
 
 
+def test_events_whose_files_begin_differently_are_never_in_one_file(
+    worker: Callable[..., Worker], tmp_path: Path
+) -> None:
+    one = worker(path="all", file_prefix="%{host}", roll=RollOptions.flume())
+    for start in (0, 8, 16, 24):
+        one.bundle(batch_of(*range(start, start + 8), headers={"host": ["a", "b"] * 4}))
+
+    eventually(lambda: len(finals(tmp_path)) == 2)
+    assert [(path.parent.name, path.name.partition(".")[0]) for path in finals(tmp_path)] == [
+        ("all", "a"),
+        ("all", "b"),
+    ]
+    assert [len(path.read_bytes().splitlines()) for path in finals(tmp_path)] == [10, 10]
+
+
+def test_ten_thousand_open_paths_cost_no_handle_and_little_memory(
+    worker: Callable[..., Worker], tmp_path: Path
+) -> None:
+    paths = 10_000
+    handles: list[int] = []
+
+    def count(point: CrashPoint) -> None:
+        if point is CrashPoint.PART_WRITTEN:
+            handles.append(_handles())
+
+    one = worker(path="%{p}", roll=RollOptions(max_seconds=0, max_open=paths), max_events=paths, at=count)
+    before, memory = _handles(), _resident_bytes()
+    one.bundle(batch_of(*range(paths), headers={"p": [f"p{number}" for number in range(paths)]}))
+
+    assert len(handles) == paths
+    assert max(handles) <= before + 2 * CommitLogOptions().threads
+    assert _resident_bytes() - memory < 20_000 * paths
+
+
+def _handles() -> int:
+    return sum(1 for _ in Path("/dev/fd").iterdir())
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def test_a_format_of_a_users_own_is_written(worker: Callable[..., Worker], tmp_path: Path) -> None:
     worker(format=ParquetFormat("zstd", row_group_bytes=1_000_000)).bundle(batch_of(1, 2))
 
@@ -433,6 +475,9 @@ def test_a_target_that_stays_full_is_one_clear_error_and_later_nothing_is_missin
         ({"max_seconds": 0}, "max_seconds must be positive"),
         ({"file_prefix": "_a"}, "hides them"),
         ({"file_prefix": "a/b"}, "not possible"),
+        ({"file_prefix": "%D"}, "directories belong to the path"),
+        ({"file_prefix": "%Q"}, "unknown escape"),
+        ({"file_suffix": "/x"}, "not possible"),
         ({"file_prefix": ""}, "cannot be named"),
         ({"format": "word"}, "no format 'word'"),
         ({"codec": "rar"}, "no codec 'rar'"),
