@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +32,7 @@ class Job:
         flink: REST address of the remote Flink that runs it; empty where it ends with its driver.
         pid: Process id of its driver.
         started_ms: Milliseconds since 1970 UTC.
+        flink_id: Flink's id of a job that was detached from its driver; else empty.
     """
 
     name: str
@@ -40,6 +41,12 @@ class Job:
     flink: str
     pid: int
     started_ms: int
+    flink_id: str = ""
+
+    @property
+    def asked_for(self) -> str:
+        """What Flink is asked for: its own id where it is known, for a name may be given again; else the name."""
+        return self.flink_id or self.name
 
     @property
     def driver_runs(self) -> bool:
@@ -59,20 +66,21 @@ def _directory() -> Path:
 
 
 @contextlib.contextmanager
-def noted(job: Job) -> Iterator[Callable[[], None]]:
+def noted(job: Job) -> Iterator[Callable[..., None]]:
     """Keep a file about a job while its driver runs.
 
     Yields:
-        A function to call when the job goes on without its driver: the file stays.
+        A function to call when the job goes on without its driver, with Flink's id where it is known: the file stays.
     """
     place = _directory() / f"{job.name}.json"
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(json.dumps(asdict(job)), encoding="utf-8")
     keep = False
 
-    def goes_on() -> None:
+    def goes_on(flink_id: str = "") -> None:
         nonlocal keep
         keep = True
+        place.write_text(json.dumps(asdict(replace(job, flink_id=flink_id))), encoding="utf-8")
 
     try:
         yield goes_on
@@ -98,7 +106,7 @@ def known_jobs() -> list[Job]:
 
 def _has_ended(job: Job) -> bool:
     try:
-        found = FlinkRest(job.flink).job(job.name)
+        found = FlinkRest(job.flink).job(job.asked_for)
     except RunnerError:
         return False
     return found is None or found.ended

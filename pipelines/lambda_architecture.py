@@ -22,6 +22,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from flumebeam.errors import ConfigurationError
 from flumebeam.pipelines import drain_to_hdfs, ingest, registry, speed_layer
 from flumebeam.pipelines.hdfs_options import HdfsTargetOptions
+from flumebeam.pipelines.launching import LaunchOptions
 from flumebeam.pipelines.options import (
     ConnectionOptions,
     CountOptions,
@@ -99,6 +100,8 @@ def _main(argv: Sequence[str]) -> int:
     build(beam.Pipeline(options=options), options)
     if layers.once and options.view_as(FileOptions).follow:
         raise ConfigurationError("--follow never ends, so --once has nothing to wait for: leave out one of them.")
+    if layers.once and options.view_as(LaunchOptions).detach:
+        raise ConfigurationError("With --once the layers follow the ingest, by their driver: leave out --detach.")
     if layers.provision:
         _provision(options)
     if not in_process(options):

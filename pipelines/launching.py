@@ -15,6 +15,7 @@ import secrets
 import shutil
 import sys
 import tempfile
+from argparse import ArgumentParser
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -34,19 +35,48 @@ from flumebeam.clock import SystemClock
 from flumebeam.errors import ConfigurationError
 from flumebeam.pipelines.jobs import Job, noted, stop_flink_job
 from flumebeam.runners import artifacts
-from flumebeam.runners.flink_rest import FlinkRest
+from flumebeam.runners.flink_rest import FlinkJob, FlinkRest
 from flumebeam.runners.job_servers import FlinkJobServer, JobServer, SparkJobServer
 from flumebeam.transforms import beam_compat
-from flumebeam.transforms.runner_settings import is_local
-from flumebeam.transforms.running import run_pipeline
+from flumebeam.transforms.runner_settings import is_local, runs_in_driver
+from flumebeam.transforms.running import run_pipeline, submit_pipeline
 
-__all__ = ["POOL_PORT", "launch", "prepare", "worker_command"]
+__all__ = ["POOL_PORT", "LaunchOptions", "check_launch", "launch", "prepare", "worker_command"]
 
 _LOGGER: Final = logging.getLogger(__name__)
 POOL_PORT: Final = 50_000
 """Where a worker pool listens, in Beam's own container, too."""
 
 _LOCAL_SPARK: Final = re.compile(r"local(\[.+\])?")
+
+
+class LaunchOptions(PipelineOptions):
+    """How the driver runs."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--detach",
+            action="store_true",
+            default=False,
+            help="leave when the job has begun on a remote Flink, and print its id; 'flumebeam stop' ends it",
+        )
+
+
+def check_launch(options: PipelineOptions) -> None:
+    """Check that a pipeline can be detached, if it shall be.
+
+    Raises:
+        ConfigurationError: It would end with its driver.
+    """
+    if not options.view_as(LaunchOptions).detach:
+        return
+    on_flink = options.view_as(StandardOptions).runner == "FlinkRunner" and _cluster(options) is not None
+    if not on_flink or runs_in_driver(options):
+        raise ConfigurationError(
+            "Only a job on a remote Flink goes on without its driver: leave out --detach, or give --runner=FlinkRunner "
+            "with --flink_master, and workers that are not in the driver."
+        )
 
 
 def prepare(name: str, options: PipelineOptions) -> None:
@@ -146,7 +176,10 @@ def launch(name: str, pipeline: beam.Pipeline) -> None:
     )
     with noted(job) as goes_on, _job_server(runner, options):
         try:
-            run_pipeline(pipeline)
+            if options.view_as(LaunchOptions).detach:
+                goes_on(_detach(pipeline, job))
+            else:
+                run_pipeline(pipeline)
         except KeyboardInterrupt:
             if not job.flink:
                 raise
@@ -159,6 +192,23 @@ def launch(name: str, pipeline: beam.Pipeline) -> None:
         finally:
             # Beam's portable runners take it out of the options, which a next pipeline may share.
             options.view_as(StandardOptions).runner = runner
+
+
+def _detach(pipeline: beam.Pipeline, job: Job) -> str:
+    """Leave a job alone once Flink runs it; print its id, and return it."""
+    rest = FlinkRest(job.flink)
+    before = {known.id for known in rest.jobs()}
+    found: list[FlinkJob] = []
+
+    def has_begun() -> bool:
+        found[:] = [each for each in rest.jobs() if each.name == job.name and each.id not in before]
+        return any(each.begun for each in found)
+
+    submit_pipeline(pipeline, has_begun)
+    [mine] = found
+    _LOGGER.info("%s runs on Flink %s: 'flumebeam jobs' shows it, 'flumebeam stop' ends it.", job.name, job.flink)
+    sys.stdout.write(f"{mine.id}\n")
+    return mine.id
 
 
 @contextlib.contextmanager

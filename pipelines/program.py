@@ -57,13 +57,14 @@ def parse(argv: Sequence[str], name: str, summary: str, groups: Options) -> Pipe
         epilog="Options of Beam can follow.",
         allow_abbrev=False,
     )
-    _add(parser, groups)
+    _add(parser, [*groups, launching.LaunchOptions])
     parser.add_argument("--runner", default=_DEFAULT_RUNNER, metavar="NAME", help=f"Beam's runner [{_DEFAULT_RUNNER}]")
     known, others = parser.parse_known_args(list(argv))
     if known.runner in _IN_PROCESS:
         _refuse_unknown(others)
     options = PipelineOptions(list(argv))
     options.view_as(StandardOptions).runner = known.runner
+    launching.check_launch(options)
     return options
 
 

@@ -6,7 +6,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from flumebeam.transforms.receivers import RECEIVERS
 from flumebeam.transforms.signals import stop_on_signals
 from flumebeam.transforms.stopping import forget_stop, stop_requested
 
-__all__ = ["run_pipeline", "unwrap"]
+__all__ = ["run_pipeline", "submit_pipeline", "unwrap"]
 
 _LOOK_SECONDS: Final = 0.2
 _STAYS_SECONDS: Final = 10.0
@@ -56,13 +56,34 @@ def run_pipeline(pipeline: beam.Pipeline, *, stop_seconds: float = 60.0) -> Any:
                 install_again()
                 _wait(result)
             _wait_for_teardown()
-        except Exception as error:
-            if (own := unwrap(error) or _of_a_job(error)) is not None:
-                raise own from error
-            raise
         finally:
             forget_stop()
     return result
+
+
+def submit_pipeline(pipeline: beam.Pipeline, has_begun: Callable[[], bool], *, seconds: float = 300.0) -> None:
+    """Have a runner elsewhere take a pipeline, and return when it runs there; its end is not waited for.
+
+    Args:
+        pipeline: To be run, with workers that are not in this process.
+        has_begun: Asks the runner.
+        seconds: How long that may take.
+
+    Raises:
+        FlumebeamError: What made the job fail before it had begun.
+        RunnerError: It has not begun in time; it may do so later.
+        Exception: Whatever else made the pipeline fail.
+    """
+    with _reported_once():
+        result = pipeline.run()
+        deadline = time.monotonic() + seconds
+        while not has_begun():
+            if PipelineState.is_terminal(result.state):
+                result.wait_until_finish()
+                return
+            if time.monotonic() > deadline:
+                raise RunnerError(f"The job has not begun within {seconds:g} s: look for it where it was sent.")
+            time.sleep(_LOOK_SECONDS)
 
 
 def _wait(result: Any) -> None:
@@ -128,9 +149,9 @@ def _of_a_job(error: Exception) -> RunnerError | None:
 
 @contextmanager
 def _reported_once() -> Iterator[None]:
-    """Keep Beam from logging the traceback of an error of ours: whoever runs the pipeline gets it, and reports it.
+    """Raise errors of ours as they were raised, and keep Beam from logging them: they are reported by whoever runs it.
 
-    And from logging one when a runner lets go of a worker in this process, which is how every job ends on Flink.
+    Nothing is logged either when a runner lets go of a worker in this process, which is how every job ends on Flink.
     """
     loggers = [logging.getLogger(f"apache_beam.runners.{name}") for name in ("common", "worker.data_plane")]
 
@@ -146,6 +167,10 @@ def _reported_once() -> Iterator[None]:
         logger.addFilter(foreign)
     try:
         yield
+    except Exception as error:
+        if (own := unwrap(error) or _of_a_job(error)) is not None:
+            raise own from error
+        raise
     finally:
         threading.excepthook = hook_before
         for logger in loggers:

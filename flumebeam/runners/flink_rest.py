@@ -29,12 +29,14 @@ class FlinkJob:
         name: Beam's ``--job_name``.
         state: In Flink's words: RUNNING, RESTARTING, FINISHED, CANCELED, FAILED and so on.
         started_ms: Milliseconds since 1970 UTC.
+        begun: Whether all its tasks run, with the workers that they need, or have run to their end.
     """
 
     id: str
     name: str
     state: str
     started_ms: int
+    begun: bool
 
     @property
     def ended(self) -> bool:
@@ -68,7 +70,13 @@ class FlinkRest:
             RunnerError: It does not answer.
         """
         return [
-            FlinkJob(id=job["jid"], name=job["name"], state=job["state"], started_ms=job["start-time"])
+            FlinkJob(
+                id=job["jid"],
+                name=job["name"],
+                state=job["state"],
+                started_ms=job["start-time"],
+                begun=0 < job["tasks"]["total"] == job["tasks"]["running"] + job["tasks"]["finished"],
+            )
             for job in self._ask("GET", "/jobs/overview")["jobs"]
         ]
 

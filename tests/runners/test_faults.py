@@ -196,6 +196,63 @@ def test_a_job_is_stopped_with_a_savepoint_and_goes_on_from_it(scene: Scene, fli
 
 
 @FLINK_ONLY
+@pytest.mark.row("rescaled up and down by starting anew, for a savepoint refuses it: exactly once")
+def test_a_job_is_rescaled_by_starting_it_anew(scene: Scene, flink: Runner) -> None:
+    drain, rest = draining(scene, flink, "--parallelism=1")
+
+    for parallelism, more in ((2, rest[: len(rest) // 2]), (1, rest[len(rest) // 2 :])):
+        stopped = scene.programs.start("stop", job_of(flink).name)
+        stopped.ends_well(PATIENCE)
+        drain.ends_well(PATIENCE)
+        savepoint = stopped.out.partition("savepoint ")[2].partition(";")[0]
+        options = [*scene.drain_options(f"--parallelism={parallelism}", until_empty=False), *flink.options]
+
+        refused = scene.programs.start("run", "drain_to_hdfs", *options, f"--savepoint_path={savepoint}")
+        assert refused.wait(PATIENCE) == 1
+        assert refused.err.splitlines()[-1].startswith(
+            "flumebeam drain_to_hdfs: Flink cannot start this job from the savepoint: "
+        )
+        assert "start it anew, without --savepoint_path" in refused.err
+        assert "Traceback" not in refused.err
+
+        drain = scene.programs.start("run", "drain_to_hdfs", *options)
+        scene.fill(more)
+        until(lambda drain=drain: not scene.left or not drain.running, "all acknowledged", PATIENCE)  # type: ignore[misc]
+
+    scene.programs.start("stop", job_of(flink).name).ends_well(PATIENCE)
+    drain.ends_well(PATIENCE)
+    scene.holds_exactly(BODIES)
+
+
+@FLINK_ONLY
+@pytest.mark.row("`--detach`: the driver leaves, the job is listed, outlives its worker, and is stopped: exactly once")
+def test_a_job_is_detached_from_its_driver(scene: Scene, flink: Runner) -> None:
+    scene.fill(BODIES[:HALF])
+    # By a job server of its own, which ends with the driver: nothing of either is needed any more.
+    own = [option for option in flink.options if not option.startswith("--job_endpoint")]
+    options = scene.drain_options("--job_name=nightly", "--detach", until_empty=False)
+    driver = scene.programs.start("run", "drain_to_hdfs", *options, *own)
+    driver.ends_well(PATIENCE)
+    job = job_of(flink)
+    assert driver.out == f"{job.id}\n"
+
+    until(lambda: not scene.left, "the first half acknowledged", PATIENCE)
+    [victim] = workers(flink.cluster)
+    os.kill(victim, signal.SIGKILL)
+    scene.fill(BODIES[HALF:])
+    until(lambda: not scene.left, "the second half acknowledged by another worker", PATIENCE)
+
+    listed = scene.programs.start("jobs")
+    listed.ends_well(PATIENCE)
+    assert listed.out.split()[:3] == ["nightly", "drain_to_hdfs", "Flink"]
+    assert "RUNNING" in listed.out
+    assert "no driver" in listed.out
+    scene.programs.start("stop", job.id).ends_well(PATIENCE)
+    assert flink.cluster.rest.job(job.id).state == "FINISHED"
+    scene.holds_exactly(BODIES)
+
+
+@FLINK_ONLY
 @pytest.mark.row("two jobs on one queue by mistake, the second stopped: exactly once")
 def test_two_jobs_drain_one_queue_by_mistake(scene: Scene, flink: Runner) -> None:
     first, rest = draining(scene, flink)

@@ -61,6 +61,16 @@ def test_a_job_on_a_cluster_that_does_not_answer_is_not_forgotten(driver: subpro
     assert known_jobs() == [job]
 
 
+def test_a_detached_job_is_kept_with_the_id_that_its_cluster_gave_it(driver: subprocess.Popen[bytes]) -> None:
+    job = replace(_MINE, pid=driver.pid, flink="127.0.0.1:1")
+    with noted(job) as goes_on:
+        goes_on("0123abcd")
+
+    assert known_jobs() == [replace(job, flink_id="0123abcd")]
+    assert [known.asked_for for known in known_jobs()] == ["0123abcd"]
+    assert job.asked_for == "a-1"
+
+
 def test_a_number_that_another_program_has_got_meanwhile_is_no_driver() -> None:
     process = subprocess.Popen(["sleep", "60"])
     try:

@@ -7,6 +7,7 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from flumebeam.errors import ConfigurationError, ConnectionFailedError, FlumebeamError
+from flumebeam.pipelines.launching import LaunchOptions
 from flumebeam.pipelines.options import ConnectionOptions, FileOptions, QueueOptions
 from flumebeam.pipelines.program import arguments_of, as_program, in_process, parse, run_built
 
@@ -55,6 +56,26 @@ def test_the_in_process_runner_is_the_default() -> None:
 def test_a_mistaken_option_is_one_sentence(argv: list[str], sentence: str) -> None:
     with pytest.raises(ConfigurationError, match=sentence):
         parsed(*argv)
+
+
+_REMOTE = ("--runner=FlinkRunner", "--flink_master=jobmanager:8081")
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        (),
+        ("--runner=PrismRunner",),
+        ("--runner=FlinkRunner",),
+        ("--runner=SparkRunner", "--spark_master_url=spark://master:7077"),
+        (*_REMOTE, "--environment_type=LOOPBACK"),
+    ],
+)
+def test_what_would_end_with_its_driver_is_not_detached(elsewhere: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigurationError, match="Only a job on a remote Flink goes on without its driver"):
+        parsed("--detach", *elsewhere)
+
+    assert parsed("--detach", *_REMOTE).view_as(LaunchOptions).detach
 
 
 def test_options_of_a_job_server_pass_on_other_runners() -> None:
