@@ -21,6 +21,7 @@ from flumebeam.errors import ConfigurationError
 from tests.bench.broker import measure_broker
 from tests.bench.chain import LANES, measure_chains
 from tests.bench.comparing import comparison_report
+from tests.bench.endurance import measure_endurance
 from tests.bench.flume import FLUME_LANES
 from tests.bench.growth import measure_growth, points
 from tests.bench.memory import measure_memory
@@ -34,6 +35,9 @@ from tests.bench.report import (
     stall_report,
     throughput_report,
 )
+from tests.bench.runner_report import endurance_report, runners_report, scaling_report
+from tests.bench.runners import measure_runners
+from tests.bench.scaling import measure_scaling
 from tests.bench.stall import measure_stall
 from tests.bench.throughput import measure_throughput
 from tests.bench.workload import MIN_LINE_BYTES
@@ -48,10 +52,13 @@ SUITES: Final = {
     "broker": "messages per second and CPU of the development broker, and its memory",
     "stall": "latency of the speed layer while the batch layer hangs",
     "memory": "resident memory of ingest and drain as the number of events grows",
+    "runners": "drain and speed layer on FnApiRunner, Prism, Flink and Spark (needs Java and Go; only if named)",
+    "scaling": "1, 2 and 4 drains at once (only if named)",
+    "endurance": "memory over an hour on FnApiRunner, Prism and a Flink cluster (needs Java and Go; only if named)",
 }
 
 
-_NOT_BY_DEFAULT: Final = ("flume",)
+_NOT_BY_DEFAULT: Final = ("flume", "runners", "scaling", "endurance")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,15 +67,19 @@ class Sizes:
 
     Attributes:
         events: Events of each lane in one run of ``throughput``.
-        runs: Runs of ``throughput``, ``chain``, ``flume`` and ``broker``.
+        runs: Runs of ``throughput``, ``chain``, ``flume``, ``broker`` and ``runners``.
         chain_events: Events of one run of ``chain`` and ``flume``; packed five times as many.
         growth_events: Numbers of events of ``growth``, in ascending order.
         growth_paths: Numbers of paths of ``growth``.
         stall_seconds: How long the batch layer runs normally, and then hangs.
         broker_messages: Messages of one case and run of ``broker``.
         broker_memory_messages: Messages that pass the broker for its memory.
-        rate: Events per second of ``stall``.
+        rate: Events per second of ``stall`` and ``runners``.
         memory_events: Events of the small and of the large run of ``memory``.
+        runner_events: Events of one run of a drain of ``runners``, and of all drains together of ``scaling``.
+        runner_seconds: How long latencies of ``runners`` are taken.
+        flows: Drains at once of ``scaling``, in ascending order.
+        endurance_seconds: How long ``endurance`` takes.
         size: Bytes of a line.
     """
 
@@ -82,6 +93,10 @@ class Sizes:
     broker_memory_messages: int = 10_000_000
     rate: int = 1_000
     memory_events: tuple[int, int] = (100_000, 1_000_000)
+    runner_events: int = 100_000
+    runner_seconds: float = 20.0
+    flows: tuple[int, ...] = (1, 2, 4)
+    endurance_seconds: float = 3600.0
     size: int = 200
 
 
@@ -95,6 +110,9 @@ _QUICK: Final = Sizes(
     memory_events=(3_000, 12_000),
     broker_messages=10_000,
     broker_memory_messages=200_000,
+    runner_events=20_000,
+    runner_seconds=5.0,
+    endurance_seconds=120.0,
 )
 
 
@@ -109,7 +127,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(SUITES)} [all]")
     parser.add_argument("--quick", action="store_true", help="small sizes: about a minute in all, rough figures")
     parser.add_argument("--events", type=_positive, metavar="N", help="events of a lane and run of throughput [40000]")
-    parser.add_argument("--runs", type=_positive, metavar="R", help="runs of throughput, chain, flume, broker [3]")
+    parser.add_argument("--runs", type=_positive, metavar="R", help="runs of most suites [3]")
     parser.add_argument(
         "--chain-events", type=_positive, metavar="N", help="events of a run of chain and flume; packed x 5 [400000]"
     )
@@ -137,6 +155,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--broker-memory-messages", type=_positive, metavar="N", help="messages that pass the broker [10000000]"
     )
+    parser.add_argument(
+        "--runner-events", type=_positive, metavar="N", help="events of a drain of runners and scaling [100000]"
+    )
+    parser.add_argument("--runner-seconds", type=float, metavar="S", help="how long runners takes latencies [20]")
+    parser.add_argument("--flows", type=_positive, nargs="+", metavar="N", help="drains at once of scaling [1 2 4]")
+    parser.add_argument("--endurance-seconds", type=float, metavar="S", help="how long endurance takes [3600]")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots there")
     parser.add_argument("--compare", type=Path, metavar="FILE", help="JSON of an earlier run, to be compared with")
@@ -226,6 +250,23 @@ def _measure(suite: str, sizes: Sizes, console: Console) -> dict[str, Any]:
                 tell=tell,
             )
             found, report = broker.to_json(), broker_report(broker)
+        elif suite == "runners":
+            runners = measure_runners(
+                place,
+                events=sizes.runner_events,
+                size=sizes.size,
+                rate=sizes.rate,
+                seconds=sizes.runner_seconds,
+                runs=sizes.runs,
+                tell=tell,
+            )
+            found, report = runners.to_json(), runners_report(runners)
+        elif suite == "scaling":
+            scaling = measure_scaling(place, sizes.flows, events=sizes.runner_events, size=sizes.size, tell=tell)
+            found, report = scaling.to_json(), scaling_report(scaling)
+        elif suite == "endurance":
+            endurance = measure_endurance(place, rate=100, seconds=sizes.endurance_seconds, tell=tell)
+            found, report = endurance.to_json(), endurance_report(endurance)
         else:
             small, large = sizes.memory_events
             memory = measure_memory(place, small=small, large=large, size=sizes.size, tell=tell)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from array import array
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO, Final
 
-__all__ = ["LatencyNotes", "read_latencies", "stamped"]
+__all__ = ["LatencyNotes", "read_latencies", "read_lines", "stamped"]
 
 _STAMP_DIGITS: Final = 19
 """A body begins with the time of its put in nanoseconds since 1970, which has that many digits until 2286."""
@@ -45,3 +46,16 @@ def read_latencies(path: Path) -> list[tuple[int, float]]:
     times = array("q")
     times.frombytes(path.read_bytes())
     return [(put, (had - put) / 1e6) for put, had in zip(times[::2], times[1::2], strict=True)]
+
+
+def read_lines(files: Iterable[Path]) -> list[tuple[int, float]]:
+    """Return when each line's event was put (ns since 1970) and the milliseconds until its file had its name.
+
+    A file that ends with its transaction is renamed last of all, which its inode notes.
+    """
+    found: list[tuple[int, float]] = []
+    for file in files:
+        named = file.stat().st_ctime_ns
+        puts = (int(text[:_STAMP_DIGITS]) for text in file.read_bytes().splitlines())
+        found += [(put, (named - put) / 1e6) for put in puts]
+    return found

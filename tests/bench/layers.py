@@ -1,7 +1,7 @@
-"""The programs of the suite ``stall``: a steady publisher, a speed layer that notes latencies, and a batch layer.
+"""The programs of several suites: a steady publisher, a speed layer that notes latencies, and a batch layer.
 
-``python -m tests.bench.layers publish|speed|batch``. The layers are built of the transforms that the ready pipelines
-are built of; the batch layer's local file system waits for as long as a given file exists.
+``python -m tests.bench.layers publish|speed|count|batch``. The layers are built of the transforms that the ready
+pipelines are built of; the batch layer's local file system waits for as long as a given file exists.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from flumebeam.batch import EventBatch
 from flumebeam.channel.solace import SolaceChannel
@@ -23,7 +24,6 @@ from flumebeam.pipelines import drain_to_hdfs
 from flumebeam.pipelines.program import parse, run_built
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.transforms.acknowledge import AcknowledgeBatches
-from flumebeam.transforms.running import run_pipeline
 from flumebeam.transforms.solace_read import ReadFromSolace
 from tests.bench.latencies import LatencyNotes, stamped
 from tests.bench.workload import line
@@ -92,15 +92,52 @@ class _UserFunction(beam.DoFn):
 
 
 def _speed(options: argparse.Namespace) -> None:
-    pipeline = beam.Pipeline(runner="FnApiRunner")
     connection = SolaceOptions(host=options.host)
-    (
-        pipeline
-        | "ReadSpeedQueue" >> ReadFromSolace(options.queue, connection=connection, bundle_seconds=_BUNDLE_SECONDS)
-        | "User" >> beam.ParDo(_UserFunction(options.notes)).with_output_types(EventBatch)
-        | "TellSpeedQueue" >> AcknowledgeBatches()
-    )
-    run_pipeline(pipeline)
+
+    def build(pipeline: beam.Pipeline, _: PipelineOptions) -> None:
+        (
+            pipeline
+            | "ReadSpeedQueue" >> ReadFromSolace(options.queue, connection=connection, bundle_seconds=_BUNDLE_SECONDS)
+            | "User" >> beam.ParDo(_UserFunction(options.notes)).with_output_types(EventBatch)
+            | "TellSpeedQueue" >> AcknowledgeBatches()
+        )
+
+    run_built("speed", build, parse(options.beam, "speed", "", ()))
+
+
+# -- a layer that counts its bundles -----------------------------------------------------------------------------------
+
+
+class _CountBundles(beam.DoFn):
+    """Appends a byte to a file for each bundle that had something."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._any = False
+
+    def process(self, batch: EventBatch) -> Iterator[EventBatch]:
+        self._any = True
+        yield batch
+
+    def finish_bundle(self) -> None:
+        if self._any:
+            with Path(self._path).open("ab") as file:
+                file.write(b".")
+        self._any = False
+
+
+def _count(options: argparse.Namespace) -> None:
+    connection, seconds = SolaceOptions(host=options.host), options.bundle_seconds
+
+    def build(pipeline: beam.Pipeline, _: PipelineOptions) -> None:
+        (
+            pipeline
+            | "Read" >> ReadFromSolace(options.queue, connection=connection, bundle_seconds=seconds)
+            | "Count" >> beam.ParDo(_CountBundles(options.bundles)).with_output_types(EventBatch)
+            | "Tell" >> AcknowledgeBatches()
+        )
+
+    run_built("count", build, parse(options.beam, "count", "", ()))
 
 
 # -- the batch layer ---------------------------------------------------------------------------------------------------
@@ -120,7 +157,7 @@ def _batch(options: argparse.Namespace) -> None:
     run_built(drain_to_hdfs.NAME, drain_to_hdfs.build, parse(arguments, drain_to_hdfs.NAME, "", drain_to_hdfs.OPTIONS))
 
 
-_LAYERS: Final[dict[str, Any]] = {"publish": _publish, "speed": _speed, "batch": _batch}
+_LAYERS: Final[dict[str, Any]] = {"publish": _publish, "speed": _speed, "count": _count, "batch": _batch}
 
 
 def main() -> None:
@@ -136,6 +173,9 @@ def main() -> None:
     parser.add_argument("--notes")
     parser.add_argument("--stall")
     parser.add_argument("--target")
+    parser.add_argument("--bundles")
+    parser.add_argument("--bundle-seconds", type=float)
+    parser.add_argument("--beam", nargs=argparse.REMAINDER, default=[], help="what follows says where it runs")
     options = parser.parse_args()
     _LAYERS[options.layer](options)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-__all__ = ["Usage", "usage"]
+__all__ = ["Usage", "family", "own_usage", "usage"]
 
 _PROC: Final = Path("/proc")
 _TICK_SECONDS: Final = 1.0 / os.sysconf("SC_CLK_TCK")
@@ -40,6 +40,24 @@ def usage(pid: int) -> Usage | None:
     if own is None:
         return None
     return sum(filter(None, children), own)
+
+
+def family(pid: int) -> list[tuple[int, bytes]]:
+    """Return the ids of a process and of all below it, each with its command line."""
+    try:
+        command = (_PROC / str(pid) / "cmdline").read_bytes()
+        children = _children(pid)
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return [(pid, command), *(member for child in children for member in family(child))]
+
+
+def own_usage(pid: int) -> Usage | None:
+    """Return what a process has used without its living children; ``None`` as for :func:`usage`."""
+    try:
+        return _own(pid)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
 
 
 def _own(pid: int) -> Usage | None:

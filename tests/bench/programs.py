@@ -61,6 +61,11 @@ class Command:
             self._process.kill()
             self._process.wait()
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def usage(self) -> Usage:
         """Return what it has used so far, or had used when it was last seen alive."""
         self._last = usage(self._process.pid) or self._last

@@ -18,7 +18,7 @@ from flumebeam.daemons import free_ports
 from flumebeam.testing.requirements import require
 from tests.programs import until
 
-_PAGE = Path(__file__).parents[2] / "docs" / "runners.md"
+_PAGE = Path(__file__).parents[2] / "docs" / "clusters.md"
 _LINES = 2_000
 _PATIENCE = 400.0
 
@@ -102,7 +102,7 @@ def lines(directory: Path) -> int:
 
 @pytest.mark.cluster
 def test_the_way_from_laptop_to_cluster_is_as_it_is_printed(terminals: Terminals, tmp_path: Path) -> None:
-    section = _PAGE.read_text(encoding="utf-8").partition("## From laptop to cluster")[2].partition("\n| ")[0]
+    section = _PAGE.read_text(encoding="utf-8").partition("## From laptop to cluster")[2].partition("\n## ")[0]
     blocks = re.findall(r"^```sh\n(.*?)^```", section, re.M | re.S)
     broker, fill, in_process, flink, on_flink, stop, spark, on_spark = blocks
 
@@ -111,10 +111,10 @@ def test_the_way_from_laptop_to_cluster_is_as_it_is_printed(terminals: Terminals
     assert terminals.run(in_process).split()[-1] == str(_LINES)
 
     cluster = terminals.open(flink, "8081")
-    drain = terminals.open(on_flink)
-    until(lambda: lines(tmp_path / "from-flink") == _LINES or drain.poll() is not None, "all on Flink", _PATIENCE)
+    job = terminals.run(on_flink).strip()
+    assert re.fullmatch(r"[0-9a-f]{32}", job)
+    until(lambda: lines(tmp_path / "from-flink") == _LINES, "all on Flink", _PATIENCE)
     assert terminals.run(stop).split()[-1] == str(_LINES)
-    assert drain.wait(60) == 0
     cluster.send_signal(signal.SIGINT)
     assert cluster.wait(60) == 0
 
