@@ -32,7 +32,7 @@ from apache_beam.options.pipeline_options import (
 )
 
 from flumebeam.clock import SystemClock
-from flumebeam.errors import ConfigurationError
+from flumebeam.errors import ConfigurationError, RunnerError
 from flumebeam.pipelines.jobs import Job, noted, stop_flink_job
 from flumebeam.runners import artifacts
 from flumebeam.runners.flink_rest import FlinkJob, FlinkRest
@@ -47,6 +47,7 @@ _LOGGER: Final = logging.getLogger(__name__)
 POOL_PORT: Final = 50_000
 """Where a worker pool listens, in Beam's own container, too."""
 
+_SAVEPOINT_REFUSED: Final = "Failed to rollback to checkpoint/savepoint"
 _LOCAL_SPARK: Final = re.compile(r"local(\[.+\])?")
 
 
@@ -160,7 +161,8 @@ def launch(name: str, pipeline: beam.Pipeline) -> None:
         pipeline: Built with options that :func:`prepare` has completed.
 
     Raises:
-        FlumebeamError: What went wrong.
+        ConfigurationError: Flink does not take the savepoint for this job.
+        FlumebeamError: What else went wrong.
         KeyboardInterrupt: Interrupted before a source was open.
     """
     options = pipeline.options
@@ -180,6 +182,13 @@ def launch(name: str, pipeline: beam.Pipeline) -> None:
                 goes_on(_detach(pipeline, job))
             else:
                 run_pipeline(pipeline)
+        except RunnerError as error:
+            if _SAVEPOINT_REFUSED not in str(error):
+                raise
+            raise ConfigurationError(
+                "Flink cannot start this job from the savepoint, which is for the same pipeline with the --parallelism "
+                "that it was taken with. Nothing depends on it: start it anew, without --savepoint_path."
+            ) from error
         except KeyboardInterrupt:
             if not job.flink:
                 raise

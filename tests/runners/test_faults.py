@@ -208,9 +208,9 @@ def test_a_job_is_rescaled_by_starting_it_anew(scene: Scene, flink: Runner) -> N
         options = [*scene.drain_options(f"--parallelism={parallelism}", until_empty=False), *flink.options]
 
         refused = scene.programs.start("run", "drain_to_hdfs", *options, f"--savepoint_path={savepoint}")
-        assert refused.wait(PATIENCE) == 1
+        assert refused.wait(PATIENCE) == 2
         assert refused.err.splitlines()[-1].startswith(
-            "flumebeam drain_to_hdfs: Flink cannot start this job from the savepoint: "
+            "flumebeam drain_to_hdfs: Flink cannot start this job from the savepoint, "
         )
         assert "start it anew, without --savepoint_path" in refused.err
         assert "Traceback" not in refused.err

@@ -14,12 +14,13 @@ ROOT = Path(__file__).parents[3]
 TINY = (
     "--runs 1 --events 600 --stall-seconds 1 --rate 400 --memory-events 300 900 "
     "--broker-messages 2000 --broker-memory-messages 20000 "
-    "--chain-events 600 --growth-events 300 2000 --growth-paths 1 20"
+    "--chain-events 600 --growth-events 300 2000 --growth-paths 1 20 "
+    "--runner-events 600 --runner-seconds 1 --flows 2 --endurance-seconds 10"
 ).split()
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     ("suite", "words"),
     [
@@ -32,6 +33,13 @@ TINY = (
         ("stall", ["normal", "stalled", "catching up", "p99 ms"]),
         ("broker", ["in memory", "kept on disk", "publish, in transactions", "deliver, acknowledged", "64 queues"]),
         ("memory", ["ingest", "drain", "verdict"]),
+        ("scaling", ["one event a message", "packed", "x one flow"]),
+        pytest.param(
+            "runners", ["FnApiRunner", "Prism", "Flink [local]", "Spark local", "p99 ms"], marks=pytest.mark.cluster
+        ),
+        pytest.param(
+            "endurance", ["driver", "Prism", "TaskManager", "checkpoint", "MB an hour"], marks=pytest.mark.cluster
+        ),
     ],
 )
 def test_a_suite_runs_to_its_table_and_its_json(tmp_path: Path, suite: str, words: list[str]) -> None:
@@ -40,7 +48,7 @@ def test_a_suite_runs_to_its_table_and_its_json(tmp_path: Path, suite: str, word
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=380,
     )
 
     assert (result.returncode, result.stderr) == (0, "")
