@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol
 
+from flumebeam.broker.certificates import ServerTls
 from flumebeam.broker.config import BrokerConfig
+from flumebeam.broker.core.broker_settings import Trust
 from flumebeam.errors import ConfigurationError, ProtocolError
 
-__all__ = ["Codec", "Deflate", "Listener", "Tls", "listeners", "tls_context"]
+__all__ = ["Codec", "Deflate", "Listener", "Tls", "listeners"]
 
 _PIECE_BYTES: Final = 1_048_576
 """Decoded bytes handed on at once: compressed, a few may stand for a thousand times as many."""
@@ -196,39 +198,16 @@ class Listener:
             self._server = None
 
 
-def tls_context(config: BrokerConfig, *, client_ca: str | None = None) -> ssl.SSLContext:
-    """Return the TLS context of the broker's certificate.
+def _tls(tls: ServerTls) -> Tls:
+    return Tls(tls.context())
+
+
+def listeners(config: BrokerConfig, trust: Callable[[], Trust]) -> list[Listener]:
+    """Return the listeners that the options ask for, the plain one first.
 
     Args:
-        config: Names the certificate and its key.
-        client_ca: File with the authorities of client certificates; then every client needs one.
-
-    Raises:
-        ConfigurationError: The certificate, its key or the authority's certificate cannot be used.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        # With a passphrase here nobody is asked for one on the terminal.
-        context.load_cert_chain(config.tls_certificate or "", config.tls_key, password="")
-    except OSError as error:
-        raise ConfigurationError(
-            f"The TLS certificate {config.tls_certificate} with key {config.tls_key or 'in the same file'} cannot be "
-            f"used ({error}); give a certificate and its key without a passphrase in PEM form."
-        ) from error
-    if client_ca is not None:
-        try:
-            context.load_verify_locations(client_ca)
-        except OSError as error:
-            raise ConfigurationError(
-                f"The certificate authority {client_ca} cannot be used ({error}); give its certificate in PEM form."
-            ) from error
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context
-
-
-def listeners(config: BrokerConfig) -> list[Listener]:
-    """Return the listeners that the options ask for, the plain one first.
+        config: The options.
+        trust: Returns what administrators have set about certificates.
 
     Raises:
         ConfigurationError: The TLS certificate cannot be used.
@@ -236,7 +215,8 @@ def listeners(config: BrokerConfig) -> list[Listener]:
     host = config.host
     found = [Listener(option="port", scheme="tcp", host=host, port=config.port)]
     if config.tls_port is not None:
-        codec = partial(Tls, tls_context(config, client_ca=config.tls_client_ca))
+        tls = ServerTls(config, trust, config.tls_client_ca)
+        codec = partial(_tls, tls)
         found.append(Listener(option="tls_port", scheme="tcps", host=host, port=config.tls_port, codec=codec))
     if config.compressed_port is not None:
         port = config.compressed_port

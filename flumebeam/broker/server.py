@@ -59,7 +59,7 @@ class BrokerServer:
     def __init__(self, config: BrokerConfig, clock: Clock, give_up: Callable[[FlumebeamError], None]) -> None:
         self._config = config
         self._clock = clock
-        self.sockets = Sockets(config, self._client)
+        self.sockets = Sockets(config, self._client, lambda: self.engine.host.settings.trust)
         self._ticker: asyncio.TimerHandle | None = None
         self._give_up = give_up
         self._recovery: asyncio.Task[None] | None = None

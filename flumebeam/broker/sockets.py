@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from flumebeam.broker.config import BrokerConfig
+from flumebeam.broker.core.broker_settings import Trust
 from flumebeam.broker.core.connection import Connection
 from flumebeam.broker.listeners import Codec, Listener, listeners
 from flumebeam.errors import ConfigurationError
@@ -30,15 +31,18 @@ class Sockets:
     Args:
         config: Where it listens, and what a connection may have unsent.
         make: Makes the client of a new connection, from the option of its listener and what its bytes are packed in.
+        trust: Returns what administrators have set about certificates.
 
     Raises:
         ConfigurationError: The TLS certificate cannot be used.
     """
 
-    def __init__(self, config: BrokerConfig, make: Callable[[str, Codec | None], Client]) -> None:
+    def __init__(
+        self, config: BrokerConfig, make: Callable[[str, Codec | None], Client], trust: Callable[[], Trust]
+    ) -> None:
         self._make = make
         self._max_unsent_bytes = config.max_unsent_bytes
-        self.listeners: list[Listener] = listeners(config)
+        self.listeners: list[Listener] = listeners(config, trust)
         """Where clients come in, the plain one first."""
         self._clients: dict[Connection, Client] = {}
         self._empty = asyncio.Event()

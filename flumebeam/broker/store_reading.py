@@ -9,7 +9,9 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from flumebeam.broker.core.broker_settings import read_setting
 from flumebeam.broker.core.journal import (
+    BrokerConfigured,
     Configured,
     Delivered,
     DeliveredAgain,
@@ -63,6 +65,8 @@ def read_records(connection: sqlite3.Connection, scopes: Mapping[str, Scope]) ->
 def _identity(connection: sqlite3.Connection) -> Iterator[Record]:
     run = connection.execute
     yield Issued(*run("SELECT message_id, handle FROM identity").fetchone())
+    for kind, fields in run("SELECT kind, fields FROM broker"):
+        yield BrokerConfigured(read_setting(kind, json.loads(fields)))
     for name, settings in run("SELECT name, settings FROM vpns WHERE settings IS NOT NULL ORDER BY id"):
         yield VpnSet(name, VpnSettings(**json.loads(settings)))
 

@@ -6,11 +6,15 @@ milliseconds. So what comes per message is gathered.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any, Final, NamedTuple
 
 from flumebeam.broker.core.journal import (
+    BrokerConfigured,
+    BrokerUnconfigured,
     Delivered,
     Issued,
     PublisherClosed,
@@ -102,6 +106,11 @@ def _execute(connection: sqlite3.Connection, statement: str, row: str, values: l
 
 STATEMENTS: Final[dict[type, tuple[str, Callable[[Any, Scope], tuple[Any, ...]]]]] = {
     Issued: ("UPDATE identity SET message_id = ?, handle = ?", lambda it, scope: tuple(it)),
+    BrokerConfigured: (
+        "INSERT INTO broker VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET fields = excluded.fields",
+        lambda it, scope: (type(it.value).__name__, it.value.name, json.dumps(asdict(it.value))),
+    ),
+    BrokerUnconfigured: ("DELETE FROM broker WHERE kind = ? AND name = ?", lambda it, scope: tuple(it)),
     Unconfigured: (
         "DELETE FROM setup WHERE vpn = ? AND kind = ? AND name = ?",
         lambda it, scope: (scope.vpn, it.kind, it.name),

@@ -56,6 +56,11 @@ _STEPS: Final = (
     """
     ALTER TABLE subscriptions ADD COLUMN by_client INTEGER NOT NULL DEFAULT 0;
     """,
+    # What the broker as a whole is set up with; in setup there are templates of endpoints from here on.
+    """
+    CREATE TABLE broker (kind TEXT NOT NULL, name TEXT NOT NULL, fields TEXT NOT NULL,
+        PRIMARY KEY (kind, name)) STRICT, WITHOUT ROWID;
+    """,
 )
 """What makes each version out of the one before, the first out of nothing. A step is never changed, only followed."""
 
@@ -63,6 +68,7 @@ VERSION: Final = len(_STEPS)
 """Version of the format that this code reads and writes."""
 TABLES: Final = (
     "identity",
+    "broker",
     "vpns",
     "setup",
     "queues",

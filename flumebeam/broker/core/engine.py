@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.core.access import initial_setup, put_setup
+from flumebeam.broker.core.broker_settings import Administrator
 from flumebeam.broker.core.connection import Connection, ConnectionState
 from flumebeam.broker.core.consuming import handle_ack, handle_bind, handle_unbind
 from flumebeam.broker.core.creating import handle_create, handle_delete, handle_unsubscribe
@@ -42,6 +43,11 @@ _ROOM_FOR_STRANGERS: Final = 2
 """Connections beyond the limit are accepted, to be told at login, up to this multiple of the limit."""
 _MESSAGE: Final = int(Protocol.MESSAGE)
 _LOGGED_IN: Final = ConnectionState.LOGGED_IN
+
+
+def _administrator(config: BrokerConfig) -> Administrator:
+    """Return the administrator of the configuration, who may do everything after each start."""
+    return Administrator(name=config.semp_username, password=config.semp_password, access="admin")
 
 
 def _ignore(vpn: Vpn, connection: Connection, message: object) -> None:
@@ -103,6 +109,7 @@ class Engine(Operations):
         self._report = report
         host = Host(config, MessageIds(spooler_id, epoch_ms), faults, report)
         host.clock_offset = epoch_ms / 1000 - now
+        host.settings.take(_administrator(config))
         first = add_vpn(host, config.vpn, VpnSettings.of(config), initial_setup(config, config.users), 0.0)
         for name, users in config.more_vpns.items():
             add_vpn(host, name, VpnSettings.of(config), initial_setup(config, users), 0.0)
@@ -225,6 +232,9 @@ class Engine(Operations):
             vpn.now = now
         found = replay(self._host, records, now)
         self._host.start_journal()
+        own = _administrator(self._config)
+        if self._host.settings.administrators[own.name] != own:
+            self._host.put_setting(own)
         for name in self._config.more_vpns:
             if name not in found:
                 note_vpn(self._host.vpns[name])

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from flumebeam.broker.config import BrokerConfig
-from flumebeam.broker.core.journal import InVpn, Issued, Record
+from flumebeam.broker.core.broker_settings import BrokerSetting, BrokerSettings
+from flumebeam.broker.core.journal import BrokerConfigured, BrokerUnconfigured, InVpn, Issued, Record
 from flumebeam.broker.core.spool import MessageIds
 from flumebeam.broker.fault_plan import FaultPlan
 
@@ -37,6 +38,7 @@ class Host:
 
     Attributes:
         vpns: The message VPNs by name.
+        settings: What it is set up with as a whole.
         connections: All connections, those that have not logged in included.
         pending: Connections with output to write or a wish to be closed.
         storage_full: Whether nothing more can be made durable for now.
@@ -52,6 +54,7 @@ class Host:
         self.faults = faults
         self.report = report
         self.vpns: dict[str, Vpn] = {}
+        self.settings = BrokerSettings()
         self.connections: set[Connection] = set()
         self.pending: set[Connection] = set()
         self.storage_full = False
@@ -65,6 +68,18 @@ class Host:
         """Return a flow or session id that this broker has not used before (32 bits)."""
         self.last_handle = self.last_handle % 0xFFFF_FFFF + 1
         return self.last_handle
+
+    def put_setting(self, value: BrokerSetting) -> None:
+        """Add or replace what the broker as a whole is set up with; it applies from now on."""
+        self.settings.take(value)
+        if self.journal is not None:
+            self.journal.append(BrokerConfigured(value))
+
+    def drop_setting(self, value: BrokerSetting) -> None:
+        """Remove a setting that is there."""
+        self.settings.drop(value)
+        if self.journal is not None:
+            self.journal.append(BrokerUnconfigured(type(value).__name__, value.name))
 
     def spooled_bytes(self) -> int:
         """Return the bodies in the spool, of all message VPNs."""

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
+    from flumebeam.broker.core.broker_settings import BrokerSetting
     from flumebeam.broker.core.profiles import Setup
     from flumebeam.broker.core.queue_settings import QueueSettings
     from flumebeam.broker.core.spool import SpooledMessage
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from flumebeam.smf.assuredctrl import AccessType, SessionState
 
 __all__ = [
+    "BrokerConfigured",
+    "BrokerUnconfigured",
     "Configured",
     "Delivered",
     "DeliveredAgain",
@@ -54,6 +57,19 @@ class Issued(NamedTuple):
 
     message_id: int
     handle: int
+
+
+class BrokerConfigured(NamedTuple):
+    """An administrator, an authority or the broker's certificate was made or changed."""
+
+    value: BrokerSetting
+
+
+class BrokerUnconfigured(NamedTuple):
+    """One of them was removed, given by the name of its class and its own."""
+
+    kind: str
+    name: str
 
 
 class VpnSet(NamedTuple):
@@ -208,6 +224,8 @@ class SessionClosed(NamedTuple):
 
 Record: TypeAlias = (
     Issued
+    | BrokerConfigured
+    | BrokerUnconfigured
     | VpnSet
     | VpnDeleted
     | InVpn

@@ -51,7 +51,9 @@ class Operations:
             vpn.settle()
 
     def copy_setup(self, former: Operations) -> None:
-        """Take over what is set up in another broker: message VPNs, usernames, durable queues without messages."""
+        """Take over what is set up in another broker, administrators to durable queues, without messages."""
+        for value in former._host.settings.all():
+            self._host.put_setting(value)
         for name in self._host.vpns.keys() - former._host.vpns.keys():
             delete_vpn(self._host.vpns[name])
         for name, source in former._host.vpns.items():

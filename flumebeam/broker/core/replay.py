@@ -12,6 +12,7 @@ from typing import Any, Final
 from flumebeam.broker.core.access import initial_setup, take_setup
 from flumebeam.broker.core.host import Host
 from flumebeam.broker.core.journal import (
+    BrokerConfigured,
     Configured,
     Delivered,
     DeliveredAgain,
@@ -61,6 +62,8 @@ def replay(host: Host, records: Iterable[Record], now: float) -> set[str]:
         elif isinstance(record, VpnSet):
             _vpn_set(host, record, now)
             found.add(record.name)
+        elif isinstance(record, BrokerConfigured):
+            host.settings.take(record.value)
         elif isinstance(record, Issued):
             host.ids.last = max(host.ids.last, record.message_id)
             host.last_handle = record.handle

@@ -8,8 +8,9 @@ from typing import Final
 
 from aiohttp import web
 
+from flumebeam.broker.certificates import ServerTls, tls_context
 from flumebeam.broker.config import BrokerConfig
-from flumebeam.broker.listeners import tls_context
+from flumebeam.broker.core.broker_settings import Trust
 from flumebeam.broker.semp.monitoring import all_traffic
 from flumebeam.broker.semp.rates import Counted
 from flumebeam.broker.semp.replies import Request
@@ -35,7 +36,7 @@ class SempServer:
     def __init__(self, config: BrokerConfig, server: BrokerServer) -> None:
         self._config = config
         self._server = server
-        self._service = SempService(config.semp_username, config.semp_password)
+        self._service = SempService()
         self._sampler: asyncio.TimerHandle | None = None
         self._runner = web.ServerRunner(
             web.Server(self._respond), handle_signals=False, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS
@@ -55,11 +56,22 @@ class SempServer:
             if config.semp_port is not None:
                 await self._listen("http", config.semp_port, None)
             if config.semp_tls_port is not None:
-                await self._listen("https", config.semp_tls_port, tls_context(config))
+                await self._listen("https", config.semp_tls_port, self._tls_context())
         except ConfigurationError:
             await self._runner.cleanup()
             raise
         self._sample()
+
+    def _tls_context(self) -> ssl.SSLContext:
+        # Administrators have passwords, so nobody is asked for a client certificate.
+        tls = ServerTls(self._config, lambda: Trust(self._server.engine.host.settings.trust.certificate, ()))
+        context = tls_context(self._config)
+
+        def choose(connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, former: ssl.SSLContext) -> None:
+            connection.context = tls.context()
+
+        context.sni_callback = choose
+        return context
 
     async def _listen(self, scheme: str, port: int, context: ssl.SSLContext | None) -> None:
         host = self._config.semp_host

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from flumebeam.broker.core.broker_settings import Administrator
 from flumebeam.broker.core.host import Host
 from flumebeam.broker.core.vpn import Vpn
 from flumebeam.broker.semp.attributes import Attribute
@@ -22,11 +23,13 @@ class World:
         host: The broker.
         vpn: The message VPN that the path names, or the first one where it names none.
         rates: Rates of queues.
+        user: Who asks.
     """
 
     host: Host
     vpn: Vpn
     rates: Rates
+    user: Administrator
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Final
@@ -15,41 +12,43 @@ from flumebeam.broker.core.host import Host
 from flumebeam.broker.core.vpn import Vpn
 from flumebeam.broker.semp.acting import ACTION
 from flumebeam.broker.semp.attributes import parse_body
+from flumebeam.broker.semp.authorizing import authenticate, permit
+from flumebeam.broker.semp.broker_settings import BROKER_ATTRIBUTES, BROKER_RESOURCES, change_broker, show_config
 from flumebeam.broker.semp.configuring import CONFIG
-from flumebeam.broker.semp.endpoint_settings import MEGABYTE
 from flumebeam.broker.semp.monitoring import MONITOR, show_broker
 from flumebeam.broker.semp.query import Query, parse_query
 from flumebeam.broker.semp.rates import Rates
 from flumebeam.broker.semp.replies import Item, Problem, Reply, Request, Status
-from flumebeam.broker.semp.resources import Resource, World
+from flumebeam.broker.semp.resources import Resource, World, read_only
 
 __all__ = ["SempService"]
 
 _PREFIX: Final = "/SEMP/v2/"
-_APIS: Final = {"config": CONFIG, "monitor": MONITOR, "action": ACTION, "__private_monitor__": MONITOR}
+_CONFIG: Final = (CONFIG, *BROKER_RESOURCES)
+_MONITOR: Final = (MONITOR, *map(read_only, BROKER_RESOURCES))
+_APIS: Final[Mapping[str, tuple[Resource, ...]]] = {
+    "config": _CONFIG,
+    "monitor": _MONITOR,
+    "action": (ACTION,),
+    "__private_monitor__": _MONITOR,
+}
 """The last one is what the vendor's own manager asks, and so do its samples: it shows the same here."""
 _ABOUT: Final = {"platform": "VMR", "sempVersion": "2.36"}
 """What tools look at before they begin: the vendor's name for its software broker, and a version with all this."""
 
 
-def _show_config(world: World) -> dict[str, Any]:
-    config = world.host.config
-    return {
-        "guaranteedMsgingEnabled": True,
-        "guaranteedMsgingMaxMsgSpoolUsage": config.max_spool_bytes // MEGABYTE,
-        "serviceSempPlainTextEnabled": config.semp_port is not None,
-        "serviceSempPlainTextListenPort": config.semp_port or 0,
-        "serviceSmfEnabled": True,
-        "serviceSmfPlainTextListenPort": config.port,
-        "serviceSmfTlsListenPort": config.tls_port or 0,
-    }
+def _show_user(world: World) -> dict[str, Any]:
+    return {"globalAccessLevel": world.user.access, "sessionActive": False}
 
 
 _SINGLETONS: Final[Mapping[tuple[str, str], Callable[[World], dict[str, Any]]]] = {
     **{(api, "about/api"): lambda world: dict(_ABOUT) for api in _APIS},
     **{(api, "about"): lambda world: {} for api in _APIS},
-    **{(api, "about/user"): lambda world: {"globalAccessLevel": "admin", "sessionActive": False} for api in _APIS},
-    ("config", ""): _show_config,
+    **{
+        (api, "about/user"): lambda world: {"globalAccessLevel": world.user.access, "sessionActive": False}
+        for api in _APIS
+    },
+    ("config", ""): show_config,
     ("config", "systemInformation"): lambda world: dict(_ABOUT),
     ("monitor", ""): show_broker,
 }
@@ -80,15 +79,9 @@ class _Target:
 
 
 class SempService:
-    """Answers requests. It changes the broker in place; whoever calls it settles and flushes then.
+    """Answers requests. It changes the broker in place; whoever calls it settles and flushes then."""
 
-    Args:
-        username: Of the administrator.
-        password: Of the administrator.
-    """
-
-    def __init__(self, username: str, password: str) -> None:
-        self._credentials = f"{username}:{password}".encode()
+    def __init__(self) -> None:
         self.rates = Rates()
         """Whoever has a clock samples them."""
 
@@ -96,8 +89,8 @@ class SempService:
         """Answer a request about a broker."""
         meta: dict[str, Any] = {"request": {"method": request.method, "uri": request.base + request.target}}
         try:
-            self._authorize(request)
-            body = _handle(request, World(host, host.vpns[host.config.vpn], self.rates))
+            user = authenticate(request, host)
+            body = _handle(request, World(host, host.vpns[host.config.vpn], self.rates, user))
         except Problem as problem:
             error = {
                 "code": problem.status.value,
@@ -107,28 +100,24 @@ class SempService:
             return Reply(problem.http, {"meta": meta | {"error": error, "responseCode": problem.http}})
         return Reply(200, body | {"meta": body.get("meta", {}) | meta | {"responseCode": 200}})
 
-    def _authorize(self, request: Request) -> None:
-        scheme, _, encoded = (request.authorization or "").partition(" ")
-        try:
-            given = base64.b64decode(encoded.strip().encode(), validate=True)
-        except (binascii.Error, UnicodeEncodeError):
-            given = b""
-        if scheme.lower() != "basic" or not hmac.compare_digest(given, self._credentials):
-            raise Problem(Status.UNAUTHORIZED, "Username and password of an administrator are needed.", 401)
-
 
 def _handle(request: Request, world: World) -> dict[str, Any]:
     path, _, query = request.target.partition("?")
     if not path.startswith(_PREFIX):
         raise _no_such_path(path)
     api, _, rest = path.removeprefix(_PREFIX).partition("/")
-    root = _APIS.get(api)
-    if root is None:
+    roots = _APIS.get(api)
+    if roots is None:
         raise _no_such_path(path)
+    permit(world.user, request.method, rest.rstrip("/"))
     singleton = _SINGLETONS.get((api, rest.rstrip("/")))
     if singleton is not None and request.method == "GET":
         return _singleton(api, rest.rstrip("/"), f"{request.base}{path.rstrip('/')}", singleton(world), query)
-    target = _resolve(root, rest.rstrip("/").split("/"), f"{request.base}{_PREFIX}{api}", world, path)
+    if (api, rest) == ("config", "") and request.method in ("PUT", "PATCH"):
+        # It can be done to the certificate only, so that a PUT has no defaults to go back to.
+        change_broker(world, parse_body(request.body, BROKER_ATTRIBUTES, {}, creating=False))
+        return _singleton(api, "", f"{request.base}{path.rstrip('/')}", show_config(world), query)
+    target = _resolve(roots, rest.rstrip("/").split("/"), f"{request.base}{_PREFIX}{api}", world, path)
     if target.action is not None:
         return _act(request, target)
     if api != "action":
@@ -155,8 +144,8 @@ def _singleton(api: str, path: str, uri: str, data: dict[str, Any], query: str) 
 # Paths
 
 
-def _resolve(root: Resource, segments: list[str], uri: str, world: World, path: str) -> _Target:
-    resource: Resource | None = root if segments[0] == root.name else None
+def _resolve(roots: Iterable[Resource], segments: list[str], uri: str, world: World, path: str) -> _Target:
+    resource = next((root for root in roots if root.name == segments[0]), None)
     parent: Any = None
     names: dict[str, str] = {}
     rest = list(segments)

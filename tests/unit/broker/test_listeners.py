@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from flumebeam.broker.certificates import tls_context
 from flumebeam.broker.config import BrokerConfig
-from flumebeam.broker.listeners import Deflate, Tls, tls_context
+from flumebeam.broker.listeners import Deflate, Tls
 from flumebeam.errors import ProtocolError
 from tests.integration.broker.certificates import Authority
 

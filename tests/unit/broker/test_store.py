@@ -16,6 +16,12 @@ from hypothesis import strategies as st
 from flumebeam.broker.core.access import all_setup, drop_setup, put_setup
 from flumebeam.broker.core.acl import AclProfile, Rule, TopicException
 from flumebeam.broker.core.administration import QueueSetup, configure_queue
+from flumebeam.broker.core.broker_settings import (
+    Administrator,
+    ClientAuthority,
+    DomainAuthority,
+    ServerCertificate,
+)
 from flumebeam.broker.core.journal import (
     Configured,
     InVpn,
@@ -505,6 +511,43 @@ def test_usernames_and_profiles_survive(make_world: Callable[..., Any], keeper: 
     assert after.acl_profiles["p"] == rules
     assert after.client_profiles["p"] == limits
     assert list(after.users) == ["default", "ann"]
+
+
+def test_what_the_broker_as_a_whole_is_set_up_with_survives(
+    make_world: Callable[..., Any], keeper: Any, store: Store
+) -> None:
+    host = keeper.engine.host
+    ann = Administrator(name="ann", password="a", vpn_access="read-only", exceptions={"v": "none"})
+    gone = ClientAuthority(name="gone")
+    for value in (
+        ann,
+        gone,
+        ClientAuthority(name="ca", content="c", kept={"crlUrl": "u"}),
+        DomainAuthority(name="ca", content="d"),
+        ServerCertificate(content="pem", password="p"),
+        replace(host.settings.administrators["admin"], password="other"),
+    ):
+        host.put_setting(value)
+    host.drop_setting(gone)
+
+    again = reborn(make_world, keeper, store).engine.host
+    wanted = {(type(value), value.name): value for value in host.settings.all()}
+    # The configuration's password is that after each start.
+    wanted[Administrator, "admin"] = Administrator(name="admin", password="admin", access="admin")
+    assert {(type(value), value.name): value for value in again.settings.all()} == wanted
+
+
+def test_broker_that_forgets_its_state_goes_on_with_its_administrators(
+    make_world: Callable[..., Any], keeper: Any
+) -> None:
+    keeper.engine.host.put_setting(Administrator(name="ann", password="a"))
+    keeper.engine.host.put_setting(DomainAuthority(name="ca"))
+    fresh = make_world()
+    fresh.engine.copy_setup(keeper.engine)
+    fresh.engine.host.drop_setting(DomainAuthority(name="ca"))
+
+    assert set(fresh.engine.host.settings.administrators) == {"admin", "ann"}
+    assert not fresh.engine.host.settings.domain_authorities
 
 
 def test_password_of_the_configuration_is_that_after_each_start_and_the_rest_is_kept(

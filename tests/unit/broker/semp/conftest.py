@@ -21,9 +21,9 @@ class Manager:
 
     def __init__(self, world: Any) -> None:
         self.world = world
-        self.service = SempService("admin", "geheim")
+        self.service = SempService()
 
-    def ask(self, method: str, target: str, body: Any = None, credentials: str | None = "admin:geheim") -> Reply:
+    def ask(self, method: str, target: str, body: Any = None, credentials: str | None = "admin:admin") -> Reply:
         encoded = None if credentials is None else "Basic " + base64.b64encode(credentials.encode()).decode()
         raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         request = Request(method=method, target=target, base="http://b:1", authorization=encoded, body=raw)

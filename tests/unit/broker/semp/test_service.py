@@ -20,7 +20,7 @@ def many(manage: Any) -> Any:
     return manage
 
 
-@pytest.mark.parametrize("credentials", [None, "admin:wrong", "admin", "", "other:geheim"])
+@pytest.mark.parametrize("credentials", [None, "admin:wrong", "admin", "", "other:admin"])
 def test_nobody_but_the_administrator_is_answered(manage: Any, credentials: str | None) -> None:
     reply = manage.ask("GET", QUEUES, credentials=credentials)
 
@@ -29,7 +29,7 @@ def test_nobody_but_the_administrator_is_answered(manage: Any, credentials: str 
     assert "data" not in reply.body
 
 
-@pytest.mark.parametrize("header", ["Bearer YWRtaW46Z2VoZWlt", "Basic ???", "Basic", "Basic \xfc"])
+@pytest.mark.parametrize("header", ["Bearer YWRtaW46YWRtaW4=", "Basic ???", "Basic", "Basic \xfc"])
 def test_other_credentials_than_basic_are_none(manage: Any, header: str) -> None:
     request = Request(method="GET", target=QUEUES, authorization=header)
 
