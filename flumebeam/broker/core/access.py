@@ -10,6 +10,7 @@ from flumebeam.broker.core.acl import AclProfile, compile_rule
 from flumebeam.broker.core.connection import Connection
 from flumebeam.broker.core.journal import Configured, Unconfigured
 from flumebeam.broker.core.profiles import DEFAULT_PROFILE, ClientProfile, ClientUsername, Setup
+from flumebeam.broker.core.templates import QueueTemplate, TopicEndpointTemplate
 from flumebeam.broker.core.vpn import Vpn
 
 __all__ = [
@@ -50,7 +51,11 @@ def shut_setup(config: BrokerConfig) -> list[Setup]:
 
 def all_setup(vpn: Vpn) -> Iterable[Setup]:
     """Return all that a message VPN is set up with, apart from its queues."""
-    return (*vpn.acl_profiles.values(), *vpn.client_profiles.values(), *vpn.users.values())
+    return (*vpn.acl_profiles.values(), *vpn.client_profiles.values(), *vpn.users.values(), *_templates(vpn))
+
+
+def _templates(vpn: Vpn) -> Iterable[Setup]:
+    return (*vpn.queue_templates.values(), *vpn.endpoint_templates.values())
 
 
 def take_setup(vpn: Vpn, value: Setup) -> None:
@@ -59,7 +64,7 @@ def take_setup(vpn: Vpn, value: Setup) -> None:
 
 
 def put_setup(vpn: Vpn, value: Setup) -> None:
-    """Add or replace a client username or a profile. It applies at once to what clients do from now on.
+    """Add or replace a client username, a profile or a template. It applies at once to what clients do from now on.
 
     Clients of a username that is disabled now are disconnected.
     """
@@ -72,7 +77,7 @@ def put_setup(vpn: Vpn, value: Setup) -> None:
 
 
 def drop_setup(vpn: Vpn, value: Setup) -> None:
-    """Remove a client username, whose clients are disconnected, or a profile that no username has."""
+    """Remove a client username, whose clients are disconnected, or a profile that no username has, or a template."""
     del _COLLECTIONS[type(value)](vpn)[value.name]
     vpn.note(Unconfigured(type(value).__name__, value.name))
     if isinstance(value, ClientUsername):
@@ -113,4 +118,6 @@ _COLLECTIONS: Final[Mapping[type, Any]] = {
     ClientUsername: lambda vpn: vpn.users,
     AclProfile: lambda vpn: vpn.acl_profiles,
     ClientProfile: lambda vpn: vpn.client_profiles,
+    QueueTemplate: lambda vpn: vpn.queue_templates,
+    TopicEndpointTemplate: lambda vpn: vpn.endpoint_templates,
 }

@@ -12,8 +12,8 @@ from flumebeam.broker.core.endpoints import (
     full_name,
     invalid_endpoint_name,
     refused_topic,
-    requested_settings,
     temporary_name,
+    temporary_settings,
 )
 from flumebeam.broker.core.flows import Browser, ConsumerFlow
 from flumebeam.broker.core.partitions import Partitions
@@ -73,7 +73,7 @@ def handle_bind(vpn: Vpn, connection: Connection, request: AssuredControl) -> No
         return
     if queue is None:
         name = full_name(request) or temporary_name(vpn)
-        settings = requested_settings(vpn, request)
+        settings = temporary_settings(vpn, request)
         queue = vpn.add_queue(name, AccessType.EXCLUSIVE, connection.username, durable=False, settings=settings)
     if request.topic is not None and queue.is_topic_endpoint:
         change_topic(vpn, queue, request.topic)

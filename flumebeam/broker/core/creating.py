@@ -7,15 +7,14 @@ from typing import Final
 from flumebeam.broker.core.connection import Connection
 from flumebeam.broker.core.endpoints import (
     change_topic,
-    decode_permission,
     full_name,
     invalid_endpoint_name,
-    requested_settings,
+    requested_setup,
 )
 from flumebeam.broker.core.queue_settings import Permission
 from flumebeam.broker.core.responses import NOT_PERMITTED, OK, TOO_MANY_QUEUES, UNKNOWN_ENDPOINT, UNKNOWN_QUEUE
 from flumebeam.broker.core.vpn import Vpn
-from flumebeam.smf.assuredctrl import AccessType, AssuredControl, Durability
+from flumebeam.smf.assuredctrl import AssuredControl, Durability
 from flumebeam.smf.values import Response
 
 __all__ = ["handle_create", "handle_delete", "handle_unsubscribe"]
@@ -25,10 +24,10 @@ _BOUND: Final = Response(400, "Unsubscribe not allowed, client(s) bound to DTE")
 
 def handle_create(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
     """Create a durable queue or topic endpoint, which is its maker's own."""
-    access = AccessType.NON_EXCLUSIVE if request.access == AccessType.NON_EXCLUSIVE else AccessType.EXCLUSIVE
+    setup = requested_setup(vpn, request, connection.username)
     existing, profile = vpn.queues.get(full_name(request)), connection.profile
     if existing is not None:
-        same = existing.access is access and existing.durable
+        same = existing.access is setup.access and existing.durable
         response = Response(400, "Already Exists" if same else "Endpoint Property Mismatch")
     elif not profile.create_endpoints or profile.endpoint_durability == "non-durable":
         response = NOT_PERMITTED
@@ -37,13 +36,7 @@ def handle_create(vpn: Vpn, connection: Connection, request: AssuredControl) -> 
     elif len(vpn.queues) >= vpn.settings.max_queues or _owned(vpn, connection.username) >= profile.max_endpoints:
         response = TOO_MANY_QUEUES
     else:
-        vpn.add_queue(
-            full_name(request),
-            access,
-            connection.username,
-            decode_permission(request.other_permissions),
-            settings=requested_settings(vpn, request),
-        )
+        vpn.add_queue(full_name(request), setup.access, setup.owner, setup.permission, settings=setup.settings)
         response = OK
     connection.send(
         AssuredControl(
@@ -53,7 +46,7 @@ def handle_create(vpn: Vpn, connection: Connection, request: AssuredControl) -> 
             queue=request.queue,
             endpoint=request.endpoint,
             durability=Durability.DURABLE,
-            access=access,
+            access=setup.access,
         )
     )
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from flumebeam.broker.core.administration import delete_messages
+from flumebeam.broker.core.administration import QueueSetup, delete_messages
 from flumebeam.broker.core.provisioning import invalid_queue_name, subscribe_queue, unsubscribe_queue
 from flumebeam.broker.core.queue_settings import Permission, QueueSettings
 from flumebeam.broker.core.queues import TOPIC_ENDPOINT_PREFIX, Queue
 from flumebeam.broker.core.responses import NOT_PERMITTED, TOO_MANY_SUBSCRIPTIONS
 from flumebeam.broker.core.routes import TEMPORARY_QUEUE_PREFIX
+from flumebeam.broker.core.templates import QueueTemplate, find_template
 from flumebeam.broker.core.topics import invalid_topic
 from flumebeam.broker.core.vpn import Vpn
-from flumebeam.smf.assuredctrl import AssuredControl, Durability, EndpointBehavior
+from flumebeam.smf.assuredctrl import AccessType, AssuredControl, Durability, EndpointBehavior
 from flumebeam.smf.values import Response
 
 __all__ = [
@@ -28,8 +29,9 @@ __all__ = [
     "full_name",
     "invalid_endpoint_name",
     "refused_topic",
-    "requested_settings",
+    "requested_setup",
     "temporary_name",
+    "temporary_settings",
 ]
 
 _TO_BE_CHOSEN: Final = "-"
@@ -86,9 +88,39 @@ def temporary_name(vpn: Vpn) -> str:
     return f"{_TEMPORARY_ENDPOINT_PREFIX}{vpn.spool.spooler_id:x}/{vpn.next_handle()}"
 
 
-def requested_settings(vpn: Vpn, request: AssuredControl) -> QueueSettings:
-    """Return the settings of an endpoint that a client makes: the broker's, but for what it asks for."""
+def requested_setup(vpn: Vpn, request: AssuredControl, owner: str) -> QueueSetup:
+    """Return the set-up of a durable endpoint that a client makes, its own one: what it asks for comes first."""
+    template = _template(vpn, request)
+    access, permission = AccessType.EXCLUSIVE, decode_permission(request.other_permissions)
+    if request.access == AccessType.NON_EXCLUSIVE or (request.access is None and template and not template.exclusive):
+        access = AccessType.NON_EXCLUSIVE
+    if request.other_permissions is None and template:
+        permission = template.permission
+    return QueueSetup(
+        access=access, owner=owner, permission=permission, settings=_requested_settings(vpn, request, template)
+    )
+
+
+def temporary_settings(vpn: Vpn, request: AssuredControl) -> QueueSettings:
+    """Return the settings of a temporary endpoint that a client makes by binding to it."""
+    return _requested_settings(vpn, request, _template(vpn, request))
+
+
+def _template(vpn: Vpn, request: AssuredControl) -> QueueTemplate | None:
+    if request.endpoint is None:
+        return find_template(vpn.queue_templates, request.queue or "")
+    return find_template(vpn.endpoint_templates, request.endpoint)
+
+
+def _requested_settings(vpn: Vpn, request: AssuredControl, template: QueueTemplate | None) -> QueueSettings:
+    """Return the settings of an endpoint that a client makes.
+
+    What it asks for comes before what a template says, and that before what all have (the vendor's guide on endpoint
+    properties).
+    """
     settings = vpn.default_settings(topic_endpoint=request.endpoint is not None)
+    if template is not None:
+        settings = template.settings
     behavior = request.behavior or 0
     told = settings.reject_on_discard
     if behavior & EndpointBehavior.NOTIFY_SENDER:
@@ -99,10 +131,10 @@ def requested_settings(vpn: Vpn, request: AssuredControl) -> QueueSettings:
     return replace(
         settings,
         max_bytes=quota * _MEGABYTE if quota else settings.max_bytes,
-        last_value=quota == 0,
+        last_value=settings.last_value if quota is None else quota == 0,
         max_message_bytes=_or(request.max_message_bytes, settings.max_message_bytes),
         max_redeliveries=_or(request.max_redeliveries, settings.max_redeliveries),
-        respect_ttl=bool(request.respect_ttl),
+        respect_ttl=settings.respect_ttl if request.respect_ttl is None else bool(request.respect_ttl),
         reject_on_discard=told,
     )
 

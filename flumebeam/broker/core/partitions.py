@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import heapq
 import zlib
+from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from flumebeam.broker.core.lines import by_age, put_in_order
@@ -146,8 +148,10 @@ class Partitions:
 
     def waiting(self, after: int) -> Iterator[Entry]:
         """Yield the messages that wait and have a permanent id above ``after``, oldest first."""
-        merged = heapq.merge(*(partition.row for partition in self.partitions), key=by_age)
-        return (entry for entry in merged if not entry.gone and entry.message.id > after)
+        rows = (
+            islice(partition.row, bisect_right(partition.row, after, key=by_age), None) for partition in self.partitions
+        )
+        return (entry for entry in heapq.merge(*rows, key=by_age) if not entry.gone)
 
     def compact(self) -> None:
         """Forget messages that are gone."""

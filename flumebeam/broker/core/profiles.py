@@ -8,6 +8,8 @@ from typing import Any, Final, TypeAlias
 
 from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.core.acl import AclProfile, Rule, TopicException
+from flumebeam.broker.core.queue_settings import Permission, QueueSettings
+from flumebeam.broker.core.templates import QueueTemplate, TopicEndpointTemplate
 
 __all__ = ["DEFAULT_PROFILE", "DEFAULT_USERNAME", "ClientProfile", "ClientUsername", "Setup", "read_setup"]
 
@@ -108,7 +110,7 @@ class ClientProfile:
         )
 
 
-Setup: TypeAlias = ClientUsername | AclProfile | ClientProfile
+Setup: TypeAlias = ClientUsername | AclProfile | ClientProfile | QueueTemplate | TopicEndpointTemplate
 """What a message VPN is set up with, apart from its queues."""
 
 
@@ -120,10 +122,19 @@ def _acl_profile(name: str, connect: Any, **rules: Any) -> AclProfile:
     return AclProfile(name=name, connect=Rule(connect["allowed"], tuple(connect["exceptions"])), **topics)
 
 
+def _template(kind: type[QueueTemplate]) -> Callable[..., QueueTemplate]:
+    def read(permission: int, settings: Mapping[str, Any], **fields: Any) -> QueueTemplate:
+        return kind(permission=Permission(permission), settings=QueueSettings(**settings), **fields)
+
+    return read
+
+
 _READERS: Final[Mapping[str, Callable[..., Setup]]] = {
     ClientUsername.__name__: ClientUsername,
     AclProfile.__name__: _acl_profile,
     ClientProfile.__name__: ClientProfile,
+    QueueTemplate.__name__: _template(QueueTemplate),
+    TopicEndpointTemplate.__name__: _template(TopicEndpointTemplate),
 }
 
 
@@ -131,6 +142,6 @@ def read_setup(kind: str, fields: Mapping[str, Any]) -> Setup:
     """Return what a store has kept as the name of its class and its fields.
 
     Raises:
-        LookupError, TypeError: It is none of these.
+        LookupError, TypeError, ValueError: It is none of these.
     """
     return _READERS[kind](**fields)

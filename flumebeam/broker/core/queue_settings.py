@@ -47,6 +47,8 @@ class QueueSettings:
         max_redeliveries: How often a message is delivered again before the queue gives it up; 0 does not limit it.
         delivery_count: Whether consumers may ask how often a message was delivered.
         dead_message_queue: Queue that gets what this one gives up, if it exists and the message is eligible.
+        respect_priority: Whether messages of a higher priority are delivered first.
+        delivery_delay_seconds: How long a message waits after it came before it is delivered.
         respect_ttl: Whether messages expire.
         max_ttl_seconds: How long a message may wait, if its publisher does not say less; 0 does not limit it.
         last_value: Whether only the newest message is kept.
@@ -69,6 +71,8 @@ class QueueSettings:
     max_redeliveries: int = 0
     delivery_count: bool = True
     dead_message_queue: str = "#DEAD_MSG_QUEUE"
+    respect_priority: bool = False
+    delivery_delay_seconds: int = 0
     respect_ttl: bool = False
     max_ttl_seconds: int = 0
     last_value: bool = False

@@ -6,11 +6,12 @@ from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from operator import attrgetter
 from typing import Final
 
 from flumebeam.broker.core.counts import Cause, Count
+from flumebeam.broker.core.delays import Delayed
 from flumebeam.broker.core.expiry import Lifetimes, end_of_life
 from flumebeam.broker.core.flows import Browser, ConsumerFlow
 from flumebeam.broker.core.journal import Delivered, Removed
@@ -104,6 +105,9 @@ class Queue:
         self._bury = bury
         self._clock = clock
         self._lifetimes = Lifetimes()
+        self._delayed = Delayed(clock)
+        self._looked_at = False
+        """Whether each message is to be looked at when it comes."""
         self._dead = 0
         self._turn = 0
         self._newest_id = 0
@@ -119,18 +123,24 @@ class Queue:
         if isinstance(self.line, Partitions):
             self.line.delay_seconds = settings.rebalance_delay_seconds
             self.line.max_handoff_seconds = settings.max_handoff_seconds
+        elif settings.respect_priority or isinstance(self.line, Selection):
+            self._select()
+        self._looked_at = settings.respect_ttl or settings.delivery_delay_seconds > 0
 
     def select(self) -> None:
         """Line the messages up for flows with selectors, until the last of these has gone."""
         if self.line is None:
-            held = (entry for flow in self.flows for entry in flow.unacked.values())
-            line = Selection()
-            line.extend(sorted((*self.waiting(), *held), key=by_age))
-            self.ready.clear()
-            self.line = line
+            self._select()
+
+    def _select(self) -> None:
+        held = (entry for flow in self.flows for entry in flow.unacked.values())
+        line = Selection(self.settings.respect_priority)
+        line.extend(sorted((*self._in_line(), *held), key=by_age))
+        self.ready.clear()
+        self.line = line
 
     def _wait_in(self, line: Line | None) -> None:
-        waiting = list(self.waiting())
+        waiting = list(self._in_line())
         self.ready.clear()
         self.line = line
         if line is None:
@@ -152,6 +162,12 @@ class Queue:
 
         The queue must not change meanwhile.
         """
+        if not self._delayed:
+            return self._in_line(after)
+        return chain(self._in_line(after), self._delayed.waiting(after))
+
+    def _in_line(self, after: int = 0) -> Iterator[Entry]:
+        # Those of them that may be delivered.
         if self.line is not None:
             return self.line.waiting(after)
         start = bisect_right(self.ready, after, key=by_age) if after else 0
@@ -174,17 +190,29 @@ class Queue:
         self.messages += len(messages)
         if messages:
             self._newest_id = messages[-1].id
-        if self.line is None and not self.settings.respect_ttl:
+        if self.line is None and not self._looked_at:
             self.ready.extend(map(Entry, messages))
         else:
             entries = list(map(Entry, messages))
-            (self.ready if self.line is None else self.line).extend(entries)
             self._lifetimes.watch(entries, self.settings, self.messages)
+            if self.settings.delivery_delay_seconds:
+                self._delayed.extend(entries)
+                self._release()
+            else:
+                (self.ready if self.line is None else self.line).extend(entries)
         self.received += len(messages)
         self.received_bytes += size
         self.bytes += size
         if self.bytes > self.peak_bytes:
             self.peak_bytes = self.bytes
+
+    def due(self) -> bool:
+        """Return whether something is to happen because time has passed, when it is pumped."""
+        return (self.line is not None and self.line.due()) or self._delayed.due(self.settings.delivery_delay_seconds)
+
+    def _release(self) -> None:
+        released = self._delayed.release(self.settings.delivery_delay_seconds)
+        (self.ready if self.line is None else self.line).extend(released)
 
     def remove(self, entries: Collection[Entry]) -> None:
         """Let go of messages for good."""
@@ -218,6 +246,7 @@ class Queue:
 
     def _compact(self) -> None:
         self._dead = 0
+        self._delayed.compact()
         if self.line is None:
             self.ready = deque(entry for entry in self.ready if not entry.gone)
         else:
@@ -327,10 +356,12 @@ class Queue:
         """
         if self.settings.last_value:
             self._keep_last()
+        if self._delayed:
+            self._release()
         before = self.delivered_to
         for browser in self.browsers:
-            browser.show(self.waiting)
-        if isinstance(self.line, Selection) and all(flow.selector is None for flow in self.flows):
+            browser.show(self._in_line)
+        if isinstance(self.line, Selection) and not self.line.needed_by(self.flows):
             self._wait_in(None)
         if self.line is None:
             self._deliver()

@@ -34,6 +34,7 @@ from flumebeam.broker.core.replay_log import ReplayLog
 from flumebeam.broker.core.resumables import Resumables
 from flumebeam.broker.core.routes import Routes
 from flumebeam.broker.core.spool import Spool, SpooledMessage
+from flumebeam.broker.core.templates import QueueTemplate, TopicEndpointTemplate
 from flumebeam.broker.core.traffic import Traffic
 from flumebeam.broker.core.transactions import TransactedSession
 from flumebeam.broker.faults import DelayAnswer, DuplicateAnswer
@@ -107,6 +108,8 @@ class Vpn:
         self.users: dict[str, ClientUsername] = {}
         self.acl_profiles: dict[str, AclProfile] = {}
         self.client_profiles: dict[str, ClientProfile] = {}
+        self.queue_templates: dict[str, QueueTemplate] = {}
+        self.endpoint_templates: dict[str, TopicEndpointTemplate] = {}
         self.queues: dict[str, Queue] = {}
         self.routes = Routes(self.queues)
         self.publishers: Resumables[PublisherFlow] = Resumables(
@@ -369,7 +372,7 @@ class Vpn:
         for publisher in self.publishers.expire(self.now):
             self.note(PublisherClosed(publisher.name))
         self.lineages.expire(self.now)
-        self.touch(queue for queue in self.queues.values() if queue.line is not None and queue.line.due())
+        self.touch(queue for queue in self.queues.values() if queue.due())
         for queue in self.orphans.expire(self.now):
             self.remove_queue(queue)
         left = _MAX_EXPIRED

@@ -11,17 +11,13 @@ from flumebeam.broker.core.administration import (
     delete_messages,
     disconnect,
 )
-from flumebeam.broker.core.queues import Queue
 from flumebeam.broker.semp.configuring import CONFIG
+from flumebeam.broker.semp.message_list import WaitingMessages
 from flumebeam.broker.semp.replays import LOG_ACTIONS, QUEUE_ACTIONS
-from flumebeam.broker.semp.resources import Action, Resource, World
+from flumebeam.broker.semp.resources import Action, Resource
 from flumebeam.broker.semp.topic_endpoints import ENDPOINT_ACTIONS, queues_of
 
 __all__ = ["ACTION"]
-
-
-def _messages(world: World, queue: Queue) -> dict[str, tuple[Queue, int]]:
-    return {str(entry.message.id): (queue, entry.message.id) for entry in queue.waiting()}
 
 
 ACTION: Final = Resource(
@@ -48,7 +44,7 @@ ACTION: Final = Resource(
                     name="msgs",
                     key="msgId",
                     noun="message",
-                    members=_messages,
+                    members=lambda world, queue: WaitingMessages(queue),
                     show=lambda world, message: {},
                     actions={"delete": Action(lambda world, message, _: delete_message(world.vpn, *message))},
                 ),

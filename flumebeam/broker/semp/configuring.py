@@ -18,6 +18,7 @@ from flumebeam.broker.semp.access_settings import ACL_PROFILES, CLIENT_PROFILES,
 from flumebeam.broker.semp.attributes import Attribute
 from flumebeam.broker.semp.endpoint_settings import (
     ATTRIBUTES,
+    FIXED,
     change_settings,
     default_values,
     show_settings,
@@ -25,6 +26,7 @@ from flumebeam.broker.semp.endpoint_settings import (
 from flumebeam.broker.semp.replays import CONFIG_LOGS
 from flumebeam.broker.semp.replies import Problem, Status
 from flumebeam.broker.semp.resources import Resource, World
+from flumebeam.broker.semp.templates import QUEUE_TEMPLATES, TOPIC_ENDPOINT_TEMPLATES
 from flumebeam.broker.semp.topic_endpoints import CONFIG_ENDPOINTS, queues_of
 from flumebeam.broker.semp.vpn_settings import VPN_ATTRIBUTES, put_vpn, remove_vpn, show_vpn, vpn_defaults
 
@@ -39,13 +41,9 @@ _QUEUE: Final = ATTRIBUTES | {
     "accessType": Attribute(default="exclusive", choices=tuple(ACCESS)),
     "owner": Attribute(default=""),
     "permission": Attribute(default="no-access", choices=tuple(PERMISSIONS)),
-    # What follows is known, and done as the vendor does it by default.
-    "consumerAckPropagationEnabled": Attribute(default=True, fixed=True),
-    "deliveryDelay": Attribute(default=0, fixed=True),
-    "redeliveryDelayEnabled": Attribute(default=False, fixed=True),
-    "respectMsgPriorityEnabled": Attribute(default=False, fixed=True),
+    **FIXED,
 }
-_FIXED: Final = {name: attribute.default for name, attribute in _QUEUE.items() if attribute.fixed}
+_FIXED: Final = {name: attribute.default for name, attribute in FIXED.items()}
 
 
 # Queues
@@ -136,6 +134,8 @@ CONFIG: Final = Resource(
             ),
         ),
         CONFIG_ENDPOINTS,
+        QUEUE_TEMPLATES,
+        TOPIC_ENDPOINT_TEMPLATES,
         CLIENT_USERNAMES,
         ACL_PROFILES,
         CLIENT_PROFILES,

@@ -9,12 +9,13 @@ from flumebeam.broker.core.partitions import MAX_PARTITIONS
 from flumebeam.broker.core.queue_settings import DISCARD_BEHAVIORS, QueueSettings
 from flumebeam.broker.semp.attributes import Attribute, kept_attributes, kept_values, shown_defaults
 
-__all__ = ["ATTRIBUTES", "MEGABYTE", "change_settings", "default_values", "show_settings"]
+__all__ = ["ATTRIBUTES", "FIXED", "MEGABYTE", "change_settings", "default_values", "show_settings"]
 
 MEGABYTE: Final = 1_000_000
 _FIELDS: Final = {
     "deadMsgQueue": ("dead_message_queue", Attribute(default="#DEAD_MSG_QUEUE")),
     "deliveryCountEnabled": ("delivery_count", Attribute(default=False)),
+    "deliveryDelay": ("delivery_delay_seconds", Attribute(default=0, high=2**32 - 1)),
     "egressEnabled": ("egress_enabled", Attribute(default=False)),
     "ingressEnabled": ("ingress_enabled", Attribute(default=False)),
     "maxBindCount": ("max_consumers", Attribute(default=1_000, high=10_000)),
@@ -32,6 +33,7 @@ _FIELDS: Final = {
         "reject_on_discard",
         Attribute(default="when-queue-enabled", choices=DISCARD_BEHAVIORS),
     ),
+    "respectMsgPriorityEnabled": ("respect_priority", Attribute(default=False)),
     "respectTtlEnabled": ("respect_ttl", Attribute(default=False)),
 }
 _QUOTA: Final = "maxMsgSpoolUsage"
@@ -48,6 +50,11 @@ ATTRIBUTES: Final = {
     **_KEPT,
     _QUOTA: Attribute(default=1_500, high=6_000_000),
 }
+FIXED: Final = {
+    "consumerAckPropagationEnabled": Attribute(default=True, fixed=True),
+    "redeliveryDelayEnabled": Attribute(default=False, fixed=True),
+}
+"""What is known of every kind of endpoint, and done as the vendor does it by default."""
 _OF_THE_BROKER: Final = ("maxBindCount", "maxDeliveredUnackedMsgsPerFlow", "maxMsgSize", _QUOTA)
 """Attributes whose default is one of the broker's options."""
 

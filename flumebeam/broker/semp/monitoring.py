@@ -21,8 +21,10 @@ from flumebeam.broker.core.vpn import Vpn
 from flumebeam.broker.semp.access_settings import ACL_PROFILES, CLIENT_PROFILES, CLIENT_USERNAMES
 from flumebeam.broker.semp.configuring import CONFIG, show_queue
 from flumebeam.broker.semp.endpoint_settings import MEGABYTE
+from flumebeam.broker.semp.message_list import Messages
 from flumebeam.broker.semp.replays import MONITOR_LOGS, show_replays
 from flumebeam.broker.semp.resources import Resource, World, read_only
+from flumebeam.broker.semp.templates import QUEUE_TEMPLATES, TOPIC_ENDPOINT_TEMPLATES
 from flumebeam.broker.semp.topic_endpoints import queues_of, show_topic_endpoint, topic_endpoints_of
 from flumebeam.broker.semp.vpn_settings import show_vpn
 
@@ -136,11 +138,6 @@ def _flows(world: World, queue: Queue) -> Mapping[str, ConsumerFlow | Browser]:
     return {str(flow.id): flow for flow in flows}
 
 
-def _messages(world: World, queue: Queue) -> Mapping[str, Entry]:
-    entries = [entry for flow in queue.flows for entry in flow.unacked.values()]
-    return {str(entry.message.id): entry for entry in (*entries, *queue.waiting())}
-
-
 def _show_message(world: World, entry: Entry) -> dict[str, Any]:
     message = entry.message
     spooler = f"{world.vpn.spool.spooler_id:016x}"
@@ -248,7 +245,9 @@ _QUEUE_SUBSCRIPTIONS: Final = replace(
     members=lambda world, queue: queue.subscriptions,
     show=lambda world, managed: {"createdByManagement": managed},
 )
-_MESSAGES: Final = Resource(name="msgs", key="msgId", noun="message", members=_messages, show=_show_message)
+_MESSAGES: Final = Resource(
+    name="msgs", key="msgId", noun="message", members=lambda world, queue: Messages(queue), show=_show_message
+)
 _FLOWS: Final = Resource(name="txFlows", key="flowId", noun="flow", members=_flows, show=_show_flow)
 MONITOR: Final = Resource(
     name=CONFIG.name,
@@ -320,7 +319,7 @@ MONITOR: Final = Resource(
             ),
         ),
         MONITOR_LOGS,
-        *map(read_only, (ACL_PROFILES, CLIENT_PROFILES)),
+        *map(read_only, (ACL_PROFILES, CLIENT_PROFILES, QUEUE_TEMPLATES, TOPIC_ENDPOINT_TEMPLATES)),
         replace(
             read_only(CLIENT_USERNAMES),
             show=lambda world, user: CLIENT_USERNAMES.show(world, user) | {"dynamic": False},

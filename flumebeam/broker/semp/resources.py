@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from flumebeam.broker.core.vpn import Vpn
 from flumebeam.broker.semp.attributes import Attribute
 from flumebeam.broker.semp.rates import Rates
 
-__all__ = ["Action", "Resource", "World", "read_only"]
+__all__ = ["Action", "Ordered", "Resource", "World", "read_only"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,14 @@ class World:
     vpn: Vpn
     rates: Rates
     user: Administrator
+
+
+class Ordered(Mapping[str, Any]):
+    """A collection that is too large to be sorted for each page, and stands in an order of its own already."""
+
+    @abstractmethod
+    def following(self, name: str | None) -> Iterator[tuple[str, Any]]:
+        """Yield the names behind one, from the first one on if that is None, each with its object."""
 
 
 @dataclass(frozen=True, slots=True)

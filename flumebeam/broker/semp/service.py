@@ -19,7 +19,7 @@ from flumebeam.broker.semp.monitoring import MONITOR, show_broker
 from flumebeam.broker.semp.query import Query, parse_query
 from flumebeam.broker.semp.rates import Rates
 from flumebeam.broker.semp.replies import Item, Problem, Reply, Request, Status
-from flumebeam.broker.semp.resources import Resource, World, read_only
+from flumebeam.broker.semp.resources import Ordered, Resource, World, read_only
 
 __all__ = ["SempService"]
 
@@ -33,6 +33,8 @@ _APIS: Final[Mapping[str, tuple[Resource, ...]]] = {
     "__private_monitor__": _MONITOR,
 }
 """The last one is what the vendor's own manager asks, and so do its samples: it shows the same here."""
+_LOOKED_THROUGH: Final = 10_000
+"""Objects of a large collection that conditions are put to at once: some 0.1 s."""
 _ABOUT: Final = {"platform": "VMR", "sempVersion": "2.36"}
 """What tools look at before they begin: the vendor's name for its software broker, and a version with all this."""
 
@@ -215,14 +217,19 @@ def _get(target: _Target, name: str, query: Query) -> dict[str, Any]:
 
 def _list(target: _Target, query: Query) -> dict[str, Any]:
     members = target.resource.members(target.world, target.parent)
-    matching = sorted(members)
-    if query.conditions:
-        matching = [name for name in matching if query.matches(_item(target, name, members[name]).data)]
-    following = [name for name in matching if query.after is None or name > query.after]
-    page = [_shown(target, name, members[name], query) for name in islice(following, query.count)]
-    meta: dict[str, Any] = {"count": len(matching)}
-    if len(following) > len(page):
-        cursor = query.cursor(following[len(page) - 1])
+    if isinstance(members, Ordered):
+        found, total, last = _look_through(target, members, query)
+    else:
+        matching = sorted(members)
+        if query.conditions:
+            matching = [name for name in matching if query.matches(_item(target, name, members[name]).data)]
+        following = [name for name in matching if query.after is None or name > query.after]
+        found, total = [(name, members[name]) for name in following[: query.count]], len(matching)
+        last = found[-1][0] if len(following) > len(found) else None
+    page = [_shown(target, name, member, query) for name, member in found]
+    meta: dict[str, Any] = {"count": total}
+    if last is not None:
+        cursor = query.cursor(last)
         kept = {"count": str(query.count), "cursor": cursor}
         if query.selected:
             kept["select"] = ",".join(query.selected)
@@ -232,6 +239,25 @@ def _list(target: _Target, query: Query) -> dict[str, Any]:
         meta["paging"] = {"cursorQuery": cursor, "nextPageUri": f"{target.uri}?{parameters}"}
     keys = ("collections", "data", "links") if target.resource.counts else ("data", "links")
     return {key: [shown[key] for shown in page] for key in keys} | {"meta": meta}
+
+
+def _look_through(target: _Target, members: Ordered, query: Query) -> tuple[list[tuple[str, Any]], int, str | None]:
+    """Return a page of a large collection, how many objects it has, and where the next page begins, if there is one.
+
+    With conditions only so many objects are looked at, and those that met them are counted: a page may have less than
+    was asked for, as the vendor's may.
+    """
+    following = members.following(query.after)
+    found: list[tuple[str, Any]] = []
+    looked_at = None
+    for name, member in islice(following, _LOOKED_THROUGH if query.conditions else query.count):
+        looked_at = name
+        if not query.conditions or query.matches(_item(target, name, member).data):
+            found.append((name, member))
+            if len(found) == query.count:
+                break
+    total = len(found) if query.conditions else len(members)
+    return found, total, None if next(following, None) is None else looked_at
 
 
 # Writing

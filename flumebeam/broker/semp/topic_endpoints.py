@@ -12,7 +12,7 @@ from flumebeam.broker.core.queues import TOPIC_ENDPOINT_PREFIX, Queue
 from flumebeam.broker.core.setting_up import ACCESS, PERMISSIONS
 from flumebeam.broker.core.vpn import Vpn
 from flumebeam.broker.semp.attributes import Attribute
-from flumebeam.broker.semp.endpoint_settings import ATTRIBUTES, change_settings, default_values, show_settings
+from flumebeam.broker.semp.endpoint_settings import ATTRIBUTES, FIXED, change_settings, default_values, show_settings
 from flumebeam.broker.semp.replies import Problem, Status
 from flumebeam.broker.semp.resources import Action, Resource, World
 
@@ -44,13 +44,9 @@ _ATTRIBUTES: Final = _SHARED | {
     "owner": Attribute(default=""),
     "permission": Attribute(default="no-access", choices=tuple(PERMISSIONS)),
     _BEHAVIOR: Attribute(default="never", choices=("always", _WHEN_ENABLED, "never")),
-    # What follows is known, and done as the vendor does it by default.
-    "consumerAckPropagationEnabled": Attribute(default=True, fixed=True),
-    "deliveryDelay": Attribute(default=0, fixed=True),
-    "redeliveryDelayEnabled": Attribute(default=False, fixed=True),
-    "respectMsgPriorityEnabled": Attribute(default=False, fixed=True),
+    **FIXED,
 }
-_FIXED: Final = {name: attribute.default for name, attribute in _ATTRIBUTES.items() if attribute.fixed}
+_FIXED: Final = {name: attribute.default for name, attribute in FIXED.items()}
 
 
 def queues_of(vpn: Vpn) -> dict[str, Queue]:

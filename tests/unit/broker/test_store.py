@@ -34,6 +34,8 @@ from flumebeam.broker.core.journal import (
     VpnSet,
 )
 from flumebeam.broker.core.profiles import ClientProfile, ClientUsername
+from flumebeam.broker.core.queue_settings import Permission
+from flumebeam.broker.core.templates import QueueTemplate, TopicEndpointTemplate
 from flumebeam.broker.core.vpn import VpnSettings
 from flumebeam.broker.core.vpns import configure_vpn
 from flumebeam.broker.store import FILE_NAME, Store
@@ -511,6 +513,18 @@ def test_usernames_and_profiles_survive(make_world: Callable[..., Any], keeper: 
     assert after.acl_profiles["p"] == rules
     assert after.client_profiles["p"] == limits
     assert list(after.users) == ["default", "ann"]
+
+
+def test_templates_survive(make_world: Callable[..., Any], keeper: Any, store: Store) -> None:
+    vpn = keeper.engine.vpn
+    settings = replace(vpn.default_settings(), max_ttl_seconds=3, kept={"a": 1})
+    for kind in (QueueTemplate, TopicEndpointTemplate):
+        put_setup(vpn, kind(name="t", name_filter="a/>", permission=Permission.CONSUME, settings=settings))
+    again = reborn(make_world, keeper, store).engine.vpn
+
+    assert again.queue_templates == vpn.queue_templates
+    assert again.endpoint_templates == vpn.endpoint_templates
+    assert again.queue_templates["t"].permission is Permission.CONSUME
 
 
 def test_what_the_broker_as_a_whole_is_set_up_with_survives(

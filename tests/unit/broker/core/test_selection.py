@@ -146,7 +146,7 @@ def test_message_is_remembered_once_however_often_it_comes_back(world: Any) -> N
         (again,) = one.deliveries()
         number = again.parameters.message_id
         one.ack(flow, number, AckRange(number, number, Outcome.FAILED))
-    course = queue(world).line._courses[queue(world).flows[0]]
+    (course,) = queue(world).line._courses[queue(world).flows[0]]
 
     assert len(course.returned) == len(course.known) == 1
 
@@ -223,7 +223,7 @@ def test_messages_that_are_gone_cost_nothing_for_long(world: Any) -> None:
         busy.ack(flow, last, AckRange(0, last))
 
     assert world.engine.queue("q").messages == 0
-    assert len(queue(world).line._entries) <= 1_024
+    assert len(queue(world).line._rows[0]) <= 1_024
 
 
 def test_deleted_and_browsed_messages_are_skipped(world: Any) -> None:

@@ -116,7 +116,7 @@ def test_deleted_queue_is_gone(manage: Any) -> None:
         (b'{"queueName": "\\ud800"}', 11, "INVALID_PARAMETER"),
         ({"queueName": ""}, 11, "INVALID_PARAMETER"),
         ({"queueName": "n" * 201}, 11, "INVALID_PARAMETER"),
-        ({"queueName": "n", "deliveryDelay": 5}, 14, "NOT_SUPPORTED"),
+        ({"queueName": "n", "redeliveryDelayEnabled": True}, 14, "NOT_SUPPORTED"),
         ([], 27, "PARSE_ERROR"),
         (b"{", 27, "PARSE_ERROR"),
         (b"\xff", 27, "PARSE_ERROR"),

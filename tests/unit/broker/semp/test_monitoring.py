@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from flumebeam.broker.semp import service
 from flumebeam.smf.assuredctrl import FlowType
 from tests.unit.broker.semp.paths import ACTION, CONFIG, MONITOR
 
@@ -346,3 +347,53 @@ def test_private_monitoring_api_of_the_vendors_manager_shows_the_same(manage: An
 
 def test_usernames_are_not_dynamic(manage: Any) -> None:
     assert manage("GET", f"{MONITOR}/clientUsernames?select=dynamic")["data"] == [{"dynamic": False}]
+
+
+def test_messages_are_listed_page_by_page_in_the_order_of_their_age_wherever_they_are(manage: Any) -> None:
+    client = manage.world.client()
+    flow = client.publisher().flow_id
+    client.publish(flow, *(b"%d" % number for number in range(7)))
+    consumer = client.bind("q").flow_id
+    client.ack(consumer, window=2)
+    client.received()
+
+    seen: list[int] = []
+    query = "count=3"
+    while query:
+        answer = manage("GET", f"{MONITOR}/queues/q/msgs?{query}")
+        assert answer["meta"]["count"] == 7
+        seen += (one["msgId"] for one in answer["data"])
+        paging = answer["meta"].get("paging")
+        query = paging and f"count=3&cursor={paging['cursorQuery']}"
+    waiting = [entry.message.id for entry in manage.world.engine.vpn.queues["q"].waiting()]
+    assert (len(seen), seen[2:], seen) == (7, waiting, sorted(seen))
+    for number in seen:
+        assert manage("GET", f"{MONITOR}/queues/q/msgs/{number}")["data"]["msgId"] == number
+    for name in ("0", "x", f"0{seen[0]}", "9" * 30):
+        assert manage.refused("GET", f"{MONITOR}/queues/q/msgs/{name}")[1] == "NOT_FOUND"
+    delete = f"{ACTION}/queues/q/msgs"
+    assert manage.refused("PUT", f"{delete}/{seen[0]}/delete", {})[1] == "NOT_FOUND"
+    manage("PUT", f"{delete}/{seen[2]}/delete", {})
+    assert manage.refused("GET", f"{MONITOR}/queues/q/msgs/{seen[2]}")[1] == "NOT_FOUND"
+
+
+def test_conditions_on_messages_look_at_so_many_at_once(manage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "_LOOKED_THROUGH", 4)
+    client = manage.world.client()
+    flow = client.publisher().flow_id
+    client.publish(flow, *(b"x" * (number % 3) for number in range(9)))
+    found: list[int] = []
+    pages = 0
+    query = ""
+    while query is not None:
+        answer = manage("GET", f"{MONITOR}/queues/q/msgs?where=attachmentSize==2{query}")
+        pages += 1
+        assert answer["meta"]["count"] == len(answer["data"])
+        found += (one["msgId"] for one in answer["data"])
+        paging = answer["meta"].get("paging")
+        query = paging and f"&cursor={paging['cursorQuery']}"
+
+    ids = [entry.message.id for entry in manage.world.engine.vpn.queues["q"].waiting()]
+    assert (found, pages) == ([ids[2], ids[5], ids[8]], 3)
+    (first,) = manage("GET", f"{MONITOR}/queues/q/msgs?count=1&where=attachmentSize==1")["data"]
+    assert first["msgId"] == ids[1]
