@@ -82,6 +82,12 @@ class BrokerConfig:
     """Queues of a message VPN; each is kept until it is deleted."""
     max_subscriptions: int = 100_000
     """Topic subscriptions of all clients and queues of a message VPN together; each is a node in the topic tree."""
+    max_flows: int = 100_000
+    """Publisher flows of all clients of a message VPN together, and as many that consume."""
+    max_sessions: int = 10_000
+    """Transacted sessions of all clients of a message VPN together; each may hold a whole transaction."""
+    max_transactions: int = 10_000
+    """Transactions of a message VPN in which something was published and that have not ended."""
     max_flows_per_connection: int = 1_000
     """Publisher flows, and as many that consume; each has its own state. A client profile may say otherwise."""
     max_sessions_per_connection: int = 100
@@ -155,5 +161,7 @@ class BrokerConfig:
             raise ConfigurationError("TLS needs a certificate; name its file with tls_certificate.")
         if self.dr_port is not None and self.data is not None:
             raise ConfigurationError("A broker that keeps its data has no copy at another site; leave out one of both.")
+        if self.vpn in self.more_vpns:
+            raise ConfigurationError(f"The message VPN {self.vpn} is the first one; give further ones other names.")
         if not self.vpn or not self.users:
             raise ConfigurationError("The broker needs the name of its message VPN and at least one client username.")

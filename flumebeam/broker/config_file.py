@@ -14,6 +14,9 @@
     writer = "a password"
     reader = { file = "reader-password.txt" }
 
+    [vpns.test]                  # a further message VPN, with its usernames
+    default = true
+
     [[queues]]
     name = "logs"
     access = "non-exclusive"
@@ -37,7 +40,7 @@ from flumebeam.errors import ConfigurationError
 
 __all__ = ["BrokerSetup", "read_setup"]
 
-_TABLES: Final = ("broker", "faults", "queues", "users")
+_TABLES: Final = ("broker", "faults", "queues", "users", "vpns")
 _NOT_IN_A_FILE: Final = frozenset(("users", "more_vpns", "oauth_username"))
 _OPTIONS: Final = {field.name: str(field.type) for field in fields(BrokerConfig) if field.name not in _NOT_IN_A_FILE}
 _QUEUE_OPTIONS: Final = {
@@ -46,6 +49,7 @@ _QUEUE_OPTIONS: Final = {
     "subscriptions": "list",
     "owner": "str",
     "permission": "str",
+    "vpn": "str",
 } | {field.name: str(field.type) for field in fields(QueueSettings)}
 _TYPES: Final[dict[str, tuple[type, ...]]] = {"bool": (bool,), "int": (int,), "float": (int, float), "str": (str,)}
 _TYPE_NAMES: Final = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "a text"}
@@ -91,7 +95,9 @@ def read_setup(file: Path) -> BrokerSetup:
             raise reader.mistake("like", f"there is no edition {edition!r}; choose one of {', '.join(EDITIONS)}")
         options = EDITIONS[edition] | options
     if "users" in content:
-        options["users"] = reader.users(content["users"])
+        options["users"] = reader.users("users", content["users"])
+    if "vpns" in content:
+        options["more_vpns"] = reader.vpns(content["vpns"])
     queues = reader.queues(content.get("queues", []))
     return BrokerSetup(options=options, queues=queues, faults=reader.faults(content.get("faults", [])))
 
@@ -132,10 +138,16 @@ class _Reader:
             raise self.mistake(key, f"{key} is {value!r}; it must be {_TYPE_NAMES[kind]}")
         return value
 
-    def users(self, given: Any) -> dict[str, str | None]:
+    def vpns(self, given: Any) -> dict[str, dict[str, str | None]]:
+        """Return message VPNs, each with its usernames and their passwords."""
+        if not isinstance(given, dict):
+            raise self.mistake("vpns", "each message VPN must be a table of its usernames, [vpns.NAME]")
+        return {name: self.users(f"vpns.{name}", users) for name, users in given.items()}
+
+    def users(self, table: str, given: Any) -> dict[str, str | None]:
         """Return usernames and their passwords."""
         if not isinstance(given, dict) or not given:
-            raise self.mistake("users", "users must be a table of usernames, [users]")
+            raise self.mistake(table, f"{table} must be a table of usernames, [{table}]")
         return {name: self._password(name, value) for name, value in given.items()}
 
     def _password(self, name: str, value: Any) -> str | None:

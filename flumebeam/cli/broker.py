@@ -108,6 +108,14 @@ def broker(
             "[default: default, any password]",
         ),
     ] = None,
+    more_vpn: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A further message VPN, with the client username default and any password; --config takes others. "
+            "Repeatable.",
+        ),
+    ] = None,
     queue: Annotated[
         list[str] | None,
         typer.Option(
@@ -145,6 +153,8 @@ def broker(
         options |= {"semp_port": None, "semp_tls_port": None}
     if user:
         options["users"] = dict(map(_user, user))
+    if more_vpn:
+        options["more_vpns"] = options.get("more_vpns", {}) | {name: {"default": None} for name in more_vpn}
     broker_config = BrokerConfig(**options)
     faults = (*setup.faults, *(parse_fault(text) for text in fault or ()))
     queues = (*setup.queues, *map(_queue, queue or ()))

@@ -154,6 +154,8 @@ def _refusal(vpn: Vpn, connection: Connection, request: AssuredControl, queue: Q
         return UNKNOWN_SESSION
     if len(connection.consumers) >= profile.max_receiving:
         return TOO_MANY_FLOWS
+    if vpn.count(lambda client: client.consumers) >= vpn.settings.max_receiving:
+        return TOO_MANY_FLOWS
     return None
 
 

@@ -172,8 +172,9 @@ def _refusal(vpn: Vpn, connection: Connection, request: ClientControl, client_na
         return Response(403, "Forbidden")
     if len(client_name.encode()) > _MAX_CLIENT_NAME:
         return _BAD_NAME
+    most = min(settings.max_connections, settings.max_smf_connections)
     if len(vpn.host.connections) > vpn.config.max_connections or (
-        len(vpn.clients) >= vpn.settings.max_connections and client_name not in vpn.clients
+        len(vpn.clients) >= most and client_name not in vpn.clients
     ):
         return Response(503, "Too Many Clients")
     others = sum(other.username == user.name for name, other in vpn.clients.items() if name != client_name)

@@ -60,6 +60,7 @@ class ClientProfile:
         max_sending: Publisher flows of one client.
         max_sessions: Transacted sessions of one client.
         max_endpoints: Queues that one username may have created.
+        max_transactions: Transactions of one client in which something was published and that have not ended.
         max_transaction_messages: Published plus consumed messages of one transaction.
         kept: What else was set, by the vendor's names: it is shown and has no effect here.
     """
@@ -79,6 +80,7 @@ class ClientProfile:
     max_sending: int = 1_000
     max_sessions: int = 10
     max_endpoints: int = 1_000
+    max_transactions: int = 1_000
     max_transaction_messages: int = 256
     kept: Mapping[str, Any] = field(default_factory=dict)
 

@@ -11,6 +11,7 @@ from flumebeam.broker.core.journal import PublisherOpened
 from flumebeam.broker.core.publishers import PublisherFlow
 from flumebeam.broker.core.responses import NOT_PERMITTED, OK, TOO_MANY_FLOWS, UNKNOWN_SESSION
 from flumebeam.broker.core.routes import NO_MATCH, Route
+from flumebeam.broker.core.transactions import Begun
 from flumebeam.broker.core.vpn import Vpn
 from flumebeam.broker.faults import LosePublishAck, NackPublishes
 from flumebeam.errors import ProtocolError
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 MAX_WINDOW: Final = 255
+_NOT_BEGUN: Final = Begun.NOT
 PUBLISH_DENIED: Final = Response(403, "Publish ACL Denied")
 
 
@@ -54,7 +56,10 @@ def handle_open_publisher(vpn: Vpn, connection: Connection, request: AssuredCont
             # transacted session takes the answer for its own only if it names the session.
             _refuse(connection, request, Response(400, "Unknown Flow Name"))
             return
-    elif len(connection.publishers) >= connection.profile.max_sending:
+    elif (
+        len(connection.publishers) >= connection.profile.max_sending
+        or vpn.count(lambda client: client.publishers) >= vpn.settings.max_sending
+    ):
         _refuse(connection, request, TOO_MANY_FLOWS)
         return
     else:
@@ -133,8 +138,11 @@ def handle_message(vpn: Vpn, connection: Connection, frame: Frame) -> None:
         connection.acks_due[flow] = None
     if not flow.arrive(message_id, previous_id):
         return
-    if flow.session is not None:
-        flow.session.stage((message_id, template, summary, body))
+    session = flow.session
+    if session is not None:
+        if session.begun is _NOT_BEGUN:
+            vpn.begin_transaction(connection, session)
+        session.stage((message_id, template, summary, body))
         return
     refusal = _spool(vpn, connection, template, summary, body)
     if refusal is not None:

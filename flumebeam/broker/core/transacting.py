@@ -20,7 +20,7 @@ from flumebeam.broker.core.responses import NOT_PERMITTED, OK
 from flumebeam.broker.core.routes import NO_MATCH, Route
 from flumebeam.broker.core.spool import SpooledMessage
 from flumebeam.broker.core.states import TransactionState
-from flumebeam.broker.core.transactions import Staged, TransactedSession
+from flumebeam.broker.core.transactions import Begun, Staged, TransactedSession
 from flumebeam.broker.core.vpn import Vpn
 from flumebeam.broker.faults import (
     AcceptUnknownSession,
@@ -73,7 +73,10 @@ def _open(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
                 response, session = OK, _new_session(vpn, connection)
     elif not connection.profile.transact:
         session, response = None, NOT_PERMITTED
-    elif len(connection.sessions) >= connection.profile.max_sessions:
+    elif (
+        len(connection.sessions) >= connection.profile.max_sessions
+        or vpn.count(lambda client: client.sessions) >= vpn.settings.max_sessions
+    ):
         session, response = None, Response(503, "Max Transacted Sessions Exceeded")
     else:
         session = _new_session(vpn, connection)
@@ -187,6 +190,7 @@ def _answer(
 
 def _end(vpn: Vpn, session: TransactedSession, transaction: tuple[int, int], event: str) -> None:
     outcome = session.end(transaction, event)
+    vpn.end_transaction(session)
     vpn.note(SessionEnded(session.name, transaction, outcome))
     publisher = session.publisher
     if publisher is not None:
@@ -210,6 +214,8 @@ def _apply(vpn: Vpn, connection: Connection, session: TransactedSession, request
     size = sum(item.messages for item in notified) + sum(item.messages for item in consumed)
     if size > connection.profile.max_transaction_messages:
         return "Transaction Failure"
+    if session.begun is Begun.REFUSED:
+        return "Max Transactions Exceeded"
     published = session.published(notified)
     if published is None or session.state is TransactionState.INTERRUPTED:
         return "Message Publish Failure"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 from flumebeam.broker.core.states import TRANSACTION, TransactionState, after
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from flumebeam.broker.core.connection import Connection
     from flumebeam.broker.core.publishers import PublisherFlow
 
-__all__ = ["Staged", "TransactedSession"]
+__all__ = ["Begun", "Staged", "TransactedSession"]
 
 
 Staged = tuple[int, MessageTemplate, bytes, bytes]
@@ -23,6 +24,15 @@ _OUTCOMES: Final = {
     TransactionState.COMMITTED: SessionState.COMMITTED,
     TransactionState.ROLLED_BACK: SessionState.ROLLED_BACK,
 }
+
+
+class Begun(Enum):
+    """Whether something was published in a transaction, which has it count."""
+
+    NOT = auto()
+    COUNTED = auto()
+    REFUSED = auto()
+    """It was one too many; its commit will fail."""
 
 
 class TransactedSession:
@@ -41,6 +51,7 @@ class TransactedSession:
     Attributes:
         connection: Connection that it is open on, or None while the client is away.
         publisher: Its publisher flow, once opened.
+        begun: Whether something was published in the open transaction.
         state: Of the open transaction. One that was interrupted can only be rolled back. The client's count of messages
             does not show it: a client may count only what it has sent since it came back.
     """
@@ -51,6 +62,7 @@ class TransactedSession:
         self.owner = owner
         self.connection: Connection | None = None
         self.publisher: PublisherFlow | None = None
+        self.begun = Begun.NOT
         # More than the limit is never needed: either older ones are left over from a transaction whose fate the
         # client does not know, or the transaction is too large and its commit will fail.
         self._staged: deque[Staged] = deque(maxlen=max_messages)

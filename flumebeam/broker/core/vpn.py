@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -36,7 +36,7 @@ from flumebeam.broker.core.routes import Routes
 from flumebeam.broker.core.spool import Spool, SpooledMessage
 from flumebeam.broker.core.templates import QueueTemplate, TopicEndpointTemplate
 from flumebeam.broker.core.traffic import Traffic
-from flumebeam.broker.core.transactions import TransactedSession
+from flumebeam.broker.core.transactions import Begun, TransactedSession
 from flumebeam.broker.faults import DelayAnswer, DuplicateAnswer
 from flumebeam.smf.assuredctrl import AccessType, AssuredControl, AssuredKind
 from flumebeam.smf.values import Response
@@ -60,6 +60,11 @@ class VpnSettings:
         max_connections: Clients that may be logged in.
         max_subscriptions: Topic subscriptions of its clients and queues together.
         max_queues: Queues that it may have.
+        max_smf_connections: The same as ``max_connections``, for the one protocol that there is.
+        max_receiving: Flows of its clients that consume or browse.
+        max_sending: Publisher flows of its clients.
+        max_sessions: Transacted sessions of its clients.
+        max_transactions: Transactions in which something was published and that have not ended.
         kept: What else was set, by the vendor's names: it is shown and has no effect here.
     """
 
@@ -71,6 +76,11 @@ class VpnSettings:
     max_connections: int
     max_subscriptions: int
     max_queues: int
+    max_smf_connections: int = 1_000
+    max_receiving: int = 10_000
+    max_sending: int = 10_000
+    max_sessions: int = 10_000
+    max_transactions: int = 10_000
     kept: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -81,6 +91,11 @@ class VpnSettings:
             max_connections=config.max_connections,
             max_subscriptions=config.max_subscriptions,
             max_queues=config.max_queues,
+            max_smf_connections=config.max_connections,
+            max_receiving=config.max_flows,
+            max_sending=config.max_flows,
+            max_sessions=config.max_sessions,
+            max_transactions=config.max_transactions,
         )
 
 
@@ -121,6 +136,8 @@ class Vpn:
         self.lineages = Lineages(config.session_retention_seconds, config.max_resumable)
         self.orphans: Resumables[Queue] = Resumables(config.temporary_queue_grace_seconds, config.max_queues)
         """Temporary queues."""
+        self.open_transactions = 0
+        """Transactions in which something was published and that have not ended, but for those that were refused."""
         self.log: ReplayLog | None = None
         self.former_traffic = Traffic()
         """What passed through connections that are gone."""
@@ -290,6 +307,7 @@ class Vpn:
     def drop_session(self, session: TransactedSession) -> None:
         """Roll a transacted session back and forget it with its publisher flow."""
         session.clear()
+        self.end_transaction(session)
         self.sessions.remove(session.name)
         publisher = session.publisher
         if publisher is not None:
@@ -303,6 +321,25 @@ class Vpn:
                 if isinstance(flow, ConsumerFlow) and flow.session_id == session.id:
                     self.release(flow)
         self.note(SessionClosed(session.name))
+
+    def begin_transaction(self, connection: Connection, session: TransactedSession) -> None:
+        """Note that the first message of a transaction has come; its commit fails if there are too many of them."""
+        others = sum(other.begun is Begun.COUNTED for other in connection.sessions.values())
+        if self.open_transactions >= self.settings.max_transactions or others >= connection.profile.max_transactions:
+            session.begun = Begun.REFUSED
+        else:
+            session.begun = Begun.COUNTED
+            self.open_transactions += 1
+
+    def end_transaction(self, session: TransactedSession) -> None:
+        """Note that a transaction is over, if it had begun."""
+        if session.begun is Begun.COUNTED:
+            self.open_transactions -= 1
+        session.begun = Begun.NOT
+
+    def count(self, kind: Callable[[Connection], Sized]) -> int:
+        """Return how many of something its clients have that are there now."""
+        return sum(len(kind(connection)) for connection in self.clients.values())
 
     def forget_publisher(self, flow: PublisherFlow) -> None:
         """Forget the position of a publisher flow."""

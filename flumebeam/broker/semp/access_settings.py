@@ -230,6 +230,7 @@ _PROFILE_FIELDS: Final = {
     "maxMsgsPerTransaction": "max_transaction_messages",
     "maxSubscriptionCount": "max_subscriptions",
     "maxTransactedSessionCount": "max_sessions",
+    "maxTransactionCount": "max_transactions",
     "rejectMsgToSenderOnNoSubscriptionMatchEnabled": "reject_on_no_match",
 }
 _THRESHOLD: Final = {"clearPercent": 60, "setPercent": 80}
@@ -248,6 +249,7 @@ _PROFILE: Final = {
     "maxMsgsPerTransaction": Attribute(default=256, low=1, high=20_000),
     "maxSubscriptionCount": Attribute(default=100_000, high=2**32 - 1),
     "maxTransactedSessionCount": Attribute(default=10, high=30_000),
+    "maxTransactionCount": Attribute(default=1_000, high=30_000),
     "rejectMsgToSenderOnNoSubscriptionMatchEnabled": Attribute(default=False),
     # What follows cannot be otherwise.
     "allowCutThroughForwardingEnabled": Attribute(default=False, fixed=True),
@@ -261,7 +263,7 @@ _PROFILE: Final = {
     (True, "tlsAllowDowngradeToPlainTextEnabled"),
     (False, """allowBridgeConnectionsEnabled replicationAllowClientConnectWhenStandbyEnabled
         serviceSmfMinKeepaliveEnabled"""),
-    (1_000, """maxTransactionCount serviceSmfMaxConnectionCountPerClientUsername
+    (1_000, """serviceSmfMaxConnectionCountPerClientUsername
         serviceWebMaxConnectionCountPerClientUsername"""),
     (146_625, "maxAmqpLinkCount"),
     (0, "elidingDelay"),

@@ -21,7 +21,12 @@ _FIELDS: Final = {
     "authenticationClientCertEnabled": "by_certificate",
     "maxConnectionCount": "max_connections",
     "maxEndpointCount": "max_queues",
+    "maxEgressFlowCount": "max_receiving",
+    "maxIngressFlowCount": "max_sending",
     "maxSubscriptionCount": "max_subscriptions",
+    "maxTransactedSessionCount": "max_sessions",
+    "maxTransactionCount": "max_transactions",
+    "serviceSmfMaxConnectionCount": "max_smf_connections",
 }
 """Attributes that are one field."""
 _THRESHOLD: Final = {"clearPercent": 60, "setPercent": 80}
@@ -34,8 +39,13 @@ VPN_ATTRIBUTES: Final = {
     "enabled": Attribute(default=False),
     "maxConnectionCount": Attribute(default=1_000, high=200_000),
     "maxEndpointCount": Attribute(default=1_000, high=200_000),
+    "maxEgressFlowCount": Attribute(default=1_000, high=200_000),
+    "maxIngressFlowCount": Attribute(default=1_000, high=1_000_000),
     "maxMsgSpoolUsage": Attribute(default=0, high=6_000_000),
     "maxSubscriptionCount": Attribute(default=500_000, high=2**32 - 1),
+    "maxTransactedSessionCount": Attribute(default=1_000, high=200_000),
+    "maxTransactionCount": Attribute(default=50_000, high=200_000),
+    "serviceSmfMaxConnectionCount": Attribute(default=1_000, high=200_000),
     # What follows cannot be otherwise.
     "authenticationClientCertUsernameSource": Attribute(default="common-name", fixed=True),
     "authenticationKerberosEnabled": Attribute(default=False, fixed=True),
@@ -77,10 +87,8 @@ VPN_ATTRIBUTES: Final = {
         serviceRestIncomingPlainTextListenPort serviceRestIncomingTlsListenPort"""),
     (3, """authenticationClientCertMaxChainDepth bridgingTlsServerCertMaxChainDepth replicationBridgeRetryDelay
         restTlsServerCertMaxChainDepth"""),
-    (1_000, "maxEgressFlowCount maxIngressFlowCount"),
-    (1_000, """maxTransactedSessionCount maxTransactionCount maxKafkaBrokerConnectionCount serviceAmqpMaxConnectionCount
-        serviceMqttMaxConnectionCount serviceRestIncomingMaxConnectionCount serviceRestOutgoingMaxConnectionCount
-        serviceSmfMaxConnectionCount serviceWebMaxConnectionCount"""),
+    (1_000, """maxKafkaBrokerConnectionCount serviceAmqpMaxConnectionCount serviceMqttMaxConnectionCount
+        serviceRestIncomingMaxConnectionCount serviceRestOutgoingMaxConnectionCount serviceWebMaxConnectionCount"""),
     (-1, "mqttRetainMaxMemory"),
     (20, "replicationAckPropagationIntervalMsgCount"),
     (255, "replicationBridgeEgressFlowWindowSize"),
@@ -125,7 +133,12 @@ def vpn_defaults(world: World) -> dict[str, Any]:
     return {
         "maxConnectionCount": config.max_connections,
         "maxEndpointCount": config.max_queues,
+        "maxEgressFlowCount": config.max_flows,
+        "maxIngressFlowCount": config.max_flows,
         "maxSubscriptionCount": config.max_subscriptions,
+        "maxTransactedSessionCount": config.max_sessions,
+        "maxTransactionCount": config.max_transactions,
+        "serviceSmfMaxConnectionCount": config.max_connections,
     }
 
 

@@ -119,6 +119,35 @@ def test_restart_marks_what_was_delivered_and_keeps_its_id(
     assert second[:2] == (b"b", False)
 
 
+def test_consumer_that_reconnects_after_a_restart_gets_what_it_holds_again_under_the_same_ids(
+    durable: DevelopmentBroker, connect: Callable[..., Any], eventually: Callable[..., None]
+) -> None:
+    service = connect(durable)
+    client = Plain(service)
+    for number in range(3):
+        client.publish(b"%d" % number)
+    receiver = service.create_persistent_message_receiver_builder().build(Queue.durable_exclusive_queue("q"))
+    receiver.start()
+
+    def taken() -> list[tuple[bytes, str]]:
+        messages = [receiver.receive_message(_PATIENCE_MS) for _ in range(3)]
+        last.extend(messages)
+        assert [message.is_redelivered() for message in messages] == [len(last) > 3] * 3
+        return [
+            (bytes(message.get_payload_as_bytes()), str(message.get_replication_group_message_id()))
+            for message in messages
+        ]
+
+    last: list[Any] = []
+    first = taken()
+    for _ in range(3):
+        durable.restart(keep_state=True)
+        assert taken() == first
+    for message in last[-3:]:
+        receiver.ack(message)
+    eventually(lambda: durable.queue("q").messages == 0)
+
+
 def test_publisher_goes_on_over_a_restart_without_loss_or_repetition(
     durable: DevelopmentBroker, connect: Callable[..., Any]
 ) -> None:

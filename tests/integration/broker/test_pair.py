@@ -7,12 +7,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from solace.messaging.errors.pubsubplus_client_error import PubSubPlusCoreClientError
+from solace.messaging.errors.pubsubplus_client_error import (
+    PubSubPlusCoreClientError,
+    TransactionRollbackError,
+    UnknownTransactionStateError,
+)
 from solace.messaging.publisher.persistent_message_publisher import MessagePublishReceiptListener
 from solace.messaging.resources.queue import Queue
 from solace.messaging.resources.topic import Topic
 
-from flumebeam.broker import BrokerConfig, running_broker
+from flumebeam.broker import BrokerConfig, FailOver, LoseCommitResponse, running_broker
 from flumebeam.errors import ConfigurationError
 
 _PATIENCE_MS = 10_000
@@ -33,11 +37,11 @@ def hosts(*urls: str) -> dict[str, str]:
     return {"transport__host": ",".join(urls)}
 
 
-def publish(service: Any, *numbers: int) -> None:
+def publish(service: Any, *numbers: int, topic: str = "t/1") -> None:
     publisher = service.create_persistent_message_publisher_builder().build()
     publisher.start()
     for number in numbers:
-        publisher.publish_await_acknowledgement(bytearray(b"%d" % number), Topic.of("t/1"), _PATIENCE_MS)
+        publisher.publish_await_acknowledgement(bytearray(b"%d" % number), Topic.of(topic), _PATIENCE_MS)
     publisher.terminate(_PATIENCE_MS)
 
 
@@ -94,6 +98,83 @@ def test_connected_clients_ride_over_a_fail_over_and_back(
         receiver = receiver_of(service)
 
         assert [number(receiver.receive_message(_PATIENCE_MS)) for _ in range(count)] == list(range(count))
+
+
+def transacted(service: Any) -> tuple[Any, Any, Any]:
+    """Return a transacted session, its publisher, and its receiver on ``in``."""
+    session = service.create_transactional_service_builder().build()
+    session.connect()
+    publisher = session.create_transactional_message_publisher_builder().build()
+    publisher.start()
+    receiver = session.create_transactional_message_receiver_builder().build(Queue.durable_exclusive_queue("in"))
+    receiver.start()
+    return session, publisher, receiver
+
+
+def move_one(service: Any, publisher: Any, receiver: Any) -> None:
+    """Take the next message of ``in`` and publish it for ``q`` in the open transaction."""
+    message = receiver.receive_message(_PATIENCE_MS)
+    publisher.publish(service.message_builder().build(message.get_payload_as_bytes()), Topic.of("t/1"))
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_transaction_that_is_open_at_a_fail_over_is_repeated_and_nothing_is_lost_or_doubled(
+    tmp_path: Any, durable: bool, connect: Callable[..., Any]
+) -> None:
+    with running_broker(standby_port=0, data=str(tmp_path) if durable else None) as broker:
+        broker.create_queue("q", subscriptions=["t/>"])
+        broker.create_queue("in", subscriptions=["in/>"])
+        service = connect(broker, "app", **hosts(broker.url, broker.standby_url))
+        publish(service, *range(6), topic="in/1")
+        session, publisher, receiver = transacted(service)
+        moved = failed = 0
+        while moved < 6:
+            move_one(service, publisher, receiver)
+            if moved in (1, 4) and failed < 2:
+                broker.fail_over()
+                failed += 1
+            try:
+                session.commit()
+            except TransactionRollbackError:
+                assert broker.queue("q").messages == moved
+                continue
+            except UnknownTransactionStateError:
+                # It was called while nobody was there to take it.
+                session.rollback()
+                if broker.queue("q").messages == moved:
+                    continue
+            moved += 1
+
+        assert (broker.queue("in").messages, broker.queue("q").messages) == (0, 6)
+        out = receiver_of(service)
+        assert [number(out.receive_message(_PATIENCE_MS)) for _ in range(6)] == list(range(6))
+
+
+@pytest.mark.parametrize("durable", [False, True])
+@pytest.mark.parametrize("applied", [False, True])
+def test_commit_that_is_under_way_at_a_fail_over_has_an_outcome_that_is_true(
+    tmp_path: Any, durable: bool, applied: bool, connect: Callable[..., Any]
+) -> None:
+    with running_broker(standby_port=0, data=str(tmp_path) if durable else None) as broker:
+        broker.create_queue("q", subscriptions=["t/>"])
+        broker.create_queue("in", subscriptions=["in/>"])
+        service = connect(broker, "app", **hosts(broker.url, broker.standby_url))
+        publish(service, 7, topic="in/1")
+        session, publisher, receiver = transacted(service)
+        move_one(service, publisher, receiver)
+        # The answer is lost, and with it the broker that would have given it.
+        broker.fault(LoseCommitResponse(applied=applied, cut=False), FailOver())
+        try:
+            session.commit()
+            outcome = "committed"
+        except TransactionRollbackError:
+            outcome = "rolled back"
+        except UnknownTransactionStateError:
+            outcome = "unknown"
+
+        assert broker.pending_faults() == 0
+        assert outcome == ("committed" if applied else "unknown")
+        assert (broker.queue("in").messages, broker.queue("q").messages) == ((0, 1) if applied else (1, 0))
 
 
 @pytest.mark.parametrize("option", ["standby_port", "dr_port"])

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import requests
+from solace.messaging.config.missing_resources_creation_configuration import MissingResourcesCreationStrategy
 from solace.messaging.errors.pubsubplus_client_error import PubSubPlusClientError
 from solace.messaging.resources.queue import Queue
 from solace.messaging.resources.topic import Topic
 
-from flumebeam.broker import DevelopmentBroker
+from flumebeam.broker import DevelopmentBroker, running_broker
 
 KEY = "JMSXGroupID"
 
@@ -190,3 +193,66 @@ def test_browser_with_a_selector_removes_what_it_shows_and_goes_on_with_what_com
 
     assert browser.receive_message(5000).get_property("n") == 1
     browser.terminate()
+
+
+def test_urgent_messages_come_first_from_a_queue_that_respects_priority(
+    broker: DevelopmentBroker, connect: Callable[..., Any]
+) -> None:
+    broker.create_queue("urgent", subscriptions=["urgent/>"], respect_priority=True)
+    service = connect(broker)
+    publisher = service.create_persistent_message_publisher_builder().build()
+    publisher.start()
+    builder = service.message_builder()
+    for body, priority in ((b"a", 1), (b"b", 9), (b"c", 4), (b"d", 9), (b"e", 0)):
+        message = builder.with_priority(priority).build(bytearray(body))
+        publisher.publish_await_acknowledgement(message, Topic.of("urgent/1"), 10_000)
+    receiver = service.create_persistent_message_receiver_builder().build(Queue.durable_exclusive_queue("urgent"))
+    receiver.start()
+    got = [receiver.receive_message(10_000) for _ in range(5)]
+
+    assert [bytes(message.get_payload_as_bytes()) for message in got] == [b"b", b"d", b"c", b"a", b"e"]
+    assert [message.get_priority() for message in got] == [9, 9, 4, 1, 0]
+
+
+def test_queue_with_a_delay_keeps_what_came_for_so_long(broker: DevelopmentBroker, connect: Callable[..., Any]) -> None:
+    broker.create_queue("late", subscriptions=["late/>"], delivery_delay_seconds=1)
+    service = connect(broker)
+    receiver = service.create_persistent_message_receiver_builder().build(Queue.durable_exclusive_queue("late"))
+    receiver.start()
+    publisher = service.create_persistent_message_publisher_builder().build()
+    publisher.start()
+    began = time.monotonic()
+    publisher.publish_await_acknowledgement(bytearray(b"x"), Topic.of("late/1"), 10_000)
+    assert broker.queue("late").messages == 1
+    message = receiver.receive_message(10_000)
+
+    assert bytes(message.get_payload_as_bytes()) == b"x"
+    assert time.monotonic() - began > 0.9
+
+
+def test_queue_that_a_client_makes_begins_with_the_template_of_its_name(connect: Callable[..., Any]) -> None:
+    template = {
+        "queueTemplateName": "t",
+        "queueNameFilter": "app/>",
+        "maxMsgSpoolUsage": 15,
+        "permission": "consume",
+        "respectTtlEnabled": True,
+        "maxTtl": 60,
+    }
+    with running_broker(semp_port=0) as broker:
+        vpn = f"{broker.semp_url}/SEMP/v2/config/msgVpns/default"
+        made = requests.post(f"{vpn}/queueTemplates", json=template, auth=("admin", "admin"), timeout=10)
+        assert made.status_code == 200
+        builder = connect(broker).create_persistent_message_receiver_builder()
+        builder.with_missing_resources_creation_strategy(MissingResourcesCreationStrategy.CREATE_ON_START)
+        builder.build(Queue.durable_non_exclusive_queue("app/in")).start()
+        shown = requests.get(f"{vpn}/queues/app%2Fin", auth=("admin", "admin"), timeout=10).json()["data"]
+
+        assert {name: shown[name] for name in ("maxMsgSpoolUsage", "permission", "respectTtlEnabled", "maxTtl")} == {
+            "maxMsgSpoolUsage": 15,
+            "permission": "consume",
+            "respectTtlEnabled": True,
+            "maxTtl": 60,
+        }
+        # The client has said that it wants this one.
+        assert (shown["accessType"], shown["owner"]) == ("non-exclusive", "default")

@@ -117,3 +117,21 @@ def test_trace_shows_frames_and_a_fault_strikes(programs: Programs) -> None:
     assert "secret" not in program.err
     program.send(signal.SIGTERM)
     program.ends_well()
+
+
+def test_further_message_vpns_come_from_the_file_and_from_options(programs: Programs, tmp_path: Path) -> None:
+    file = tmp_path / "broker.toml"
+    file.write_text('[vpns.test]\nann = "pw"\n[[queues]]\nname = "logs"\nvpn = "test"\n', encoding="utf-8")
+    program = programs.start(
+        "broker", "--port", "0", "--semp-port", "0", "--config", str(file), "--more-vpn", "a", "--more-vpn", "b"
+    )
+    config = f"{address(program, r'Management on (http://127.0.0.1:\d+)')}/SEMP/v2/config/msgVpns"
+
+    def names(path: str, key: str) -> list[str]:
+        return [one[key] for one in requests.get(config + path, auth=("admin", "admin"), timeout=10).json()["data"]]
+
+    assert names("", "msgVpnName") == ["a", "b", "default", "test"]
+    assert names("/test/queues", "queueName") == ["logs"]
+    assert (names("/test/clientUsernames", "clientUsername"), names("/a/queues", "queueName")) == (["ann"], [])
+    program.send(signal.SIGINT)
+    program.ends_well()

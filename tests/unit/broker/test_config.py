@@ -31,6 +31,7 @@ def test_defaults_are_those_of_the_vendors_container() -> None:
         ({"tls_port": 0}, "TLS needs a certificate"),
         ({"vpn": ""}, "message VPN"),
         ({"users": {}}, "client username"),
+        ({"more_vpns": {"default": {}}}, "The message VPN default is the first one"),
     ],
 )
 def test_mistakes_are_named(options: dict[str, Any], why: str) -> None:

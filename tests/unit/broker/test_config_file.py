@@ -26,8 +26,13 @@ default = true
 writer = "secret"
 reader = { file = "password.txt" }
 
+[vpns.test]
+default = true
+ann = "pw"
+
 [[queues]]
 name = "logs"
+vpn = "test"
 access = "non-exclusive"
 subscriptions = ["app/>"]
 max-redeliveries = 3
@@ -55,9 +60,10 @@ def test_file_says_options_usernames_queues_and_faults(tmp_path: Path) -> None:
         "trace": True,
         "data": "kept",
         "users": {"default": None, "writer": "secret", "reader": "from a file"},
+        "more_vpns": {"test": {"default": None, "ann": "pw"}},
     }
     assert setup.queues == (
-        {"name": "logs", "access": "non-exclusive", "subscriptions": ["app/>"], "max_redeliveries": 3},
+        {"name": "logs", "vpn": "test", "access": "non-exclusive", "subscriptions": ["app/>"], "max_redeliveries": 3},
         {"name": "plain"},
     )
     assert setup.faults == (FailCommit(reason="Spool Over Quota"), LosePublishAck())
@@ -73,7 +79,7 @@ def test_empty_file_changes_nothing(tmp_path: Path) -> None:
     ("text", "why"),
     [
         ("port = ]", r"broker.toml is no TOML: Invalid value \(at line 1"),
-        ("port = 1", r"line 1: there is nothing called 'port'; write broker, faults, queues, users"),
+        ("port = 1", r"line 1: there is nothing called 'port'; write broker, faults, queues, users, vpns"),
         ("broker = 1", "line 1: broker must be a table"),
         ("\n[broker]\nprot = 1", "line 3: there is no option 'prot' in broker"),
         ("[broker]\nport = 'x'", "line 2: port is 'x'; it must be a whole number"),
@@ -82,6 +88,9 @@ def test_empty_file_changes_nothing(tmp_path: Path) -> None:
         ("[broker]\nlike = 'gold'", "line 2: there is no edition 'gold'; choose one of standard"),
         ("[broker]\nusers = 'x'", "line 2: there is no option 'users' in broker"),
         ("users = 1", "line 1: users must be a table"),
+        ("vpns = 1", "line 1: each message VPN must be a table of its usernames"),
+        ("[vpns.x]", "vpns.x must be a table of usernames"),
+        ("[vpns.x]\nann = 1", "line 2: ann needs a password"),
         ("[users]\nx = 1", "line 2: x needs a password"),
         ("[users]\nx = { file = 'none' }", "line 2: the password file of x cannot be read"),
         ("[queues]\nname = 'x'", "line 1: each queue must be a table of its own"),

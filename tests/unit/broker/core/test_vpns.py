@@ -13,6 +13,7 @@ from flumebeam.broker.core.acl import AclProfile
 from flumebeam.broker.core.connection import ConnectionState
 from flumebeam.broker.core.vpns import configure_vpn
 from flumebeam.errors import ConfigurationError
+from flumebeam.smf.assuredctrl import AssuredControl, AssuredKind
 from flumebeam.smf.values import Response
 
 
@@ -169,3 +170,94 @@ def test_mistakes_are_named(make_world: Callable[..., Any]) -> None:
         world.engine.delete_vpn("third")
     with pytest.raises(ConfigurationError, match="cannot be deleted"):
         world.engine.delete_vpn("default")
+
+
+@pytest.mark.parametrize(
+    ("limit", "take", "refusal"),
+    [
+        ("max_receiving", lambda peer: peer.bind(), "Max Flows Exceeded"),
+        ("max_sending", lambda peer: peer.publisher(), "Max Flows Exceeded"),
+        ("max_sessions", lambda peer: peer.session(), "Max Transacted Sessions Exceeded"),
+        ("max_subscriptions", lambda peer: peer.subscribe("a"), "Max Num Subscriptions Exceeded"),
+        ("max_queues", lambda peer: create(peer), "Max Num Queues Exceeded"),
+    ],
+)
+def test_limit_of_a_vpn_is_for_all_its_clients_together(
+    world: Any, limit: str, take: Callable[[Any], Any], refusal: str
+) -> None:
+    change(world, "default", **{limit: 2})
+    one, two = world.client("one"), world.client("two")
+
+    # A queue with a subscription is there.
+    there = limit in ("max_queues", "max_subscriptions")
+    assert take(one).response.text == "OK"
+    if not there:
+        assert take(two).response.text == "OK"
+    assert take(two).response.text == refusal
+    if not there:
+        one.leave()
+        assert take(two).response.text == "OK"
+
+
+def create(peer: Any) -> Any:
+    name = f"of {peer.connection.client_name}"
+    return peer.ask(AssuredControl(kind=AssuredKind.CREATE, queue=name, durability=1))
+
+
+@pytest.mark.parametrize("limit", ["max_connections", "max_smf_connections"])
+def test_connections_of_a_vpn_are_limited_by_both_names_of_the_limit(world: Any, limit: str) -> None:
+    change(world, "default", **{limit: 1})
+    world.client("one")
+
+    assert world.stranger().login("two").response == Response(503, "Too Many Clients")
+
+
+def transaction(peer: Any) -> int:
+    """Begin a transaction by a message."""
+    flow: int = peer.publisher(session_id=peer.session().session_id).flow_id
+    peer.publish(flow, b"x")
+    return flow
+
+
+def test_transaction_too_many_fails_at_its_commit_and_the_next_one_has_room(world: Any) -> None:
+    change(world, "default", max_transactions=1)
+    one, two = world.client("one"), world.client("two")
+    first, second = transaction(one), transaction(two)
+
+    assert two.commit(second).response == Response(503, "Max Transactions Exceeded")
+    two.publish(second, b"y")
+    assert two.commit(second).response.text == "Max Transactions Exceeded"
+    assert one.commit(first).response.code == 200
+    two.publish(second, b"z")
+    assert two.commit(second).response.code == 200
+    assert world.engine.queue("q").messages == 2
+
+
+def test_transaction_that_ends_in_any_way_makes_room(world: Any) -> None:
+    change(world, "default", max_transactions=1)
+    one = world.client("one")
+    flow = transaction(one)
+    one.rollback()
+    one.publish(flow, b"y")
+    one.send(AssuredControl(kind=AssuredKind.TRANSACTION, transaction_kind=1, session_id=one.session_id))
+    gone = world.client("gone")
+    transaction(gone)
+    gone.leave()
+    # The client that is away may come back to its transaction, until it has stayed away for too long.
+    other = world.client("other")
+    assert other.commit(transaction(other)).response.text == "Max Transactions Exceeded"
+    world.tick(world.config.session_retention_seconds + 1)
+
+    assert world.engine.vpn.open_transactions == 0
+    last = world.client("last")
+    assert last.commit(transaction(last)).response.code == 200
+
+
+def test_client_profile_limits_the_transactions_of_one_client(world: Any) -> None:
+    vpn = world.engine.vpn
+    put_setup(vpn, replace(vpn.client_profiles["default"], max_transactions=1))
+    one, other = world.client("one"), world.client("other")
+    transaction(one)
+    assert one.commit(transaction(one)).response.text == "Max Transactions Exceeded"
+
+    assert other.commit(transaction(other)).response.code == 200
