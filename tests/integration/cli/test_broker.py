@@ -125,7 +125,7 @@ def test_further_message_vpns_come_from_the_file_and_from_options(programs: Prog
     program = programs.start(
         "broker", "--port", "0", "--semp-port", "0", "--config", str(file), "--more-vpn", "a", "--more-vpn", "b"
     )
-    config = f"{address(program, r'Management on (http://127.0.0.1:\d+)')}/SEMP/v2/config/msgVpns"
+    config = address(program, r"Management on (http://127.0.0.1:\d+)") + "/SEMP/v2/config/msgVpns"
 
     def names(path: str, key: str) -> list[str]:
         return [one[key] for one in requests.get(config + path, auth=("admin", "admin"), timeout=10).json()["data"]]
