@@ -55,7 +55,7 @@ def open_session(service: Any) -> Any:
     [
         ("maxEgressFlowCount", 1, lambda service: (bind(service), bind(service)), "Max Flows Exceeded"),
         ("maxSubscriptionCount", 3, subscribe, "SUBSCRIPTION_TOO_MANY"),
-        ("maxEndpointCount", 1, create, "Max Num Queues Exceeded"),
+        ("maxEndpointCount", 1, create, "CONTROL_OTHER"),
         (
             "maxTransactedSessionCount",
             1,
