@@ -10,12 +10,14 @@ from flumebeam.ids import DeliveryId
 
 __all__ = [
     "BASENAME_HEADER",
+    "CAUSE_HEADER",
     "EVENT_ID_HEADER",
     "FILE_HEADER",
     "HOST_HEADER",
     "REPEATED_HEADER",
     "RESERVED_PREFIX",
     "SEVERITY_HEADER",
+    "TARGET_HEADER",
     "TIMESTAMP_HEADER",
     "Event",
     "Provenance",
@@ -42,6 +44,12 @@ EVENT_ID_HEADER: Final = "flumebeam.id"
 
 REPEATED_HEADER: Final = "flumebeam.repeated"
 """``true`` on an event that was published again because nobody could say whether it is there: it may be there twice."""
+
+CAUSE_HEADER: Final = "flumebeam.cause"
+"""Why an event is a dead letter, for people."""
+
+TARGET_HEADER: Final = "flumebeam.target"
+"""Where a dead letter was to go: a path below the target, or a topic."""
 
 RESERVED_PREFIX: Final = "solace."
 """Headers below this prefix are the broker message's own fields: readable like any other, never published."""

@@ -21,6 +21,7 @@ from flumebeam.pipelines.options import ConnectionOptions, QueueOptions, TargetO
 from flumebeam.pipelines.program import as_program, parse, run_built
 from flumebeam.pipelines.table_options import TableTargetOptions
 from flumebeam.transforms.acknowledge import Acknowledge
+from flumebeam.transforms.deadletter_topic import DeadLetterTopic
 from flumebeam.transforms.hdfs_write import WriteToHdfs
 from flumebeam.transforms.solace_read import ReadFromSolace
 
@@ -44,6 +45,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, *, queue: str | Non
     reading, target = options.view_as(QueueOptions), options.view_as(TargetOptions)
     queue = queue or required(reading.queue, "queue", "the name of the queue to drain")
     connection = options.view_as(ConnectionOptions).connection()
+    letters = target.target_dead_letter_topic
     access = QueueAccess.SHARED if target.shared_queue else QueueAccess.EXCLUSIVE
     (
         pipeline
@@ -69,6 +71,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, *, queue: str | Non
             roll=target.rolling(),
             hdfs_options=options.view_as(HdfsTargetOptions).hdfs(),
             dead_letters=target.target_dead_letters or None,
+            dead_letter_topic=DeadLetterTopic(topic=letters, connection=connection) if letters else None,
             commit_log=CommitLogOptions(access=access, patience_seconds=target.patience_seconds),
             queue=queue,
             broker=connection.vpn,

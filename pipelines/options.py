@@ -334,6 +334,11 @@ class TargetOptions(PipelineOptions):
             help="below the target, for events that the format cannot hold; '' stops at the first [_dead-letters]",
         )
         parser.add_argument(
+            "--target_dead_letter_topic",
+            metavar="TOPIC",
+            help="publish them there instead, at least once; what the broker refuses goes to --target_dead_letters",
+        )
+        parser.add_argument(
             "--roll",
             choices=("files", "transaction", "flume"),
             default="files",

@@ -6,6 +6,7 @@ from flumebeam.transforms import coders as coders
 from flumebeam.transforms.acknowledge import Acknowledge, AcknowledgeBatches
 from flumebeam.transforms.broker_position import BrokerPosition
 from flumebeam.transforms.deadletter import DeadLetter, DeadLettersToFiles
+from flumebeam.transforms.deadletter_topic import DeadLetterTopic
 from flumebeam.transforms.events import FromEvents, ToEvents
 from flumebeam.transforms.file_read import ReadFromFiles
 from flumebeam.transforms.hdfs_write import WriteToHdfs
@@ -20,6 +21,7 @@ __all__ = [
     "AcknowledgeBatches",
     "BrokerPosition",
     "DeadLetter",
+    "DeadLetterTopic",
     "DeadLettersToFiles",
     "FromEvents",
     "Intercept",

@@ -55,7 +55,9 @@ class PendingTransaction:
         events: Number of events.
         messages: Number of messages that they came in; one that spans two batches counts twice.
         nbytes: Bytes of their bodies and headers.
-        keeps_provenance: Whether their format writes where they came from.
+        keeps_provenance: Whether somebody wants to know where they came from: their format, or their dead letters.
+        letters: Events that were set aside, and are to be kept with the others.
+        dead: Number of events that were set aside.
     """
 
     life: Life
@@ -64,10 +66,11 @@ class PendingTransaction:
     messages: int = 0
     nbytes: int = 0
     keeps_provenance: bool = False
+    letters: list[DeadLetter] = field(default_factory=list)
+    dead: int = 0
     _held: IdIndex = field(default_factory=IdIndex)
     _ids: list[pa.FixedSizeBinaryArray] = field(default_factory=list)
     _paths: dict[str, list[EventBatch]] = field(default_factory=dict)
-    _letters: list[DeadLetter] = field(default_factory=list)
 
     def add(self, batch: EventBatch, template: PathTemplate, arrival_ms: int) -> None:
         """Add the events of a batch, but those that are held already: a client may hand a message over twice.
@@ -94,11 +97,6 @@ class PendingTransaction:
         """Delivery ids of all events held."""
         return pa.concat_arrays(self._ids) if self._ids else delivery_ids([])
 
-    @property
-    def dead(self) -> int:
-        """Number of events that :meth:`set_aside` has set aside."""
-        return len(self._letters)
-
     def drafts(self, file_format: Format, naming: FileNaming, dead_letters: str) -> list[PartDraft]:
         """Return the parts, and one of dead letters if there are any.
 
@@ -121,10 +119,10 @@ class PendingTransaction:
                 drafts.append(_filled(whole, batches, file_format))
             else:
                 drafts += self._cut(whole, batches, file_format, own, rolls)
-        if self._letters:
-            lines = "".join(letter.line() for letter in self._letters).encode("ascii")
+        if self.letters:
+            lines = "".join(letter.line() for letter in self.letters).encode("ascii")
             name = f"_dead-letters.{stem}.jsonl"
-            drafts.append(PartDraft(dead_letters, name, lambda: [lines], len(self._letters)))
+            drafts.append(PartDraft(dead_letters, name, lambda: [lines], len(self.letters)))
         return drafts
 
     def _cut(
@@ -140,13 +138,14 @@ class PendingTransaction:
             yield replace(draft, joining="") if is_full and room == limits else draft
 
     def set_aside(self, file_format: Format) -> bool:
-        """Take out the events that a format cannot hold, and keep them as dead letters; tell whether there were any."""
+        """Take out the events that a format cannot hold, and make them dead letters; tell whether there were any."""
         before = self.dead
         for path, batches in list(self._paths.items()):
             kept = []
             for batch in batches:
                 good, letters = sift(file_format, batch, posixpath.dirname(path) or "/")
-                self._letters += letters
+                self.letters += letters
+                self.dead += len(letters)
                 if len(good):
                     kept.append(good)
             self._paths[path] = kept

@@ -22,11 +22,12 @@ from flumebeam.commitlog.options import CommitLogOptions
 from flumebeam.commitlog.rolling import RollOptions
 from flumebeam.commitlog.steps import CrashPoint
 from flumebeam.deliveries import Durable
-from flumebeam.errors import ConfigurationError, EpochClosedError, FormatError
+from flumebeam.errors import ConfigurationError, EpochClosedError, FormatError, PublishRefusedError
 from flumebeam.formats import Format, open_format, wants_provenance
 from flumebeam.hdfs.paths import PathOptions, PathTemplate
 from flumebeam.hdfs.targets import HdfsOptions, parse_target
 from flumebeam.solace.packing import messages_in
+from flumebeam.transforms.deadletter_topic import DeadLetterTopic, LetterPublisher
 from flumebeam.transforms.hdfs_lives import Lives, LivesPlan
 from flumebeam.transforms.hdfs_transaction import FileNaming, PendingTransaction
 from flumebeam.transforms.receivers import RECEIVERS
@@ -64,7 +65,8 @@ class WriteToHdfs(beam.PTransform):
     reported when their transaction is committed, and its files will appear, whoever dies.
 
     An event that the format cannot hold does not stop the sink: it becomes a dead letter, with its cause, in a hidden
-    file of the same transaction, so it is there exactly once as well.
+    file of the same transaction, so it is there exactly once as well; or in a topic, before its transaction is
+    committed, so it is there at least once.
 
     Batches that a program made, without provenance, are written at least once: a bundle that a runner repeats is
     written again, in files of its own, which are final with each transaction; nothing is reported.
@@ -85,6 +87,7 @@ class WriteToHdfs(beam.PTransform):
             transaction, which readers see at once; so does a format whose files cannot be joined.
         dead_letters: Directory below the target for events that the format cannot hold, one line of JSON each with
             cause, headers and body (base64); ``None`` stops at the first one.
+        dead_letter_topic: Publish them there instead. Those that its broker refuses go to ``dead_letters``.
         path_options: Time zone, rounding and source of the time in ``path``.
         hdfs_options: How to talk to HDFS.
         commit_log: How the commit log works: access of the queue, patience, threads, days kept.
@@ -112,6 +115,7 @@ class WriteToHdfs(beam.PTransform):
         max_seconds: float = 10.0,
         roll: RollOptions | None = _BY_DEFAULT,
         dead_letters: str | None = DEAD_LETTERS,
+        dead_letter_topic: DeadLetterTopic | None = None,
         path_options: PathOptions | None = None,
         hdfs_options: HdfsOptions | None = None,
         commit_log: CommitLogOptions | None = None,
@@ -147,6 +151,7 @@ class WriteToHdfs(beam.PTransform):
             PathTemplate(path, path_options, prefix=file_prefix),
             FileNaming(file_prefix, suffix),
             _dead_letters(dead_letters),
+            dead_letter_topic,
             limits,
             clock or SystemClock(),
         )
@@ -209,6 +214,7 @@ class _WriteFn(beam.DoFn):
         template: PathTemplate,
         naming: FileNaming,
         dead_letters: str | None,
+        dead_letter_topic: DeadLetterTopic | None,
         limits: _Limits,
         clock: Clock,
     ) -> None:
@@ -217,6 +223,8 @@ class _WriteFn(beam.DoFn):
         self._template = template
         self._naming = naming
         self._dead_letters = dead_letters
+        self._letter_topic = dead_letter_topic
+        self._letter_publisher: LetterPublisher | None = None
         self._limits = limits
         self._clock = clock
         self._lives: Lives | None = None
@@ -235,6 +243,9 @@ class _WriteFn(beam.DoFn):
         if self._lives is not None:
             self._lives.leave()
             self._lives = None
+        if self._letter_publisher is not None:
+            self._letter_publisher.close()
+            self._letter_publisher = None
 
     def start_bundle(self) -> None:
         # What a failed bundle left behind was given back to its source when that closed the receiver.
@@ -262,9 +273,8 @@ class _WriteFn(beam.DoFn):
                 batch = batch.filter(pa.array(~known))
         while len(batch):
             now = self._clock.monotonic()
-            pending = self._pending.setdefault(
-                receiver, PendingTransaction(life, now, keeps_provenance=wants_provenance(self._format))
-            )
+            keeps = wants_provenance(self._format) or self._letter_topic is not None
+            pending = self._pending.setdefault(receiver, PendingTransaction(life, now, keeps_provenance=keeps))
             room = self._limits.room(pending, batch)
             pending.add(batch.slice(0, room), self._template, self._clock.epoch_ms())
             batch = batch.slice(room)
@@ -333,10 +343,25 @@ class _WriteFn(beam.DoFn):
             return pending.life.commit(pending.drafts(self._format, self._naming, kept), pending.ids)
         except FormatError as error:
             # Nothing has happened yet: parts are written before anything is committed.
-            if self._dead_letters is None or not pending.set_aside(self._format):
+            nobody = self._dead_letters is None and self._letter_topic is None
+            if nobody or not pending.set_aside(self._format):
                 raise
-            _log.warning("%d events go to %s: %s", pending.dead, kept, error)
+            where = kept if self._letter_topic is None else self._letter_topic.topic
+            _log.warning("%d events go to %s: %s", pending.dead, where, error)
+        if self._letter_topic is not None:
+            self._publish_letters(pending, self._letter_topic)
         return pending.life.commit(pending.drafts(self._format, self._naming, kept), pending.ids)
+
+    def _publish_letters(self, pending: PendingTransaction, topic: DeadLetterTopic) -> None:
+        """Publish the dead letters of a transaction, before it is committed: whoever dies now, they come again."""
+        if self._letter_publisher is None:
+            self._letter_publisher = topic.open()
+        pending.letters = self._letter_publisher.publish(pending.letters)
+        if pending.letters and self._dead_letters is None:
+            raise PublishRefusedError(
+                f"An event has nowhere to go: {pending.letters[0].cause}. Have a queue subscribe to {topic.topic}, or "
+                "give a directory for dead letters as well."
+            )
 
     def _give_up(self, receiver: str) -> None:
         """Drop what a refused life holds, and have its receiver closed: its source then delivers that to a new one."""
