@@ -128,6 +128,14 @@ def test_body_is_stored_once_for_many_queues(keeper: Any, store: Store, tmp_path
     assert (tmp_path / FILE_NAME).stat().st_size < 1_500_000
 
 
+def test_large_body_is_kept_in_few_pages(store: Store, tmp_path: Path) -> None:
+    store.close()
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+
+    assert connection.execute("PRAGMA page_size").fetchone() == (16_384,)
+    connection.close()
+
+
 def test_only_what_was_delivered_is_marked_redelivered(
     make_world: Callable[..., Any], keeper: Any, store: Store
 ) -> None:
