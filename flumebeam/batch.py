@@ -22,7 +22,7 @@ from flumebeam.errors import FormatError
 from flumebeam.event import Event, Provenance
 from flumebeam.ids import DELIVERY_ID_TYPE, DeliveryId
 
-__all__ = ["BatchProvenance", "EventBatch"]
+__all__ = ["BatchProvenance", "EventBatch", "has_nul"]
 
 _EMPTY_BODIES: Final = pa.array([], type=pa.binary())
 _METADATA_KEY: Final = b"flumebeam"
@@ -325,6 +325,15 @@ def _lengths(array: pa.BinaryArray | pa.StringArray) -> npt.NDArray[np.int64]:
         return np.zeros(0, np.int64)
     offsets = np.frombuffer(array.buffers()[1], dtype=np.int32)[array.offset : array.offset + len(array) + 1]
     return np.diff(offsets).astype(np.int64)
+
+
+def has_nul(column: pa.StringArray) -> bool:
+    """Tell whether a text holds a NUL character, without a look at each text."""
+    if not len(column) or column.buffers()[2] is None:
+        return False
+    offsets = np.frombuffer(column.buffers()[1], np.int32)
+    text = np.frombuffer(column.buffers()[2], np.uint8)[offsets[column.offset] : offsets[column.offset + len(column)]]
+    return bool(len(text)) and not text.min()
 
 
 def _value_bytes(array: pa.BinaryArray | pa.StringArray) -> int:

@@ -52,7 +52,7 @@ class _Part(NamedTuple):
     batch: EventBatch
     topics: str | pa.StringArray
     packing: Packing | None = None
-    """Set: all of it goes into one message, to one topic."""
+    """Set: all of it goes into packed messages, to one topic."""
 
     def slice(self, offset: int, length: int | None = None) -> _Part:
         topics = self.topics if isinstance(self.topics, str) else self.topics.slice(offset, length)
@@ -182,24 +182,40 @@ class Publisher:
 
     def _add_packed(self, groups: Sequence[tuple[EventBatch, str]], packing: Packing) -> Iterator[Durable | DeadLetter]:
         for batch, topic in groups:
-            for piece in self._refill(batch, topic, packing):
-                self._latest[topic] = len(self._parts)
-                self._parts.append(_Part(piece, topic, packing))
-                self._size += 1
-                self._packed_bytes += piece.nbytes
+            rest = self._refill(batch, topic, packing)
+            while len(rest):
+                rest = self._add_messages(rest, topic, packing)
                 if self._size >= self.max_messages or self._packed_bytes >= _MAX_PACKED_BYTES:
                     yield from self.flush()
 
-    def _refill(self, batch: EventBatch, topic: str, packing: Packing) -> Iterator[EventBatch]:
-        """Yield what goes into further messages; the latest one of the topic is filled up first, if it has room."""
+    def _add_messages(self, batch: EventBatch, topic: str, packing: Packing) -> EventBatch:
+        """Add as much of a batch as the transaction has room for, and return the rest.
+
+        What fills whole messages is one part, for one call of the channel; the last message may be filled up later.
+        """
+        sizes: list[int] = []
+        for piece in packing.cut(batch):
+            sizes.append(len(piece))
+            self._size += 1
+            self._packed_bytes += piece.nbytes
+            if self._size >= self.max_messages or self._packed_bytes >= _MAX_PACKED_BYTES:
+                break
+        whole = sum(sizes[:-1])
+        if whole:
+            self._parts.append(_Part(batch.slice(0, whole), topic, packing))
+        self._latest[topic] = len(self._parts)
+        self._parts.append(_Part(batch.slice(whole, sizes[-1]), topic, packing))
+        return batch.slice(whole + sizes[-1])
+
+    def _refill(self, batch: EventBatch, topic: str, packing: Packing) -> EventBatch:
+        """Fill up the latest message of the topic, if it has room, and return what is left for further ones."""
         place = self._latest.get(topic)
-        pieces = packing.cut(batch)
-        if place is not None and _receiver(batch) == _receiver(latest := self._parts[place].batch):
-            pieces = packing.cut(EventBatch.concat([latest, batch]))
-            filled = next(pieces)
-            self._parts[place] = self._parts[place]._replace(batch=filled)
-            self._packed_bytes += filled.nbytes - latest.nbytes
-        yield from pieces
+        if place is None or _receiver(batch) != _receiver(latest := self._parts[place].batch):
+            return batch
+        filled = next(packing.cut(EventBatch.concat([latest, batch.slice(0, packing.max_events)])))
+        self._parts[place] = self._parts[place]._replace(batch=filled)
+        self._packed_bytes += filled.nbytes - latest.nbytes
+        return batch.slice(len(filled) - len(latest))
 
     def flush(self) -> Iterator[Durable | DeadLetter]:
         """Commit what has been added and not committed; yields and raises as :meth:`add`."""

@@ -41,7 +41,7 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flumebeam.batch import BatchProvenance, EventBatch
+from flumebeam.batch import BatchProvenance, EventBatch, has_nul
 from flumebeam.errors import PublishRefusedError
 from flumebeam.event import EVENT_ID_HEADER, is_reserved
 from flumebeam.ids import DELIVERY_ID_TYPE, DeliveryId
@@ -421,9 +421,8 @@ def _check_text(part: str, name: str, text: str, batch: EventBatch) -> None:
 
 
 def _check_column(name: str, column: pa.StringArray, batch: EventBatch) -> None:
-    found = pc.match_substring(column, "\0")
-    if pc.any(found).as_py():
-        index = pc.index(found, value=True).as_py()
+    if has_nul(column):
+        index = pc.index(pc.match_substring(column, "\0"), value=True).as_py()
         raise _refusal(batch, index, f"header {name!r} holds a NUL character, which the client would cut off")
 
 

@@ -187,21 +187,19 @@ def by_topic(batch: EventBatch, topics: str | pa.StringArray) -> Iterator[tuple[
 
 
 def _packs(batch: EventBatch, topic: str, packing: Packing, fields: MessageFields) -> Iterator[OutgoingEvents]:
-    for part in packing.cut(batch):
-        checked = messages_of_events(part, topic, fields)
-        if len(part) == 1:
-            yield checked
+    messages_of_events(batch, topic, fields)  # refuses an event by its place in the batch
+    for alone, run in groupby(packing.cut(batch), lambda part: len(part) == 1):
+        parts = list(run)
+        # All of them get the fields of their first events, checked above.
+        firsts = messages_of_events(EventBatch.concat([part.slice(0, 1) for part in parts]), topic, fields)
+        if alone:
+            yield firsts
             continue
-        identities = checked.application_message_ids
         yield replace(
-            checked,
-            shared={**checked.shared, COUNT_PROPERTY: str(len(part))},
-            bodies=pa.array([encode_pack(part, packing)], type=pa.binary()),
-            columns={},
-            topics=[topic],
-            application_message_ids=None if identities is None else identities.slice(0, 1),
+            firsts,
+            bodies=pa.array([encode_pack(part, packing) for part in parts], type=pa.binary()),
+            columns={COUNT_PROPERTY: pa.array([str(len(part)) for part in parts])},
             correlation_ids=None,
-            priorities=checked.priorities and checked.priorities[:1],
             content_type=PACK_TYPE,
             content_encoding=packing.encoding,
         )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flumebeam.batch import BatchProvenance, EventBatch
+from flumebeam.batch import BatchProvenance, EventBatch, has_nul
 from flumebeam.errors import FormatError
 from flumebeam.event import Event, Provenance
 from flumebeam.ids import DeliveryId, delivery_ids
@@ -178,3 +178,10 @@ def test_a_batch_counts_the_bytes_of_its_own_slice() -> None:
     assert [batch.slice(start, 1).nbytes for start in range(3)] == [5, 0, 10]
     assert batch.nbytes == 15
     assert EventBatch.empty().nbytes == 0
+
+
+@given(st.lists(st.none() | st.text(st.sampled_from("a\0"), max_size=2)), st.integers(0, 3))
+def test_a_nul_in_a_text_is_found_in_the_slice_that_has_it_and_in_no_other(texts: list[str | None], start: int) -> None:
+    column = pa.array(texts, type=pa.string()).slice(start)
+
+    assert has_nul(column) == any("\0" in text for text in texts[start:] if text is not None)

@@ -15,6 +15,7 @@ from flumebeam.deliveries import Durable
 from flumebeam.errors import ConnectionFailedError, LoginRefusedError, PublishRefusedError
 from flumebeam.event import Event, Provenance
 from flumebeam.ids import DeliveryId
+from flumebeam.solace import packing as packing_module
 from flumebeam.solace.fields import MessageFields
 from flumebeam.solace.packing import Packing, events_of
 from flumebeam.transforms.deadletter import DeadLetter
@@ -247,6 +248,24 @@ def test_packs_are_filled_over_batches_and_sources_are_told_of_every_event() -> 
 
     assert taken(channel) == ["abc", "def", "gh"]
     assert (numbers, letters) == ([0, 1, 0, 1, 2, 3, 4, 0], [])
+
+
+def test_messages_that_a_batch_fills_are_put_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    channel = MemoryChannel()
+    made = packed(channel)
+    put: list[int] = []
+
+    def settled_put(batch: EventBatch, topic: str, packing: Packing | None, fields: MessageFields) -> Iterable[object]:
+        put.append(len(batch))
+        return original(batch, topic, packing, fields)
+
+    original = packing_module.outgoing_messages
+    monkeypatch.setattr("flumebeam.channel.memory.outgoing_messages", settled_put)
+
+    settle(made, batch("abcdefgh"), batch("ijklmnop"))
+
+    assert put[:4] == [6, 3, 6, 1]  # and once more when the memory channel commits
+    assert taken(channel) == ["abc", "def", "ghi", "jkl", "mno", "p"]
 
 
 def test_a_pack_holds_events_of_one_topic() -> None:

@@ -69,7 +69,8 @@ def test_a_pack_says_what_it_is_to_those_who_do_not_look_inside() -> None:
 
     assert message.content_type == PACK_TYPE
     assert message.content_encoding == "zstd"
-    assert message.shared == {"host": "web1", COUNT_PROPERTY: "3"}
+    assert message.shared == {"host": "web1"}
+    assert message.columns[COUNT_PROPERTY].to_pylist() == ["3"]
     assert next(message.events).application_message_id == "a"
 
 
