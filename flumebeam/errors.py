@@ -22,6 +22,7 @@
     │   └── EpochClosedError          a successor fenced this writer: what it holds belongs to its successor
     ├── RunnerError                   a runner outside this process does not answer, or did not do what it was asked
     ├── FormatError                   bytes that are not what their format says
+    │   └── MisfitError               an event does not fit the schema of a table
     └── ProtocolError                 bytes that break the SMF protocol (broker side)
 
 An error's text is one sentence for the person who meets it: what happened, and what to do. ``retriable`` says whether
@@ -30,6 +31,7 @@ the same call may succeed later without anybody changing anything.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "FlumebeamError",
     "FormatError",
     "LoginRefusedError",
+    "MisfitError",
     "PositionError",
     "ProtocolError",
     "PublishRefusedError",
@@ -145,6 +148,19 @@ class RunnerError(FlumebeamError):
 
 class FormatError(FlumebeamError):
     """Bytes that are not what their format says."""
+
+
+class MisfitError(FormatError):
+    """Some event of a batch does not fit a schema.
+
+    Args:
+        message: Which, if there is only one event; else about one of them.
+        suspects: Events, by their place in the batch, that may be why. They are guesses: each wants to be tried alone.
+    """
+
+    def __init__(self, message: str, suspects: Sequence[int] = ()) -> None:
+        super().__init__(message)
+        self.suspects = tuple(suspects)
 
 
 class ProtocolError(FlumebeamError):

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
 from flumebeam.batch import EventBatch
-from flumebeam.errors import FlumebeamError, FormatError
-from flumebeam.formats import Format
+from flumebeam.errors import FlumebeamError, FormatError, MisfitError
+from flumebeam.formats import Format, checker
 from flumebeam.transforms.deadletter import DeadLetter
 
 __all__ = ["encoded", "sift"]
 
 _OF_CONTENT: Final = (ValueError, TypeError, LookupError, ArithmeticError, pa.ArrowException)
 """What libraries raise about the values they are given; anything else is no event's fault."""
+_PIECE_EVENTS: Final = 256
 
 
 def encoded(file_format: Format, batches: Iterable[EventBatch]) -> Iterator[bytes]:
@@ -34,7 +36,10 @@ def encoded(file_format: Format, batches: Iterable[EventBatch]) -> Iterator[byte
 
 
 def sift(file_format: Format, batch: EventBatch, target: str) -> tuple[EventBatch, list[DeadLetter]]:
-    """Tell the events that a format takes from those it does not: halves are tried, down to single events.
+    """Tell the events that a format takes from those it does not.
+
+    Where a format names suspects they are tried alone; else halves are tried, down to single events. Nothing is done
+    for each of the events that fit.
 
     Args:
         file_format: Takes them or not.
@@ -44,26 +49,62 @@ def sift(file_format: Format, batch: EventBatch, target: str) -> tuple[EventBatc
     Returns:
         The events that it takes, and the others with the reason.
     """
-    causes = dict(_refused(file_format, batch, 0))
+    causes = _refused(_trial(file_format), batch)
     if not causes:
         return batch, []
+    places = sorted(causes)
     keep = np.ones(len(batch), dtype=np.bool_)
-    keep[list(causes)] = False
+    keep[places] = False
     letters = [
-        DeadLetter(event, target, causes[index])
-        for index, event in zip(causes, batch.filter(pa.array(~keep)).events(), strict=True)
+        DeadLetter(event, target, causes[place])
+        for place, event in zip(places, batch.filter(pa.array(~keep)).events(), strict=True)
     ]
     return batch.filter(pa.array(keep)), letters
 
 
-def _refused(file_format: Format, batch: EventBatch, first: int) -> Iterator[tuple[int, str]]:
-    try:
-        for _ in encoded(file_format, [batch]):
-            pass
-    except FormatError as error:
-        if len(batch) == 1:
-            yield first, str(error)
-            return
-        half = len(batch) // 2
-        yield from _refused(file_format, batch.slice(0, half), first)
-        yield from _refused(file_format, batch.slice(half), first + half)
+_Trial = Callable[[EventBatch], FormatError | None]
+
+
+def _trial(file_format: Format) -> _Trial:
+    """Return what tells why a format does not take a batch, if it does not."""
+    check = checker(file_format)
+
+    def attempt(batch: EventBatch) -> FormatError | None:
+        try:
+            if check is not None:
+                check(batch)
+            else:
+                for _ in encoded(file_format, [batch]):
+                    pass
+        except FormatError as error:
+            return error
+        return None
+
+    return attempt
+
+
+def _refused(attempt: _Trial, batch: EventBatch) -> dict[int, str]:
+    """Return the places of the events that are refused, each with its cause."""
+    causes: dict[int, str] = {}
+    # Pieces, as what follows a suspect is looked at again.
+    bounds = [*range(0, len(batch), _PIECE_EVENTS), len(batch)]
+    left = list(pairwise(bounds))
+    while left:
+        start, stop = left.pop()
+        error = attempt(batch.slice(start, stop - start))
+        if error is None:
+            continue
+        if stop - start == 1:
+            causes[start] = str(error)
+            continue
+        suspects = error.suspects if isinstance(error, MisfitError) else ()
+        for place in (start + suspect for suspect in suspects if 0 <= suspect < stop - start):
+            alone = attempt(batch.slice(place, 1))
+            if alone is not None:
+                causes[place] = str(alone)
+                left += [(low, high) for low, high in ((start, place), (place + 1, stop)) if low < high]
+                break
+        else:
+            half = (start + stop) // 2
+            left += [(start, half), (half, stop)]
+    return causes

@@ -31,6 +31,7 @@ __all__ = [
     "TableSchema",
     "TextFormat",
     "TextSequenceFileFormat",
+    "checker",
     "open_format",
     "wants_provenance",
     "way_to_join",
@@ -56,7 +57,9 @@ class Format(Protocol):
 
         A format that is not may have an attribute ``joining``, one of the other ways of
         :mod:`flumebeam.formats.joining`. If it has none, sinks do not roll: each transaction's files are final. One
-        with an attribute ``provenance`` that is true gets batches that tell where their events came from.
+        with an attribute ``provenance`` that is true gets batches that tell where their events came from. One with a
+        method ``check``, which raises FormatError for a batch that :meth:`encode` would refuse, is asked that where
+        nothing is to be written.
         """
         ...
 
@@ -86,6 +89,12 @@ def way_to_join(format: Format) -> str:
 def wants_provenance(format: Format) -> bool:
     """Return whether a format writes where events came from: its attribute ``provenance``, if it has one."""
     return bool(getattr(format, "provenance", False))
+
+
+def checker(format: Format) -> Callable[[EventBatch], object] | None:
+    """Return what tells whether a format takes a batch, without writing it: its method ``check``, if it has one."""
+    check: Callable[[EventBatch], object] | None = getattr(format, "check", None)
+    return check
 
 
 _FORMATS: Final[dict[str, Callable[[str, int | None], Format]]] = {

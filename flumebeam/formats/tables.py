@@ -21,7 +21,7 @@ import pyarrow.csv
 import pyarrow.json
 
 from flumebeam.batch import EventBatch
-from flumebeam.errors import ConfigurationError, FormatError
+from flumebeam.errors import ConfigurationError, MisfitError
 from flumebeam.event import RESERVED_PREFIX, TIMESTAMP_HEADER
 from flumebeam.formats.columns import content, joined
 from flumebeam.formats.schemas import TableSchema
@@ -41,6 +41,9 @@ event carries one."""
 _TIME_HEADERS: Final = (TIMESTAMP_HEADER, RESERVED_PREFIX + "sender-timestamp")
 _HEX: Final = np.frombuffer(b"".join(b"%02x" % byte for byte in range(256)), dtype="S2")
 _ID_BYTES: Final = 16
+_ROW: Final = re.compile(r"(?:in row|string index) (\d+)$|Row #(\d+): ")
+_VALUE: Final = re.compile(r"couldn't parse: ?(.+)$|Failed to parse string: '(.+)' as ", re.DOTALL)
+_MOST_SUSPECTS: Final = 3
 _BODIES: Final = ("json", "csv")
 _UNKNOWN: Final = ("drop", "refuse")
 _AVRO_OF: Final[Mapping[pa.DataType, Any]] = {
@@ -124,7 +127,7 @@ class TableOptions:
         """Return the events of a batch as rows, in order. No Python object is made for an event.
 
         Raises:
-            FormatError: A body does not fit; it says which column, if it is the only event.
+            MisfitError: A body does not fit; it says which column, if it is the only event.
         """
         own = self.schema.arrow
         if not len(batch):
@@ -133,7 +136,9 @@ class TableOptions:
             parsed = (_of_json if self.body == "json" else _of_csv)(self, batch.bodies)
             typed = [_typed(parsed[index], field) for index, field in enumerate(own)]
         except (pa.ArrowException, ValueError) as error:
-            raise FormatError(f"The body does not fit the schema: {error}") from error
+            raise MisfitError(
+                f"The body does not fit the schema: {error}", _suspects(str(error), batch.bodies)
+            ) from error
         return pa.RecordBatch.from_arrays([*typed, *self._added_values(batch)], schema=self.columns)
 
     def _added_values(self, batch: EventBatch) -> list[pa.Array]:
@@ -152,8 +157,9 @@ def _of_json(options: TableOptions, bodies: pa.BinaryArray) -> list[pa.Array]:
     """Parse objects, marked by a first field of their own."""
     if not _all(pc.starts_with(bodies, b"{")):
         bodies = pc.replace_substring_regex(bodies, pattern=rb"^[ \t\r\n]+", replacement=b"")
-        if not _all(pc.starts_with(bodies, b"{")):
-            raise FormatError("The body is no JSON object.")
+        is_object = pc.starts_with(bodies, b"{")
+        if not _all(is_object):
+            raise MisfitError("The body is no JSON object.", _first(pc.invert(is_object)))
     mark = secrets.token_hex(_ID_BYTES)
     marked = pc.binary_replace_slice(bodies, 0, 1, f'{{"{mark}":0,'.encode())
     is_empty = pc.match_substring_regex(bodies, rb"^\{[ \t\r\n]*\}[ \t\r\n]*$")
@@ -162,7 +168,8 @@ def _of_json(options: TableOptions, bodies: pa.BinaryArray) -> list[pa.Array]:
     block = content(joined(marked, pa.scalar(b"\n", type=pa.binary())))
     if b"\0" in block:
         # The parser would take it for the end of everything.
-        raise FormatError("The body is no JSON object: it holds a zero byte.")
+        suspects = _first(pc.match_substring(bodies, b"\0"))
+        raise MisfitError("The body is no JSON object: it holds a zero byte.", suspects)
     own = options.schema.arrow
     table = pyarrow.json.read_json(
         pa.BufferReader(block),
@@ -176,7 +183,9 @@ def _of_json(options: TableOptions, bodies: pa.BinaryArray) -> list[pa.Array]:
         ),
     ).combine_chunks()
     if len(table) != len(bodies) or table.column(mark).null_count:
-        raise FormatError("The body is no JSON object, or several.")
+        # What follows the first object of a body is a row without a mark.
+        extra = _first(_whole(table.column(mark)).is_null())
+        raise MisfitError("The body is no JSON object, or several.", [row - 1 for row in extra if row])
     return [_whole(table.column(field.name)) for field in own]
 
 
@@ -206,7 +215,7 @@ def _of_csv(options: TableOptions, bodies: pa.BinaryArray) -> list[pa.Array]:
         ),
     ).combine_chunks()
     if len(table) != len(bodies) or not all(_all(pc.equal(table.column(name), mark)) for name in ("begin", "end")):
-        raise FormatError("The body is not one line of delimited text.")
+        raise MisfitError("The body is not one line of delimited text.")
     return [
         pc.fill_null(column, "") if not field.nullable and field.type in (pa.string(), pa.binary()) else column
         for field, column in zip(own, map(_whole, table.columns[1:-1]), strict=True)
@@ -239,9 +248,11 @@ def _typed(column: pa.Array, field: pa.Field) -> pa.Array:
 
 
 def _check_present(column: pa.Array, field: pa.Field, path: str) -> None:
-    """Raise FormatError if something is null that must not be."""
+    """Raise MisfitError if something is null that must not be."""
     if not field.nullable and column.null_count:
-        raise FormatError(f"The body does not fit the schema: column {path!r} is missing or null.")
+        # What stands within another column is not one for each event.
+        suspects = _first(column.is_null()) if path == field.name else []
+        raise MisfitError(f"The body does not fit the schema: column {path!r} is missing or null.", suspects)
     if pa.types.is_struct(field.type):
         there = column.drop_null()
         for index in range(field.type.num_fields):
@@ -254,6 +265,25 @@ def _check_present(column: pa.Array, field: pa.Field, path: str) -> None:
 def _whole(column: pa.ChunkedArray) -> pa.Array:
     """Return a column as one array, whatever the number of its chunks."""
     return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
+
+
+def _suspects(said: str, bodies: pa.BinaryArray) -> list[int]:
+    """Return who may have made Arrow say something: it tells a row, or the value that it could not convert.
+
+    A body that is not one object, or one line, moves the rows behind it, so these are guesses.
+    """
+    if (row := _ROW.search(said)) is not None:
+        place = int(row[1]) if row[1] else int(row[2]) - 1
+        return [guess for guess in (place, place - 1) if 0 <= guess < len(bodies)]
+    if (value := _VALUE.search(said)) is not None:
+        return _first(pc.match_substring(bodies, (value[1] or value[2]).encode()), _MOST_SUSPECTS)
+    return []
+
+
+def _first(condition: pa.BooleanArray, most: int = 1) -> list[int]:
+    """Return the first places where something is true."""
+    places: list[int] = pc.indices_nonzero(condition)[:most].to_pylist()
+    return places
 
 
 def _all(condition: pa.Array | pa.ChunkedArray) -> bool:

@@ -58,6 +58,10 @@ class AvroTableFormat:
         """Whether records tell where their events came from."""
         return self.table.source
 
+    def check(self, batch: EventBatch) -> None:
+        """Raise MisfitError if an event of a batch does not fit the schema."""
+        self.table.rows(batch)
+
     def encode(self, batches: Iterable[EventBatch]) -> Iterator[bytes]:
         """Return one whole file; see :meth:`flumebeam.formats.Format.encode`."""
         record = self.table.record

@@ -48,6 +48,10 @@ class ParquetTableFormat:
         """Whether rows tell where their events came from."""
         return self.table.source
 
+    def check(self, batch: EventBatch) -> None:
+        """Raise MisfitError if an event of a batch does not fit the schema."""
+        self.table.rows(batch)
+
     def encode(self, batches: Iterable[EventBatch]) -> Iterator[bytes]:
         """Return one whole file; see :meth:`flumebeam.formats.Format.encode`."""
         sink = Sink()

@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flumebeam.batch import BatchProvenance, EventBatch
-from flumebeam.errors import ConfigurationError, FormatError
+from flumebeam.errors import ConfigurationError, FormatError, MisfitError
 from flumebeam.formats import TableOptions, TableSchema, open_format, wants_provenance
 from flumebeam.formats.joining import join_files
 from flumebeam.ids import DeliveryId, delivery_ids
@@ -154,8 +154,23 @@ def test_a_misfit_is_refused_with_its_cause(body: bytes, cause: str) -> None:
 
     with pytest.raises(FormatError, match=cause):
         table.rows(batch_of(body))
-    with pytest.raises(FormatError):
+    with pytest.raises(MisfitError) as among_others:
         table.rows(batch_of({"n": 1}, body, {"n": 2}))
+    assert 1 in among_others.value.suspects or body in _UNNAMED
+
+
+_UNNAMED = (b'{"n":1}}', b'{"n":1,"m":0.001}', b'{"n":1,"p":{"on":null}}', b'{"n":1,"l":[1,null]}')
+"""Those that nothing tells from their neighbours: halves are tried."""
+
+
+@pytest.mark.parametrize("line", [b"x,a", b"1", b"1,a,b", b'1,"a', b",a", b"1,\xff", b"", b"1\n2"])
+def test_a_line_that_does_not_fit_is_suspected_first(line: bytes) -> None:
+    table = TableOptions(schema=schema(n="int", s=optional("string")), body="csv")
+
+    with pytest.raises(MisfitError) as error:
+        table.rows(batch_of(b"1,a", b"2,b", line, b"3,c"))
+
+    assert error.value.suspects[0] == 2
 
 
 def test_objects_may_stand_between_blanks() -> None:

@@ -3,14 +3,15 @@ from __future__ import annotations
 import json
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flumebeam.batch import EventBatch
-from flumebeam.errors import ConfigurationError, FormatError
+from flumebeam.errors import ConfigurationError, FormatError, MisfitError
+from flumebeam.formats import TableOptions, TableSchema, open_format
 from flumebeam.transforms.hdfs_write import WriteToHdfs
 from flumebeam.transforms.poison import encoded, sift
 from tests.unit.transforms.test_hdfs_write import Worker, batch_of, finals, lines, numbers_of
@@ -130,6 +131,72 @@ def test_each_event_that_is_refused_is_found_with_its_own_cause() -> None:
 
     assert len(good) == 96
     assert [letter.cause for letter in dead] == ["1000 is no number below 100"] * 4
+
+
+@dataclass(frozen=True)
+class Suspicious(Numbers):
+    """Checks without writing, counts how often, and suspects whoever it is told to."""
+
+    checks: list[int] = field(default_factory=list)
+    suspect: Callable[[list[bytes]], list[int]] = lambda bodies: []
+
+    def check(self, batch: EventBatch) -> None:
+        bodies = batch.bodies.to_pylist()
+        self.checks.append(len(bodies))
+        if max(map(int, bodies)) > 99:
+            raise MisfitError("too large", self.suspect(bodies))
+
+    def encode(self, batches: Iterable[EventBatch]) -> Iterator[bytes]:
+        raise AssertionError("nothing is written to be looked at")
+
+
+@pytest.mark.parametrize(
+    "suspect",
+    [
+        lambda bodies: [bodies.index(b"100")],
+        lambda bodies: [bodies.index(b"1")] if b"1" in bodies else [],
+        lambda bodies: [-1, len(bodies), 10_000],
+        lambda bodies: [],
+    ],
+    ids=["the first", "an innocent", "nobody there", "nobody"],
+)
+@pytest.mark.parametrize("poison", [{0}, {999}, {17, 18, 255, 256, 257}, set(range(1_000))])
+def test_suspects_are_tried_before_they_are_dead_letters(
+    suspect: Callable[[list[bytes]], list[int]], poison: set[int]
+) -> None:
+    bodies = [b"100" if number in poison else b"1" for number in range(1_000)]
+
+    good, dead = sift(Suspicious(suspect=suspect), EventBatch.from_bodies(bodies), "t")
+
+    assert (len(good), len(dead)) == (1_000 - len(poison), len(poison))
+    assert b"100" not in good.bodies.to_pylist()
+
+
+def test_where_suspects_are_named_an_event_in_a_hundred_is_found_by_a_few_looks() -> None:
+    format = Suspicious(suspect=lambda bodies: [bodies.index(b"100")])
+    batch = EventBatch.from_bodies([b"100" if number % 100 == 7 else b"1" for number in range(5_000)])
+
+    _, dead = sift(format, batch, "t")
+
+    assert len(dead) == 50
+    assert len(format.checks) < 4 * len(dead)
+    assert sum(format.checks) < 10 * len(batch)
+
+
+def test_misfits_of_a_table_are_found_by_what_arrow_says_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    schema = TableSchema('{"type": "record", "name": "R", "fields": [{"name": "n", "type": "int"}]}')
+    table = open_format("parquet", table=TableOptions(schema=schema))
+    misfits = [b'{"n": "x"}', b'{"n": 1', b'{"n": 99999999999}', b"{}", b"text", b'{"n": 1}{"n": 2}', b'{"n": 1.5}']
+    bodies = [misfits[at // 100 % 7] if at % 100 == 99 else b'{"n": %d}' % at for at in range(5_000)]
+    looks = []
+    rows = TableOptions.rows
+    monkeypatch.setattr(TableOptions, "rows", lambda self, batch: looks.append(len(batch)) or rows(self, batch))
+
+    good, dead = sift(table, EventBatch.from_bodies(bodies), "t")
+
+    assert [letter.event.body for letter in dead] == bodies[99::100]
+    assert len(good) == 4_950
+    assert len(looks) < 4 * len(dead)
 
 
 def test_a_batch_without_poison_is_not_copied() -> None:
