@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from flumebeam.batch import EventBatch
+from flumebeam.deliveries import DeadLetter
 from flumebeam.errors import FlumebeamError, FormatError, MisfitError
 from flumebeam.formats import Format, checker
-from flumebeam.transforms.deadletter import DeadLetter
 
 __all__ = ["encoded", "sift"]
 

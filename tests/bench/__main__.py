@@ -23,6 +23,7 @@ from tests.bench.chain import LANES, measure_chains
 from tests.bench.comparing import comparison_report
 from tests.bench.endurance import measure_endurance
 from tests.bench.flume import FLUME_LANES
+from tests.bench.formats import measure_formats
 from tests.bench.growth import measure_growth, points
 from tests.bench.memory import measure_memory
 from tests.bench.page import page
@@ -30,6 +31,7 @@ from tests.bench.programs import ProgramFailedError
 from tests.bench.report import (
     broker_report,
     chain_report,
+    formats_report,
     growth_report,
     memory_report,
     stall_report,
@@ -48,6 +50,7 @@ SUITES: Final = {
     "throughput": "events per second and CPU of ingest and drain, beside plain loops",
     "chain": "file to files through ingest, broker and drain at once, packed and not",
     "flume": "the same beside Apache Flume 1.11 from Maven Central (needs Java; only if named)",
+    "formats": "events and megabytes per second of a core by format and codec, and with misfits",
     "growth": "the packed chain over events, open paths and bytes of a body",
     "broker": "messages per second and CPU of the development broker, and its memory",
     "stall": "latency of the speed layer while the batch layer hangs",
@@ -67,8 +70,9 @@ class Sizes:
 
     Attributes:
         events: Events of each lane in one run of ``throughput``.
-        runs: Runs of ``throughput``, ``chain``, ``flume``, ``broker`` and ``runners``.
+        runs: Runs of ``throughput``, ``chain``, ``flume``, ``formats``, ``broker`` and ``runners``.
         chain_events: Events of one run of ``chain`` and ``flume``; packed five times as many.
+        format_events: Events of one run of ``formats``.
         growth_events: Numbers of events of ``growth``, in ascending order.
         growth_paths: Numbers of paths of ``growth``.
         stall_seconds: How long the batch layer runs normally, and then hangs.
@@ -86,6 +90,7 @@ class Sizes:
     events: int = 40_000
     runs: int = 3
     chain_events: int = 400_000
+    format_events: int = 50_000
     growth_events: tuple[int, ...] = (100_000, 1_000_000)
     growth_paths: tuple[int, ...] = (1, 100, 10_000)
     stall_seconds: float = 30.0
@@ -104,6 +109,7 @@ _QUICK: Final = Sizes(
     events=5_000,
     runs=1,
     chain_events=40_000,
+    format_events=10_000,
     growth_events=(20_000, 100_000),
     growth_paths=(1, 100, 1_000),
     stall_seconds=4.0,
@@ -131,6 +137,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--chain-events", type=_positive, metavar="N", help="events of a run of chain and flume; packed x 5 [400000]"
     )
+    parser.add_argument("--format-events", type=_positive, metavar="N", help="events of a run of formats [50000]")
     parser.add_argument(
         "--growth-events",
         type=_positive,
@@ -234,6 +241,9 @@ def _measure(suite: str, sizes: Sizes, console: Console) -> dict[str, Any]:
             lanes = FLUME_LANES if suite == "flume" else LANES
             chain = measure_chains(place, lanes, events=sizes.chain_events, size=sizes.size, runs=sizes.runs, tell=tell)
             found, report = chain.to_json(), chain_report(chain)
+        elif suite == "formats":
+            formats = measure_formats(events=sizes.format_events, size=sizes.size, runs=sizes.runs, tell=tell)
+            found, report = formats.to_json(), formats_report(formats)
         elif suite == "growth":
             wanted = points(sizes.growth_events, sizes.growth_paths)
             growth = measure_growth(place, wanted, tell=tell)
