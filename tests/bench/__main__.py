@@ -34,9 +34,11 @@ from tests.bench.report import (
     formats_report,
     growth_report,
     memory_report,
+    rolled_report,
     stall_report,
     throughput_report,
 )
+from tests.bench.rolled import measure_rolled
 from tests.bench.runner_report import endurance_report, runners_report, scaling_report
 from tests.bench.runners import measure_runners
 from tests.bench.scaling import measure_scaling
@@ -52,6 +54,7 @@ SUITES: Final = {
     "flume": "the same beside Apache Flume 1.11 from Maven Central (needs Java; only if named)",
     "formats": "events and megabytes per second of a core by format and codec, and with misfits",
     "growth": "the packed chain over events, open paths and bytes of a body",
+    "rolled": "very many events into files of 128 MB, packed and one a message (an hour; only if named)",
     "broker": "messages per second and CPU of the development broker, and its memory",
     "stall": "latency of the speed layer while the batch layer hangs",
     "memory": "resident memory of ingest and drain as the number of events grows",
@@ -61,7 +64,7 @@ SUITES: Final = {
 }
 
 
-_NOT_BY_DEFAULT: Final = ("flume", "runners", "scaling", "endurance")
+_NOT_BY_DEFAULT: Final = ("flume", "rolled", "runners", "scaling", "endurance")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +78,7 @@ class Sizes:
         format_events: Events of one run of ``formats``.
         growth_events: Numbers of events of ``growth``, in ascending order.
         growth_paths: Numbers of paths of ``growth``.
+        rolled_events: Events of the packed and of the other run of ``rolled``.
         stall_seconds: How long the batch layer runs normally, and then hangs.
         broker_messages: Messages of one case and run of ``broker``.
         broker_memory_messages: Messages that pass the broker for its memory.
@@ -93,6 +97,7 @@ class Sizes:
     format_events: int = 50_000
     growth_events: tuple[int, ...] = (100_000, 1_000_000)
     growth_paths: tuple[int, ...] = (1, 100, 10_000)
+    rolled_events: tuple[int, int] = (10_000_000, 10_000_000)
     stall_seconds: float = 30.0
     broker_messages: int = 200_000
     broker_memory_messages: int = 10_000_000
@@ -112,6 +117,7 @@ _QUICK: Final = Sizes(
     format_events=10_000,
     growth_events=(20_000, 100_000),
     growth_paths=(1, 100, 1_000),
+    rolled_events=(100_000, 20_000),
     stall_seconds=4.0,
     memory_events=(3_000, 12_000),
     broker_messages=10_000,
@@ -147,6 +153,13 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--growth-paths", type=_positive, nargs="+", metavar="N", help="open paths of growth [1 100 10000]"
+    )
+    parser.add_argument(
+        "--rolled-events",
+        type=_positive,
+        nargs=2,
+        metavar=("PACKED", "SINGLE"),
+        help="events of the two runs of rolled [10000000 10000000]",
     )
     parser.add_argument("--size", type=_positive, metavar="BYTES", help="bytes of a line [200]")
     parser.add_argument("--stall-seconds", type=float, metavar="S", help="how long the batch layer hangs [30]")
@@ -248,6 +261,10 @@ def _measure(suite: str, sizes: Sizes, console: Console) -> dict[str, Any]:
             wanted = points(sizes.growth_events, sizes.growth_paths)
             growth = measure_growth(place, wanted, tell=tell)
             found, report = growth.to_json(), growth_report(growth)
+        elif suite == "rolled":
+            packed, single = sizes.rolled_events
+            rolled = measure_rolled(place, packed=packed, single=single, size=sizes.size, tell=tell)
+            found, report = rolled.to_json(), rolled_report(rolled)
         elif suite == "stall":
             stall = measure_stall(place, rate=sizes.rate, size=sizes.size, seconds=sizes.stall_seconds, tell=tell)
             found, report = stall.to_json(), stall_report(stall)

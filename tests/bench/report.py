@@ -17,6 +17,7 @@ from tests.bench.formats import Formats
 from tests.bench.growth import AXES, Growth
 from tests.bench.memory import Memory
 from tests.bench.passage import Passage
+from tests.bench.rolled import Rolled
 from tests.bench.stall import Stall
 from tests.bench.throughput import LANES, PEER, SIDES, Throughput
 
@@ -26,6 +27,7 @@ __all__ = [
     "formats_report",
     "growth_report",
     "memory_report",
+    "rolled_report",
     "sparkline",
     "stall_report",
     "throughput_report",
@@ -234,6 +236,35 @@ def memory_report(found: Memory) -> RenderableType:
             f"The bars begin at 0. Both together passed {rates} events/s, start-up included."
         ),
     )
+
+
+def rolled_report(found: Rolled) -> RenderableType:
+    """Return the table of the suite ``rolled``."""
+    table = _table("Ingest and drain at once into rolled files, each compared with what was sent")
+    for heading in ("run", "events", "seconds", "events/s", "files", "MB of a file", "process"):
+        table.add_column(heading, justify="left" if heading in ("run", "process") else "right")
+    table.add_column("MB, 1st half", justify="right")
+    table.add_column("2nd half", justify="right")
+    for run in found.runs:
+        sizes = [run.file_bytes[0], run.file_bytes[len(run.file_bytes) // 2], run.file_bytes[-1]]
+        about = (
+            run.lane,
+            f"{run.events:,}",
+            f"{run.seconds:.0f}",
+            f"{run.events / run.seconds:,.0f}",
+            f"{len(run.file_bytes)}",
+            ", ".join(f"{size / _MEGA:.1f}" for size in sizes),
+        )
+        for program, halves in run.memory.items():
+            verdict = "" if run.flat(program) else " GROWS"
+            first, second = (f"{most / _MEGA:.0f}" for most in halves)
+            table.add_row(*about, program, first, second + verdict)
+            about = ("",) * len(about)
+    note = (
+        "Files end at 128 MB or after 10 minutes, the last one at the end: smallest, median, largest, in 2^20 bytes. "
+        "Memory: the most of each half of the time, its first fifth left out."
+    )
+    return Group(table, _note(note))
 
 
 def broker_report(found: BrokerFigures) -> RenderableType:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[3]
 TINY = (
     "--runs 1 --events 600 --stall-seconds 1 --rate 400 --memory-events 300 900 "
     "--broker-messages 2000 --broker-memory-messages 20000 "
-    "--chain-events 600 --format-events 300 --growth-events 300 2000 --growth-paths 1 20 "
+    "--chain-events 600 --format-events 300 --rolled-events 900 300 --growth-events 300 2000 --growth-paths 1 20 "
     "--runner-events 600 --runner-seconds 1 --flows 2 --endurance-seconds 10"
 ).split()
 
@@ -30,6 +30,7 @@ TINY = (
         ),
         ("chain", ["Beam, packed", "Beam, one event a message", "bottleneck"]),
         ("formats", ["sequence_file_text", "brotli", "typed parquet, 1.0% misfits", "of body"]),
+        ("rolled", ["packed", "one event a message", "MB of a file"]),
         ("growth", ["events", "open paths", "bytes of a body"]),
         ("stall", ["normal", "stalled", "catching up", "p99 ms"]),
         ("broker", ["in memory", "kept on disk", "publish, in transactions", "deliver, acknowledged", "64 queues"]),
