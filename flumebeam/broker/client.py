@@ -123,6 +123,8 @@ class Client(asyncio.Protocol):
                 if self._trace is not None:
                     self._trace.received(piece)
                 server.engine.receive(connection, piece, server.now())
+                if connection.ends_tls:
+                    codec.let_end()
                 # What a few bytes stand for is not answered all at once either.
                 server.flush()
         except ProtocolError as error:

@@ -53,6 +53,10 @@ class Codec(Protocol):
         """Return what tells the peer that nothing follows."""
         ...
 
+    def let_end(self) -> None:
+        """Go on without the codec when the peer ends it, if that can be done."""
+        ...
+
 
 class Deflate:
     """Raw deflate in both directions, one stream each for the life of a connection."""
@@ -86,6 +90,9 @@ class Deflate:
         """Return nothing: clients do not look for the end of the stream."""
         return b""
 
+    def let_end(self) -> None:
+        """Do nothing: nobody ends compression."""
+
 
 class Tls:
     """The server's side of TLS.
@@ -99,9 +106,13 @@ class Tls:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._established = False
+        self._may_end = self._ended = False
 
     def decode(self, data: bytes) -> Iterator[bytes]:
         """Yield what has come in, as :meth:`Codec.decode`; nothing during the handshake."""
+        if self._ended:
+            yield data
+            return
         self._incoming.write(data)
         try:
             if not self._established:
@@ -111,26 +122,43 @@ class Tls:
             while True:
                 piece = self._tls.read(_PIECE_BYTES)
                 if not piece:
-                    return
+                    break
                 yield piece
         except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):
             return
         except ssl.SSLError as error:
             raise ProtocolError(f"TLS failed: {error.reason or error}.") from error
+        if self._may_end:
+            # The peer has said farewell and waits for ours; what follows is plain.
+            self._say_farewell()
+            self._ended = True
+            rest = self._incoming.read()
+            if rest:
+                yield rest
+
+    def let_end(self) -> None:
+        """Go on in plain text when the peer ends TLS."""
+        self._may_end = True
+
+    def _say_farewell(self) -> None:
+        with contextlib.suppress(ssl.SSLError):  # it asks for the peer's own farewell, or there was no handshake
+            self._tls.unwrap()
 
     def owed(self) -> bytes:
         """Return the next part of the handshake, or an alert."""
         return self._outgoing.read()
 
     def encode(self, data: bytes) -> bytes:
-        """Return ``data`` encrypted."""
+        """Return ``data`` encrypted, or behind the end of TLS as it is."""
+        if self._ended:
+            return self._outgoing.read() + data
         self._tls.write(data)
         return self._outgoing.read()
 
     def farewell(self) -> bytes:
         """Return the alert that ends the stream."""
-        with contextlib.suppress(ssl.SSLError):  # it asks for the peer's own farewell, or there was no handshake
-            self._tls.unwrap()
+        if not self._ended:
+            self._say_farewell()
         return self._outgoing.read()
 
 

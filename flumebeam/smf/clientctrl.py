@@ -141,6 +141,9 @@ class ClientControl:
     extended_capabilities: bytes | None = None
     authentication: int | None = None
     """Scheme, if it is not by username and password; see :class:`AuthenticationScheme`."""
+    encoding: int | None = None
+    """What a TLS client wants to go on with after its login: 0 is plain text. It ends TLS then, and waits for the broker
+    to end it, too (measured against solace-pubsubplus 1.11)."""
     client_capabilities: bytes | None = None
     keepalive_seconds: int | None = None
     no_local: bytes | None = None
@@ -176,6 +179,7 @@ _FIELDS: Final = FieldTable(
         Field(0x0F, "no_local", RAW),
         Field(0x11, "authentication", U8),
         Field(0x13, "extended_capabilities", RAW),
+        Field(0x15, "encoding", U8),
         Field(0x17, "client_capabilities", RAW),
         Field(0x18, "keepalive_seconds", U32),
     )

@@ -58,6 +58,8 @@ class Connection:
         """Why nobody can log in at the address that it came to, if that is so."""
         self.certified_name: str | None = None
         """Common name of the client certificate that the shell has verified, if there was one."""
+        self.ends_tls = False
+        """Whether the client may end TLS after its login and go on in plain text."""
         self.inbox = ""
         self.description = self.software = self.platform = ""
         """What the client says about itself."""

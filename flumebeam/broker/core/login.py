@@ -24,6 +24,7 @@ _ROUTER: Final = "flumebeam"
 _BAD_NAME: Final = Response(400, "Client Name Parse Error")
 _UNKNOWN_VPN: Final = Response(403, "Message VPN Not Allowed")
 _MAX_CLIENT_NAME: Final = 160
+_PLAIN_TEXT: Final = 0
 _GRANTED: Final = frozenset(
     (
         Capability.COMPRESSION,
@@ -92,6 +93,7 @@ def handle_client_control(vpn: Vpn, connection: Connection, request: ClientContr
     connection.software = request.software_version or ""
     connection.platform = request.platform or ""
     connection.no_local = request.no_local is not None
+    connection.ends_tls = request.encoding == _PLAIN_TEXT
     connection.inbox = _inbox(vpn, client_name)
     connection.reader.max_frame_bytes = vpn.config.max_message_bytes + vpn.config.max_login_bytes
     connection.silence_limit = (request.keepalive_seconds or math.inf) * vpn.config.keepalive_misses
@@ -170,6 +172,12 @@ def _refusal(vpn: Vpn, connection: Connection, request: ClientControl, client_na
         return Response(403, "Client Username Is Shutdown")
     if not may_connect(vpn.acl_profiles[user.acl_profile].connect, connection.peer):
         return Response(403, "Forbidden")
+    if request.encoding is not None and not (
+        request.encoding == _PLAIN_TEXT
+        and settings.plain_after_tls
+        and vpn.client_profiles[user.client_profile].plain_after_tls
+    ):
+        return Response(403, "SSL Downgrade Not Allowed")
     if len(client_name.encode()) > _MAX_CLIENT_NAME:
         return _BAD_NAME
     most = min(settings.max_connections, settings.max_smf_connections)

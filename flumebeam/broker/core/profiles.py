@@ -52,6 +52,7 @@ class ClientProfile:
         endpoint_durability: Which ones: ``"all"``, ``"durable"`` or ``"non-durable"``.
         transact: Whether they may open transacted sessions.
         share_subscriptions: Whether they may have shared subscriptions.
+        plain_after_tls: Whether they may end TLS after their login, if their message VPN allows it.
         compress: Whether they may connect to the port for compressed connections.
         reject_on_no_match: Whether a guaranteed message that nobody gets is refused.
         max_connections: Clients of one username.
@@ -73,6 +74,7 @@ class ClientProfile:
     transact: bool = False
     share_subscriptions: bool = False
     compress: bool = True
+    plain_after_tls: bool = True
     reject_on_no_match: bool = False
     max_connections: int = 1_000
     max_subscriptions: int = 100_000

@@ -56,6 +56,7 @@ class VpnSettings:
         by_password: Whether they may with a username and a password.
         checks_passwords: Whether these must be right; if not, an unknown username is taken for ``default``.
         by_certificate: Whether they may with a client certificate that the shell has verified.
+        plain_after_tls: Whether they may end TLS after their login.
         max_spool_bytes: Bodies that it may hold.
         max_connections: Clients that may be logged in.
         max_subscriptions: Topic subscriptions of its clients and queues together.
@@ -72,6 +73,7 @@ class VpnSettings:
     by_password: bool = True
     checks_passwords: bool = True
     by_certificate: bool = True
+    plain_after_tls: bool = False
     max_spool_bytes: int
     max_connections: int
     max_subscriptions: int

@@ -231,6 +231,7 @@ _PROFILE_FIELDS: Final = {
     "maxSubscriptionCount": "max_subscriptions",
     "maxTransactedSessionCount": "max_sessions",
     "maxTransactionCount": "max_transactions",
+    "tlsAllowDowngradeToPlainTextEnabled": "plain_after_tls",
     "rejectMsgToSenderOnNoSubscriptionMatchEnabled": "reject_on_no_match",
 }
 _THRESHOLD: Final = {"clearPercent": 60, "setPercent": 80}
@@ -249,6 +250,7 @@ _PROFILE: Final = {
     "maxMsgsPerTransaction": Attribute(default=256, low=1, high=20_000),
     "maxSubscriptionCount": Attribute(default=100_000, high=2**32 - 1),
     "maxTransactedSessionCount": Attribute(default=10, high=30_000),
+    "tlsAllowDowngradeToPlainTextEnabled": Attribute(default=True),
     "maxTransactionCount": Attribute(default=1_000, high=30_000),
     "rejectMsgToSenderOnNoSubscriptionMatchEnabled": Attribute(default=False),
     # What follows cannot be otherwise.
@@ -260,7 +262,6 @@ _PROFILE: Final = {
     "compressionEnabled": Attribute(default=True, fixed=True),
     "elidingEnabled": Attribute(default=False, fixed=True),
 } | kept_attributes(
-    (True, "tlsAllowDowngradeToPlainTextEnabled"),
     (False, """allowBridgeConnectionsEnabled replicationAllowClientConnectWhenStandbyEnabled
         serviceSmfMinKeepaliveEnabled"""),
     (1_000, """serviceSmfMaxConnectionCountPerClientUsername

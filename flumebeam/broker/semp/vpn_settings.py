@@ -25,6 +25,7 @@ _FIELDS: Final = {
     "maxIngressFlowCount": "max_sending",
     "maxSubscriptionCount": "max_subscriptions",
     "maxTransactedSessionCount": "max_sessions",
+    "tlsAllowDowngradeToPlainTextEnabled": "plain_after_tls",
     "maxTransactionCount": "max_transactions",
     "serviceSmfMaxConnectionCount": "max_smf_connections",
 }
@@ -45,6 +46,7 @@ VPN_ATTRIBUTES: Final = {
     "maxSubscriptionCount": Attribute(default=500_000, high=2**32 - 1),
     "maxTransactedSessionCount": Attribute(default=1_000, high=200_000),
     "maxTransactionCount": Attribute(default=50_000, high=200_000),
+    "tlsAllowDowngradeToPlainTextEnabled": Attribute(default=False),
     "serviceSmfMaxConnectionCount": Attribute(default=1_000, high=200_000),
     # What follows cannot be otherwise.
     "authenticationClientCertUsernameSource": Attribute(default="common-name", fixed=True),
@@ -81,7 +83,7 @@ VPN_ATTRIBUTES: Final = {
         eventPublishMsgVpnEnabled eventPublishTopicFormatMqttEnabled exportSubscriptionsEnabled
         replicationBridgeCompressedDataEnabled replicationBridgeTlsEnabled replicationRejectMsgWhenSyncIneligibleEnabled
         sempOverMsgBusAdminClientEnabled sempOverMsgBusAdminDistributedCacheEnabled sempOverMsgBusAdminEnabled
-        sempOverMsgBusShowEnabled tlsAllowDowngradeToPlainTextEnabled"""),
+        sempOverMsgBusShowEnabled"""),
     (0, """serviceAmqpPlainTextListenPort serviceAmqpTlsListenPort serviceMqttPlainTextListenPort
         serviceMqttTlsListenPort serviceMqttTlsWebSocketListenPort serviceMqttWebSocketListenPort
         serviceRestIncomingPlainTextListenPort serviceRestIncomingTlsListenPort"""),

@@ -12,6 +12,8 @@ import requests
 from cryptography import x509
 from solace.messaging.config.solace_constants.authentication_constants import AUTHENTICATION_SCHEME_CLIENT_CERT
 from solace.messaging.errors.pubsubplus_client_error import AuthenticationError, PubSubPlusClientError
+from solace.messaging.resources.queue import Queue
+from solace.messaging.resources.topic import Topic
 
 from flumebeam.broker import DevelopmentBroker, running_broker
 from tests.integration.broker.certificates import Authority
@@ -117,3 +119,32 @@ def test_client_without_a_certificate_gets_in_with_its_password_beside_those_tha
     )
 
     assert managed.clients() == ("app",)
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_client_goes_on_in_plain_text_after_its_login_if_it_may(
+    managed: DevelopmentBroker, connect: Callable[..., Any], tmp_path: Path, allowed: bool
+) -> None:
+    managed.create_queue("q", subscriptions=["t/>"])
+    ask(managed, "PATCH", "/msgVpns/default", {"tlsAllowDowngradeToPlainTextEnabled": allowed})
+    properties = {
+        "transport__host": managed.tls_url,
+        "tls__trust_store_path": str(tmp_path / "first"),
+        "tls.protocol-downgrade-to": "PLAIN_TEXT",
+        "authentication.scheme.basic.username": "ann",
+        "authentication.scheme.basic.password": "secret",
+        "transport__reconnection_attempts": 0,
+    }
+    if not allowed:
+        with pytest.raises(PubSubPlusClientError, match="SSL Downgrade Not Allowed"):
+            connect(managed, **properties)
+        return
+    service = connect(managed, **properties)
+    publisher = service.create_persistent_message_publisher_builder().build()
+    publisher.start()
+    body = bytes(range(256)) * 1_000
+    publisher.publish_await_acknowledgement(bytearray(body), Topic.of("t/1"), 10_000)
+    receiver = service.create_persistent_message_receiver_builder().build(Queue.durable_exclusive_queue("q"))
+    receiver.start()
+
+    assert bytes(receiver.receive_message(10_000).get_payload_as_bytes()) == body

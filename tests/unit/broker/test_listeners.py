@@ -120,6 +120,41 @@ def test_farewells_of_both_sides_end_the_stream_and_are_no_error(tls: Tls, autho
     client.tls.unwrap()
 
 
+def test_peer_that_may_ends_tls_and_both_go_on_in_plain_text(tls: Tls, authority: Authority) -> None:
+    client = TlsClient(authority.certificate)
+    client.shake(tls, 65_536)
+    tls.let_end()
+    with pytest.raises(ssl.SSLWantReadError):
+        client.tls.unwrap()
+    data = client._outgoing.read()
+
+    assert list(tls.decode(data + b"plain")) == [b"plain"], "It may come with the farewell."
+    answer = tls.encode(b"answer")
+    client.take(answer.removesuffix(b"answer"))
+    client.tls.unwrap()
+    assert answer.endswith(b"answer")
+    assert list(tls.decode(b"more")) == [b"more"]
+    assert (tls.owed(), tls.encode(b"again"), tls.farewell()) == (b"", b"again", b"")
+
+
+def test_end_of_tls_alone_is_answered_by_one(tls: Tls, authority: Authority) -> None:
+    client = TlsClient(authority.certificate)
+    client.shake(tls, 65_536)
+    tls.let_end()
+    with pytest.raises(ssl.SSLWantReadError):
+        client.tls.unwrap()
+
+    assert client.pass_on(tls) == []
+    client.tls.unwrap()
+
+
+def test_compression_does_not_end() -> None:
+    sender, receiver = Deflate(), Deflate()
+    receiver.let_end()
+
+    assert list(receiver.decode(sender.encode(b"x"))) == [b"x"]
+
+
 def test_farewell_before_a_handshake_is_silent(tls: Tls) -> None:
     assert tls.farewell() == b""
 

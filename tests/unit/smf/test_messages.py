@@ -70,6 +70,10 @@ FRAMES: dict[str, tuple[str, AnyMessage]] = {
         "030c00000000001e00000024081200000191556e617574686f72697a6564010000000006",
         ClientControl(response=Response(401, "Unauthorized")),
     ),
+    "login that will end TLS": (
+        "030c00000000000c0000002e0100000000220500000009617070 00060000000d64656661756c7400150000000600",
+        ClientControl(client_name="app", vpn="default", encoding=0),
+    ),
     "keepalive": ("038b00010000000c0000000c", KeepAlive()),
     "open publisher flow": (
         "030900010000000c0000002c030000000020820a0000000000000000810a00000000000000008303ff0a0300",

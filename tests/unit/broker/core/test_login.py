@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from flumebeam.broker.core.access import put_setup
 from flumebeam.broker.core.connection import ConnectionState
+from flumebeam.broker.core.vpns import configure_vpn
 from flumebeam.smf.clientctrl import Capability, ClientControl, ClientControlKind
 from flumebeam.smf.messages import KeepAlive
 from flumebeam.smf.values import Response
+
+
+@pytest.mark.parametrize(
+    ("encoding", "of_the_vpn", "of_the_profile", "allowed"),
+    [(0, True, True, True), (0, False, True, False), (0, True, False, False), (1, True, True, False)],
+)
+def test_client_ends_tls_after_its_login_where_vpn_and_profile_allow_it(
+    world: Any, encoding: int, of_the_vpn: bool, of_the_profile: bool, allowed: bool
+) -> None:
+    vpn = world.engine.vpn
+    configure_vpn(vpn, replace(vpn.settings, plain_after_tls=of_the_vpn))
+    put_setup(vpn, replace(vpn.client_profiles["default"], plain_after_tls=of_the_profile))
+    peer = world.stranger()
+
+    assert peer.login(encoding=encoding).response.text == ("OK" if allowed else "SSL Downgrade Not Allowed")
+    assert peer.connection.ends_tls is allowed
+    plain = world.client("other")
+    assert not plain.connection.ends_tls
 
 
 def test_login_is_answered_with_what_guaranteed_messaging_needs(world: Any) -> None:
