@@ -142,8 +142,8 @@ class ClientControl:
     authentication: int | None = None
     """Scheme, if it is not by username and password; see :class:`AuthenticationScheme`."""
     encoding: int | None = None
-    """What a TLS client wants to go on with after its login: 0 is plain text. It ends TLS then, and waits for the broker
-    to end it, too (measured against solace-pubsubplus 1.11)."""
+    """What a TLS client wants to go on with after its login: 0 is plain text. It ends TLS then, and waits until the
+    broker does (measured against solace-pubsubplus 1.11)."""
     client_capabilities: bytes | None = None
     keepalive_seconds: int | None = None
     no_local: bytes | None = None
