@@ -65,9 +65,10 @@ def handle_client_control(vpn: Vpn, connection: Connection, request: ClientContr
     if connection.state is not ConnectionState.CONNECTED:
         raise ProtocolError("A client that is logged in logged in again.")
     client_name = request.client_name or f"{connection.peer}/{vpn.next_handle()}"
-    username, _ = _identity(vpn, connection, request)
+    # Asked once: behind it may be a function of the user's.
+    username, proven = _identity(vpn, connection, request)
     home = vpn if request.vpn is None else vpn.host.vpns.get(request.vpn)
-    refusal = _UNKNOWN_VPN if home is None else _refusal(home, connection, request, client_name)
+    refusal = _UNKNOWN_VPN if home is None else _refusal(home, connection, request, client_name, username, proven)
     if home is None or refusal is not None:
         refusal = refusal or _UNKNOWN_VPN
         connection.send(ClientControl(correlation=request.correlation, response=refusal))
@@ -146,7 +147,9 @@ def _identity(vpn: Vpn, connection: Connection, request: ClientControl) -> tuple
     return request.username or "", False
 
 
-def _refusal(vpn: Vpn, connection: Connection, request: ClientControl, client_name: str) -> Response | None:
+def _refusal(
+    vpn: Vpn, connection: Connection, request: ClientControl, client_name: str, username: str, proven: bool
+) -> Response | None:
     if connection.refusal is not None:
         return connection.refusal
     refused = vpn.faults.strike(RefuseLogins) if vpn.faults else None
@@ -159,7 +162,6 @@ def _refusal(vpn: Vpn, connection: Connection, request: ClientControl, client_na
         return Response(403, "Basic Authentication Is Shutdown")
     if request.authentication == AuthenticationScheme.CLIENT_CERTIFICATE and not settings.by_certificate:
         return Response(403, "Client Certificate Authentication Is Shutdown")
-    username, proven = _identity(vpn, connection, request)
     user = vpn.users.get(username)
     if user is None and not proven and not settings.checks_passwords:
         user = vpn.users.get(DEFAULT_USERNAME)

@@ -207,3 +207,11 @@ def test_update_before_the_login_closes_the_connection(world: Any) -> None:
     peer.send(ClientControl(kind=ClientControlKind.UPDATE, client_name="n"))
 
     assert peer.connection.state is ConnectionState.CLOSING
+
+
+def test_token_is_looked_up_once_at_each_login(make_world: Callable[..., Any]) -> None:
+    asked: list[str] = []
+    world = make_world(oauth_username=lambda token: asked.append(token) or "default")
+    world.client(username=None, password=None, authentication=10, access_token="t")
+
+    assert asked == ["t"]
