@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flumebeam._version import __version__
-from flumebeam.cli import broker, commits, demo, hdfs, jobs, put, run, runners, take
+from flumebeam.cli import broker, commits, demo, hdfs, jobs, put, run, runners, take, yaml
 from flumebeam.errors import ConfigurationError, FlumebeamError
 from flumebeam.exits import Exit
 
@@ -29,6 +29,7 @@ app.add_typer(hdfs.app, name="hdfs")
 app.command("put")(put.put)
 app.command("take")(take.take)
 app.command("run", context_settings=run.CONTEXT, add_help_option=False)(run.run)
+app.command("yaml", context_settings=yaml.CONTEXT)(yaml.yaml)
 app.command("jobs")(jobs.jobs)
 app.command("stop")(jobs.stop)
 app.command("worker-pool")(runners.worker_pool)

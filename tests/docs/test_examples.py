@@ -26,6 +26,13 @@ EXAMPLES = [
     for number, block in enumerate(re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S))
 ]
 
+YAML = [
+    pytest.param(block, id=f"yaml-{number}")
+    for number, block in enumerate(
+        re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs" / "yaml.md").read_text(encoding="utf-8"), re.M | re.S)
+    )
+]
+
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[DevelopmentBroker]:
@@ -41,6 +48,24 @@ def test_an_example_runs_as_it_is_printed(example: str, broker: DevelopmentBroke
     program = example.replace("hdfs://namenode/logs", str(tmp_path))
     run = subprocess.run(
         [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "SOLACE_HOST": broker.url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("example", YAML)
+def test_a_yaml_pipeline_runs_as_it_is_printed(example: str, broker: DevelopmentBroker, tmp_path: Path) -> None:
+    (tmp_path / "pipeline.yaml").write_text(example, encoding="utf-8")
+    (tmp_path / "a.log").write_text("INFO one\n", encoding="utf-8")
+
+    run = subprocess.run(
+        [sys.executable, "-m", "flumebeam", "yaml", "pipeline.yaml"],
         cwd=tmp_path,
         env={**os.environ, "SOLACE_HOST": broker.url},
         capture_output=True,
