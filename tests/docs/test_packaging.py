@@ -56,6 +56,7 @@ def test_wheel_and_sdist_hold_every_module_under_flumebeam(built: Path) -> None:
         in_sdist = {re.sub(r"^[^/]+/", "", name) for name in archive.getnames() if name.endswith(".py")}
 
     assert in_wheel == tracked_modules()
+    assert "flumebeam/transforms/yaml_providers.yaml" in zipfile.ZipFile(wheel).namelist()
     assert tracked_modules() <= in_sdist
 
 
