@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 import apache_beam as beam
 
-from flumebeam.commitlog.log import CommitLogOptions
+from flumebeam.commitlog.options import CommitLogOptions
 from flumebeam.commitlog.rolling import RollOptions
 from flumebeam.deliveries import DeadLetter, Durable
 from flumebeam.errors import ConfigurationError

@@ -9,7 +9,7 @@ import apache_beam as beam
 import pytest
 import yaml
 
-from flumebeam.commitlog.log import CommitLogOptions, QueueAccess
+from flumebeam.commitlog.options import CommitLogOptions, QueueAccess
 from flumebeam.errors import ConfigurationError
 from flumebeam.hdfs.options import TlsOptions as HdfsTls
 from flumebeam.hdfs.targets import HdfsOptions
