@@ -21,6 +21,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, PrismRunnerOpt
 from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.runners.portability.prism_runner import PrismJobServer
+from apache_beam.runners.runner import PipelineState
 from apache_beam.runners.worker import data_plane
 
 __all__ = ["beams_prism", "before_run", "finds_prism", "keep_metrics_flat", "options_of_job_server", "tear_down_always"]
@@ -28,6 +29,7 @@ __all__ = ["beams_prism", "before_run", "finds_prism", "keep_metrics_flat", "opt
 _KNOWN_VERSION: Final = "2.77."
 _MARK: Final = "_flumebeam_flat"
 _ANSWER_SECONDS: Final = 5.0
+_ENDED_WELL: Final = (PipelineState.DONE, PipelineState.CANCELLED, PipelineState.DRAINED)
 
 
 def keep_metrics_flat() -> bool:
@@ -87,6 +89,42 @@ def before_run(pipeline: apache_beam.Pipeline, check: Callable[[], None]) -> Non
     Beam offers no such call for sources; it has one for error handlers, which must be closed by then.
     """
     pipeline._register_error_handler(_AtRun(check))
+
+
+def after_run(pipeline: apache_beam.Pipeline, ended: Callable[[bool], None]) -> None:
+    """Have ``ended`` called when a pipeline has come to its end, by whoever waits for it in this process.
+
+    Args:
+        pipeline: To be run once.
+        ended: Called once, with whether it ended as done or was ended from outside, and not by a failure.
+    """
+    run = pipeline.run
+
+    def run_and_tell(*args: Any, **kwargs: Any) -> Any:
+        result = _told(lambda: run(*args, **kwargs), ended)
+        if PipelineState.is_terminal(result.state):
+            ended(result.state in _ENDED_WELL)
+            return result
+        wait = result.wait_until_finish
+
+        def wait_and_tell(*args: Any, **kwargs: Any) -> Any:
+            state = _told(lambda: wait(*args, **kwargs), ended)
+            if PipelineState.is_terminal(result.state):
+                ended(result.state in _ENDED_WELL)
+            return state
+
+        result.wait_until_finish = wait_and_tell
+        return result
+
+    pipeline.run = run_and_tell
+
+
+def _told(step: Callable[[], Any], ended: Callable[[bool], None]) -> Any:
+    try:
+        return step()
+    except BaseException as error:
+        ended(isinstance(error, KeyboardInterrupt))
+        raise
 
 
 def beams_prism() -> Path:

@@ -20,7 +20,7 @@ from flumebeam.transforms.receivers import RECEIVERS
 from flumebeam.transforms.signals import stop_on_signals
 from flumebeam.transforms.stopping import forget_stop, stop_requested
 
-__all__ = ["run_pipeline", "submit_pipeline", "unwrap"]
+__all__ = ["run_pipeline", "submit_pipeline", "unwrap", "wait_for_teardown"]
 
 _LOOK_SECONDS: Final = 0.2
 _STAYS_SECONDS: Final = 10.0
@@ -55,7 +55,7 @@ def run_pipeline(pipeline: beam.Pipeline, *, stop_seconds: float = 60.0) -> Any:
             if not PipelineState.is_terminal(result.state):
                 install_again()
                 _wait(result)
-            _wait_for_teardown()
+            wait_for_teardown()
         finally:
             forget_stop()
     return result
@@ -112,7 +112,7 @@ def _wait(result: Any) -> None:
         watcher.join()
 
 
-def _wait_for_teardown() -> None:
+def wait_for_teardown() -> None:
     """Let workers in this process close what they have open: some runners call a job done before they have."""
     deadline = time.monotonic() + _TEARDOWN_SECONDS
     while not RECEIVERS.torn_down and time.monotonic() < deadline:

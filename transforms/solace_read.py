@@ -19,6 +19,7 @@ from flumebeam.errors import ConfigurationError
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.flows import FlowOptions, GiveBack, ReplayStart
 from flumebeam.solace.ports import Connection, FlowOfQueue
+from flumebeam.transforms import job_queues
 from flumebeam.transforms.read_options import AcknowledgeBy, BundleLimits, ReadLimits
 from flumebeam.transforms.receiver_read import ReadFromReceivers
 from flumebeam.transforms.repeats import RepeatWindow
@@ -54,7 +55,7 @@ class ReadFromSolace(beam.PTransform):
     it, never behind the watermark and never ahead of the clock; so no event is late.
 
     Args:
-        queue: Name of the queue.
+        queue: Name of the queue. Without one, ``topics`` are read by a queue that is made for the job.
         connection: Where and as whom; by default from the environment (``SOLACE_HOST`` and so on) of the process that
             builds the pipeline.
         max_events: End after so many events.
@@ -70,8 +71,12 @@ class ReadFromSolace(beam.PTransform):
         acknowledge: See above.
         event_time: ``"sender"``; ``"arrival"`` for the time at which a batch was received; or ``"header:NAME"`` for a
             header with milliseconds since 1970, such as ``header:timestamp``. What is no number counts as its arrival.
-        topics: Create the queue, durable and exclusive, if there is none, and have it subscribe to these. It stays when
-            the job ends, so what comes meanwhile is not missed.
+        topics: Create the queue, durable, if there is none, and have it subscribe to these; exclusive for one flow. A
+            queue that was named stays when the job ends, so what comes meanwhile is not missed. One that was not named
+            gets a name of its own and is removed when the job ends as done or is stopped, with what is in it. It is
+            durable as well, so a worker that dies loses nothing. A job that fails keeps it and logs its name, and so
+            does a driver that is killed: ``queue=`` with that name reads on.
+        keep_queue: Keep the queue of the job when it ends, too.
         selector: The broker hands over only messages that it matches, in the language of JMS; the others stay.
         browse: Look and take nothing: messages stay on the queue, and whoever starts again sees them again.
         replay_from: Have the broker deliver messages of its replay log again: from ``"beginning"``, a time as ISO 8601,
@@ -92,7 +97,7 @@ class ReadFromSolace(beam.PTransform):
 
     def __init__(
         self,
-        queue: str,
+        queue: str = "",
         *,
         connection: SolaceOptions | None = None,
         max_events: int | None = None,
@@ -106,6 +111,7 @@ class ReadFromSolace(beam.PTransform):
         acknowledge: AcknowledgeBy | Literal["commit-step", "bundle-finalization", "at-once"] = "commit-step",
         event_time: str = "sender",
         topics: Sequence[str] = (),
+        keep_queue: bool = False,
         selector: str = "",
         browse: bool = False,
         replay_from: str | None = None,
@@ -115,15 +121,22 @@ class ReadFromSolace(beam.PTransform):
         watermark_idle_seconds: float = 5.0,
     ) -> None:
         super().__init__()
-        if not queue:
+        if isinstance(topics, str):
+            raise ConfigurationError(f"topics are a list, not the text {topics!r}: write [{topics!r}].")
+        if not queue and not topics:
             raise ConfigurationError("The name of the queue to read from is empty: give one, for example --queue=logs.")
+        if keep_queue and queue:
+            raise ConfigurationError("A queue that is named stays in any case: leave out keep_queue, or the name.")
+        self._removed = not queue and not keep_queue
+        queue = queue or job_queues.new_name()
         by = _choice("acknowledge", AcknowledgeBy, acknowledge)
         give_back = _choice("failed_bundles", GiveBack, failed_bundles)
         replay = None if replay_from is None else ReplayStart.parse(replay_from)
         if replay is not None and flows > 1:
             raise ConfigurationError("A replay is for one flow: leave out flows, or replay_from.")
         how = FlowOptions(selector=selector, browse=browse, replay=replay, give_back=give_back, shared=flows > 1)
-        options = connection or SolaceOptions.from_environment()
+        options = self._connection = connection or SolaceOptions.from_environment()
+        self._queue = queue
         self._read = ReadFromReceivers(
             SolaceReceiverFactory(
                 source=queue, connection=options, topics=tuple(topics), flow=how, deduplicate=deduplicate
@@ -145,6 +158,8 @@ class ReadFromSolace(beam.PTransform):
 
     def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection[EventBatch]:
         """Add the source to a pipeline."""
+        if self._removed:
+            job_queues.remove_at_end(pbegin.pipeline, self._connection, self._queue)
         return pbegin | "Queue" >> self._read
 
     def display_data(self) -> dict[str, Any]:
@@ -193,7 +208,8 @@ class SolaceReceiverFactory:
         connection = connect(self.connection)
         try:
             if self.topics:
-                connection.ensure_queue(self.source, subscriptions=self.topics)
+                access = "non-exclusive" if self.flow.shared else "exclusive"
+                connection.ensure_queue(self.source, access=access, subscriptions=self.topics)
             flow = replace(self.flow, replay=None) if self.token in _replayed else self.flow
             receiver = connection.receiver(self.source, before_bind=before_bind, flow=flow)
             _replayed.add(self.token)

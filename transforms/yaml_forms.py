@@ -80,8 +80,8 @@ _INTERCEPTORS: Final[Mapping[str, Callable[..., Interceptor]]] = {
 # -- sources -----------------------------------------------------------------------------------------------------------
 
 
-def read_from_solace(queue: str, connection: Any = None, **options: Any) -> beam.PTransform:
-    """Read event batches from a queue."""
+def read_from_solace(queue: str = "", connection: Any = None, **options: Any) -> beam.PTransform:
+    """Read event batches from a queue, or from topics by a queue of the job."""
     return _called(ReadFromSolace, queue, connection=_connection(connection), **options)
 
 

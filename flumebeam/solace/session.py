@@ -12,8 +12,10 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
+from ctypes import POINTER, c_char_p, c_int, cast
 from typing import Any, Final, TypeVar
 
+import solace
 from solace.messaging.core._core_api_utility import prepare_array
 from solace.messaging.core._solace_transport import _SolaceTransportEvent
 from solace.messaging.errors.pubsubplus_client_error import PubSubPlusClientError
@@ -42,6 +44,8 @@ __all__ = ["VendorConnection", "connect", "ensure_queue"]
 
 _CLOSE_SECONDS: Final = 10.0
 _NOTICE_SECONDS: Final = 1.0
+_CONFIRMED_IF_THERE: Final = 0x01 | 0x02
+"""Flags of the C library: wait for the broker's answer, and take no queue for a success."""
 _ACCESS_TYPES: Final = {"exclusive": "1", "non-exclusive": "0"}
 _Part = TypeVar("_Part", VendorSession, FlowReceiver, VendorPublisher)
 
@@ -175,6 +179,21 @@ class VendorConnection:
         self._must_be_ok(name, end_point_provision(prepare_array(properties), session, ignore_already_provisioned=True))
         for topic in subscriptions:
             self._must_be_ok(name, topic_endpoint_subscribe(prepare_array(identity), session, topic))
+
+    def remove_queue(self, name: str) -> None:
+        """Delete a durable queue with everything in it; nothing if there is none.
+
+        Raises:
+            QueueError: The broker refused, for lack of permission for example.
+            ConnectionFailedError: The broker does not answer.
+        """
+        self._must_be_usable()
+        properties = prepare_array({"ENDPOINT_ID": "2", "ENDPOINT_NAME": name, "ENDPOINT_DURABLE": "1"})
+        deprovision = solace.CORE_LIB.solClient_session_endpointDeprovision
+        code = deprovision(
+            cast(properties, POINTER(c_char_p)), self._service.session_pointer, c_int(_CONFIRMED_IF_THERE), None
+        )
+        self._must_be_ok(name, code)
 
     def close(self) -> bool:
         """Close everything that was opened here. Idempotent, never hangs.
