@@ -15,15 +15,16 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from flumebeam.commitlog.options import CommitLogOptions, QueueAccess
+from flumebeam.errors import ConfigurationError
 from flumebeam.pipelines import registry
 from flumebeam.pipelines.hdfs_options import HdfsTargetOptions
-from flumebeam.pipelines.options import ConnectionOptions, QueueOptions, TargetOptions, required
+from flumebeam.pipelines.options import ConnectionOptions, TargetOptions, required
 from flumebeam.pipelines.program import as_program, parse, run_built
+from flumebeam.pipelines.queue_options import QueueOptions
 from flumebeam.pipelines.table_options import TableTargetOptions
 from flumebeam.transforms.acknowledge import Acknowledge
 from flumebeam.transforms.deadletter_topic import DeadLetterTopic
 from flumebeam.transforms.hdfs_write import WriteToHdfs
-from flumebeam.transforms.solace_read import ReadFromSolace
 
 __all__ = ["NAME", "OPTIONS", "build", "main"]
 
@@ -46,20 +47,12 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, *, queue: str | Non
     queue = queue or required(reading.queue, "queue", "the name of the queue to drain")
     connection = options.view_as(ConnectionOptions).connection()
     letters = target.target_dead_letter_topic
+    if reading.flows > 1 and not target.shared_queue:
+        raise ConfigurationError("Several --flows share a queue: say so with --shared_queue, or leave out --flows.")
     access = QueueAccess.SHARED if target.shared_queue else QueueAccess.EXCLUSIVE
     (
         pipeline
-        | "ReadBatchQueue"
-        >> ReadFromSolace(
-            queue,
-            connection=connection,
-            max_events=reading.max_events,
-            max_seconds=reading.max_seconds,
-            selector=reading.selector,
-            replay_from=reading.replay_from,
-            until_empty=reading.until_empty,
-            idle_seconds=reading.idle_seconds,
-        )
+        | "ReadBatchQueue" >> reading.read(queue, connection)
         | "WriteFiles"
         >> WriteToHdfs(
             required(target.target, "target", "a directory: /dir, file:///dir or hdfs://namenode/dir"),

@@ -27,13 +27,13 @@ from flumebeam.pipelines.options import (
     ConnectionOptions,
     CountOptions,
     FileOptions,
-    QueueOptions,
     TargetOptions,
     TopicOptions,
     required,
 )
 from flumebeam.pipelines.processes import Part, run_side_by_side
 from flumebeam.pipelines.program import arguments_of, as_program, in_process, parse, run_built
+from flumebeam.pipelines.queue_options import QueueOptions
 from flumebeam.pipelines.table_options import TableTargetOptions
 
 __all__ = ["NAME", "OPTIONS", "LayerOptions", "build", "main"]

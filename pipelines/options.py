@@ -34,7 +34,6 @@ __all__ = [
     "ConnectionOptions",
     "CountOptions",
     "FileOptions",
-    "QueueOptions",
     "TargetOptions",
     "TopicOptions",
     "required",
@@ -258,29 +257,6 @@ class TopicOptions(PipelineOptions):
         """
         packing = Packing(max_events=self.pack_events, max_bytes=self.pack_bytes, codec=self.pack_codec)
         return packing if self.pack else None
-
-
-class QueueOptions(PipelineOptions):
-    """Which queue is read, and until when."""
-
-    @classmethod
-    def _add_argparse_args(cls, parser: ArgumentParser) -> None:
-        parser.add_argument("--queue", metavar="NAME", help="the queue to read")
-        parser.add_argument(
-            "--selector",
-            default="",
-            metavar="TEXT",
-            help="read only what it matches, such as: severity = 'error' [all]",
-        )
-        parser.add_argument(
-            "--replay_from", metavar="WHEN", help="have the broker deliver again: beginning, a time, or rmid1:... [no]"
-        )
-        parser.add_argument(
-            "--until_empty", action="store_true", default=False, help="end when nothing has come for --idle_seconds"
-        )
-        parser.add_argument("--idle_seconds", type=float, default=2.0, metavar="S", help="see --until_empty [2]")
-        parser.add_argument("--max_events", type=int, metavar="N", help="end after so many events")
-        parser.add_argument("--max_seconds", type=float, metavar="S", help="end after so many seconds")
 
 
 class TargetOptions(PipelineOptions):

@@ -15,12 +15,12 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from flumebeam.pipelines import registry
-from flumebeam.pipelines.options import ConnectionOptions, CountOptions, QueueOptions, required
+from flumebeam.pipelines.options import ConnectionOptions, CountOptions, required
 from flumebeam.pipelines.program import as_program, parse, run_built
+from flumebeam.pipelines.queue_options import QueueOptions
 from flumebeam.transforms.acknowledge import AcknowledgeBatches
 from flumebeam.transforms.audit import AuditIds
 from flumebeam.transforms.live_counts import BATCHES, COUNTS, CountInWindows, CountPerSecond, WriteCounts
-from flumebeam.transforms.solace_read import ReadFromSolace
 
 __all__ = ["NAME", "OPTIONS", "build", "main"]
 
@@ -42,17 +42,11 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, *, queue: str | Non
         ConfigurationError: An option is missing or cannot work.
     """
     reading, counts = options.view_as(QueueOptions), options.view_as(CountOptions)
-    batches = pipeline | "ReadSpeedQueue" >> ReadFromSolace(
-        queue or required(reading.queue, "queue", "the name of the queue to count"),
-        connection=options.view_as(ConnectionOptions).connection(),
-        max_events=reading.max_events,
-        max_seconds=reading.max_seconds,
-        selector=reading.selector,
-        replay_from=reading.replay_from,
-        until_empty=reading.until_empty,
-        idle_seconds=reading.idle_seconds,
-        bundle_seconds=_BUNDLE_SECONDS,
-    )
+    queue = queue or reading.queue or ""
+    if not reading.topic_list():
+        required(queue, "queue", "the name of the queue to count, or --topics")
+    connection = options.view_as(ConnectionOptions).connection()
+    batches = pipeline | "ReadSpeedQueue" >> reading.read(queue, connection, bundle_seconds=_BUNDLE_SECONDS)
     if counts.seen_to:
         batches = batches | "Note" >> AuditIds(counts.seen_to)
     headers = {"source_header": counts.source_header, "time_header": counts.time_header}

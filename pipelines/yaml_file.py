@@ -20,13 +20,13 @@ from flumebeam.errors import ConfigurationError, FlumebeamError
 from flumebeam.pipelines.program import as_program, run_built
 from flumebeam.transforms.yaml_forms import PROVIDERS
 
-__all__ = ["NAME", "main"]
+__all__ = ["NAME", "run_file"]
 
 NAME: Final = "yaml"
 _DEFAULT_RUNNER: Final = "FnApiRunner"
 
 
-def main(argv: Sequence[str]) -> int:
+def run_file(argv: Sequence[str]) -> int:
     """Run a YAML pipeline; see :func:`~flumebeam.pipelines.program.as_program` for what is returned.
 
     Args:

@@ -37,8 +37,8 @@ def remove_at_end(pipeline: beam.Pipeline, connection: SolaceOptions, queue: str
 
     def announce() -> None:
         _LOGGER.warning(
-            "Queue %s is made for this job, and removed with what is in it when the job ends. If this process is "
-            "killed, it stays and fills.",
+            "Queue %s is made for this job, and removed with what is in it when this process sees the job end. If it "
+            "is killed before, or does not wait, the queue stays and fills.",
             queue,
         )
 

@@ -23,4 +23,4 @@ def yaml(
     """
     from flumebeam.pipelines import yaml_file  # Beam takes a second to import: only this command pays
 
-    sys.exit(yaml_file.main([file, *context.args]))
+    sys.exit(yaml_file.run_file([file, *context.args]))

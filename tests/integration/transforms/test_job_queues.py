@@ -150,7 +150,7 @@ def test_ctrl_c_removes_it_and_a_killed_driver_has_said_that_it_stays(
 
     assert driver.returncode == (-number if stays else 0), said
     assert names(broker) == ({name} if stays else set())
-    assert re.search(rf"Queue {name} is made for this job.*killed, it stays", said)
+    assert re.search(rf"Queue {name} is made for this job.*is killed before, or does not wait, the queue stays", said)
 
 
 def test_a_queue_that_cannot_be_removed_is_told(

@@ -8,8 +8,9 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 
 from flumebeam.errors import ConfigurationError, ConnectionFailedError, FlumebeamError
 from flumebeam.pipelines.launching import LaunchOptions
-from flumebeam.pipelines.options import ConnectionOptions, FileOptions, QueueOptions
+from flumebeam.pipelines.options import ConnectionOptions, FileOptions
 from flumebeam.pipelines.program import arguments_of, as_program, in_process, parse, run_built
+from flumebeam.pipelines.queue_options import QueueOptions
 
 GROUPS = (ConnectionOptions, QueueOptions)
 

@@ -66,7 +66,7 @@ def test_a_connection_is_a_url_a_mapping_or_the_environment(monkeypatch: pytest.
         (yaml_forms.write_to_solace, {"topic": "t", "fields": ["a"]}, "fields must be a mapping"),
         (yaml_forms.write_to_solace, {"topic": "t", "packing": {"max_event": 1}}, "packing has no setting 'max_event'"),
         (yaml_forms.write_to_solace, {"topic": "t", "error_handling": "x"}, "error_handling has one setting, output"),
-        (yaml_forms.write_to_solace, {"topic": "t", "position": {"qeue": "x"}}, "position has no setting 'qeue'"),
+        (yaml_forms.write_to_solace, {"topic": "t", "position": {"quue": "x"}}, "position has no setting 'quue'"),
         (yaml_forms.write_to_solace, {"topic": "t", "position": {}}, "position: .*'queue'"),
         (yaml_forms.write_to_hdfs, {"target": "/t", "roll": "never"}, "roll is 'never'"),
         (yaml_forms.write_to_hdfs, {"target": "/t", "format": "avro", "table": {}}, "cannot be read"),
