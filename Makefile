@@ -7,7 +7,7 @@ OUTPUT ?= demo-output
 comma  := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-flume soak-cuts soak-kills fuzz torture torture-pair format dist clean
+.PHONY: help demo test check bench bench-flume soak-cuts soak-kills soak-beam fuzz torture torture-pair format dist clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,9 @@ soak-cuts: $(VENV)/test.stamp  ## 10,000 cut connections, 1,000,000 events exact
 
 soak-kills: $(VENV)/test.stamp  ## 1,000 times kill -9 of a broker with data [ARGS="--resume --slices 10"]
 	@$(BIN)/python -m tests.faults.broker.soak kills $(ARGS)
+
+soak-beam: $(VENV)/test.stamp  ## 1,000,000 events through ingest and drain, all connections cut every few seconds, exactly once [ARGS="--packed"]
+	@$(BIN)/python -m tests.faults.pipelines.soak $(ARGS)
 
 fuzz: $(VENV)/test.stamp  ## hostile bytes for the codec and the broker, guided by coverage if atheris can be had [SECONDS=600]
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[fuzz]" || echo "No atheris here."

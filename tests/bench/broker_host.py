@@ -77,6 +77,11 @@ class BrokerProcess:
         """Return what a queue holds now."""
         return Depth(*self._ask("depth", name))
 
+    def cut_connections(self) -> int:
+        """Break all connections; return how many there were."""
+        cut: int = self._ask("cut", "")
+        return cut
+
     def _ask(self, *command: str) -> Any:
         if self._process.stdin is None:
             raise RuntimeError("The broker's process was not started.")
@@ -107,6 +112,8 @@ def _obey(broker: DevelopmentBroker, command: str, queue: str, *topics: str) -> 
         return broker.create_queue(queue, subscriptions=topics)
     if command == "delete":
         return broker.delete_queue(queue)
+    if command == "cut":
+        return broker.cut_connections()
     status = broker.queue(queue)
     return status.messages, status.unacknowledged, status.consumers
 
