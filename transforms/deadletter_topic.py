@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
+
+import apache_beam as beam
 
 from flumebeam.batch import EventBatch
 from flumebeam.channel.publishing import Publisher
-from flumebeam.deliveries import DeadLetter
+from flumebeam.deliveries import DeadLetter, Durable
 from flumebeam.errors import ConfigurationError
 from flumebeam.event import CAUSE_HEADER, TARGET_HEADER, Event
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.fields import MessageFields
-from flumebeam.transforms.solace_write import open_channel, open_publisher
+from flumebeam.transforms.events import FromEvents
+from flumebeam.transforms.solace_write import WriteToSolace, open_channel, open_publisher
 from flumebeam.transforms.stopping import stop_requested
 
-__all__ = ["DeadLetterTopic", "LetterPublisher"]
+__all__ = ["DeadLetterTopic", "DeadLettersToSolace", "LetterPublisher"]
 
 _MAX_MESSAGES: Final = 256
 """Of one transaction: the broker's limit, unless it was raised."""
@@ -96,8 +99,46 @@ class LetterPublisher:
         self._publisher.close()
 
 
+class DeadLettersToSolace(beam.PTransform):
+    """Publishes dead letters to a topic: the same messages as those of :class:`LetterPublisher`.
+
+    Input: a PCollection of :class:`~flumebeam.deliveries.DeadLetter`; output: a PCollection of
+    :class:`~flumebeam.deliveries.Durable` for the commit step, after the transaction of the broker is committed. So an
+    event leaves its queue only when its dead letter is in another one.
+
+    A broker rejects a message for good only if it is eligible for a dead message queue and there is one; otherwise it
+    deletes it, and no client is told which of both it will be. This transform needs to know neither.
+
+    Delivery: at least once. What repeats: what was committed and not acknowledged when a worker died. What is never
+    lost: a dead letter. One that the broker refuses, too, because no queue is subscribed to the topic or because it is
+    too large, stops the run, and its source keeps it.
+
+    Args:
+        topic: A topic, or a template over headers. A queue must be subscribed to it.
+        connection: Where and as whom; by default from the environment of the process that builds the pipeline.
+        options: Further options of :class:`~flumebeam.transforms.solace_write.WriteToSolace`.
+
+    Raises:
+        ConfigurationError: An option that cannot work.
+    """
+
+    def __init__(self, topic: str, *, connection: SolaceOptions | None = None, **options: Any) -> None:
+        super().__init__()
+        if "dead_letters" in options or options.get("mode", "transacted") == "direct":
+            raise ConfigurationError("Dead letters are the last resort: they have none themselves, and are confirmed.")
+        fields = MessageFields(provenance=True)
+        self._write = WriteToSolace(topic, connection=connection, **{"fields": fields, **options})
+
+    def expand(self, letters: beam.PCollection[DeadLetter]) -> beam.PCollection[Durable]:
+        """Add the sink."""
+        events = letters | "Label" >> beam.Map(_with_cause).with_output_types(Event)
+        written: beam.PCollection[Durable] = (events | FromEvents() | "Keep" >> self._write).written
+        return written
+
+
 def _with_cause(letter: DeadLetter) -> Event:
-    told = {CAUSE_HEADER: letter.cause, TARGET_HEADER: letter.target}
+    # No header can hold a NUL, which the text of somebody's exception may.
+    told = {CAUSE_HEADER: letter.cause.replace("\0", " "), TARGET_HEADER: letter.target}
     return replace(letter.event, headers={**letter.event.headers, **told})
 
 

@@ -38,8 +38,8 @@ from flumebeam.sources.options import FileSourceOptions
 from flumebeam.transforms import acknowledge as commit_step
 from flumebeam.transforms import rows
 from flumebeam.transforms.broker_position import BrokerPosition
-from flumebeam.transforms.dead_letter_topic import DeadLettersToSolace
 from flumebeam.transforms.deadletter import DeadLettersToFiles
+from flumebeam.transforms.deadletter_topic import DeadLettersToSolace
 from flumebeam.transforms.file_read import ReadFromFiles
 from flumebeam.transforms.hdfs_write import WriteToHdfs
 from flumebeam.transforms.intercept import Intercept

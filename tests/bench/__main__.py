@@ -29,6 +29,7 @@ from tests.bench.memory import measure_memory
 from tests.bench.page import page
 from tests.bench.programs import ProgramFailedError
 from tests.bench.report import (
+    beam_report,
     broker_report,
     chain_report,
     formats_report,
@@ -43,6 +44,7 @@ from tests.bench.runner_report import endurance_report, runners_report, scaling_
 from tests.bench.runners import measure_runners
 from tests.bench.scaling import measure_scaling
 from tests.bench.stall import measure_stall
+from tests.bench.through_beam import measure_through_beam
 from tests.bench.throughput import measure_throughput
 from tests.bench.workload import MIN_LINE_BYTES
 
@@ -50,6 +52,7 @@ __all__ = ["SUITES", "Sizes", "main", "make_parser", "sizes_of"]
 
 SUITES: Final = {
     "throughput": "events per second and CPU of ingest and drain, beside plain loops",
+    "beam": "what Beam costs: read, transacted and persistent write, through Beam and by a plain loop",
     "chain": "file to files through ingest, broker and drain at once, packed and not",
     "flume": "the same beside Apache Flume 1.11 from Maven Central (needs Java; only if named)",
     "formats": "events and megabytes per second of a core by format and codec, and with misfits",
@@ -72,9 +75,11 @@ class Sizes:
     """How much is measured.
 
     Attributes:
-        events: Events of each lane in one run of ``throughput``.
+            events: Events of each lane in one run of ``throughput``.
         runs: Runs of ``throughput``, ``chain``, ``flume``, ``formats``, ``broker`` and ``runners``.
-        chain_events: Events of one run of ``chain`` and ``flume``; packed five times as many.
+            events: Events of each lane in one run of ``throughput`` and ``beam``.
+        runs: Runs of ``throughput``, ``beam``, ``chain``, ``flume``, ``broker`` and ``runners``.
+            chain_events: Events of one run of ``chain`` and ``flume``; packed five times as many.
         format_events: Events of one run of ``formats``.
         growth_events: Numbers of events of ``growth``, in ascending order.
         growth_paths: Numbers of paths of ``growth``.
@@ -250,6 +255,9 @@ def _measure(suite: str, sizes: Sizes, console: Console) -> dict[str, Any]:
         if suite == "throughput":
             through = measure_throughput(place, events=sizes.events, size=sizes.size, runs=sizes.runs, tell=tell)
             found, report = through.to_json(), throughput_report(through)
+        elif suite == "beam":
+            beam = measure_through_beam(place, events=sizes.events, runs=sizes.runs, tell=tell)
+            found, report = beam.to_json(), beam_report(beam)
         elif suite in ("chain", "flume"):
             lanes = FLUME_LANES if suite == "flume" else LANES
             chain = measure_chains(place, lanes, events=sizes.chain_events, size=sizes.size, runs=sizes.runs, tell=tell)

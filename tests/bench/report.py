@@ -18,10 +18,14 @@ from tests.bench.growth import AXES, Growth
 from tests.bench.memory import Memory
 from tests.bench.passage import Passage
 from tests.bench.rolled import Rolled
+from tests.bench.sides import SIDES as BEAM_SIDES
+from tests.bench.sides import WAYS
 from tests.bench.stall import Stall
+from tests.bench.through_beam import BODY_BYTES, ThroughBeam
 from tests.bench.throughput import LANES, PEER, SIDES, Throughput
 
 __all__ = [
+    "beam_report",
     "broker_report",
     "chain_report",
     "formats_report",
@@ -76,6 +80,22 @@ def throughput_report(found: Throughput) -> RenderableType:
         )
     )
     return Group(*parts)
+
+
+def beam_report(found: ThroughBeam) -> RenderableType:
+    """Return the table of the suite ``beam``."""
+    table = _table(f"What Beam costs: {found.events:,} events, one a message, each side alone")
+    table.add_column("side")
+    for heading in ("bytes", "Beam events/s", "loop events/s", "Beam : loop", "CPU s per M, Beam", "loop"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for side in BEAM_SIDES:
+        for size in BODY_BYTES:
+            rates = [found.of(size, side, way, _rate).median for way in WAYS]
+            cpus = [found.of(size, side, way, lambda passage: passage.program_cpu).median for way in WAYS]
+            row = [f"{rate:,.0f}" for rate in rates] + [f"{found.ratio(size, side):.2f}"]
+            table.add_row(side, f"{size:,}", *row, *(f"{cpu:.0f}" for cpu in cpus))
+    runs = len(next(iter(found.passages.values())))
+    return Group(table, _note(f"Medians of {runs} run{'s' if runs > 1 else ''}, in turn; start-up is left out."))
 
 
 def _rate(passage: Passage) -> float:

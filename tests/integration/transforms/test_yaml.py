@@ -12,9 +12,9 @@ import pytest
 
 from flumebeam.batch import EventBatch
 from flumebeam.broker import DevelopmentBroker
+from flumebeam.event import CAUSE_HEADER
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.session import connect
-from flumebeam.transforms.dead_letter_topic import CAUSE_HEADER
 from flumebeam.transforms.yaml_forms import PROVIDERS
 from tests.integration.transforms.test_solace_write import stored
 
