@@ -20,6 +20,7 @@
     │   └── StorageConflictError      somebody else's file stands where ours should go
     ├── CommitLogError                the commit log of a target is damaged or of an unknown version
     │   └── EpochClosedError          a successor fenced this writer: what it holds belongs to its successor
+    ├── HookError                     a command or an address that was to be told something did not take it
     ├── RunnerError                   a runner outside this process does not answer, or did not do what it was asked
     ├── FormatError                   bytes that are not what their format says
     │   └── MisfitError               an event does not fit the schema of a table
@@ -42,6 +43,7 @@ __all__ = [
     "EpochClosedError",
     "FlumebeamError",
     "FormatError",
+    "HookError",
     "LoginRefusedError",
     "MisfitError",
     "PositionError",
@@ -140,6 +142,12 @@ class CommitLogError(FlumebeamError):
 
 class EpochClosedError(CommitLogError):
     """A successor fenced this writer; what it holds unacknowledged belongs to the successor."""
+
+
+class HookError(FlumebeamError):
+    """A command or an address that was to be told something did not take it; it is told again."""
+
+    retriable = True
 
 
 class RunnerError(FlumebeamError):

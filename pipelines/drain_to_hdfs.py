@@ -62,6 +62,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions, *, queue: str | Non
             file_suffix=target.file_suffix,
             format=options.view_as(TableTargetOptions).file_format(target.format, target.codec),
             roll=target.rolling(),
+            partitions=target.partitions(),
             hdfs_options=options.view_as(HdfsTargetOptions).hdfs(),
             dead_letters=target.target_dead_letters or None,
             dead_letter_topic=DeadLetterTopic(topic=letters, connection=connection) if letters else None,

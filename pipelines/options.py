@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from flumebeam.commitlog.partition_options import PartitionOptions
 from flumebeam.commitlog.rolling import RollOptions
 from flumebeam.errors import ConfigurationError
 from flumebeam.formats import FORMAT_NAMES
@@ -334,6 +335,22 @@ class TargetOptions(PipelineOptions):
             help="files that are open at once; above that the one without events for longest ends [5000]",
         )
         parser.add_argument(
+            "--success_file",
+            metavar="NAME",
+            help="write this file into each directory whose time is over and complete, such as _SUCCESS [no]",
+        )
+        parser.add_argument(
+            "--partition_delay_seconds",
+            type=float,
+            metavar="S",
+            help="how much later than their time its events may come [60]",
+        )
+        parser.add_argument(
+            "--on_partition_complete",
+            metavar="HOOK",
+            help="whom to tell of complete directories and of late files: command:PROGRAM ARGUMENTS or http://... [no]",
+        )
+        parser.add_argument(
             "--patience_seconds",
             type=float,
             default=60.0,
@@ -357,6 +374,24 @@ class TargetOptions(PipelineOptions):
             time_zone=self.path_time_zone, round_value=self.path_round_value, round_unit=self.path_round_unit
         )
         return replace(options, time_headers=()) if self.path_local_time else options
+
+    def partitions(self) -> PartitionOptions | None:
+        """Return when partitions are complete, and who is told; ``None`` if nobody asks.
+
+        Raises:
+            ConfigurationError: A value cannot work.
+        """
+        given = {
+            "success_file": self.success_file,
+            "delay_seconds": self.partition_delay_seconds,
+            "on_complete": self.on_partition_complete,
+        }
+        known: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        if known.keys() == {"delay_seconds"}:
+            raise ConfigurationError(
+                "--partition_delay_seconds is for --success_file and --on_partition_complete: give one of them."
+            )
+        return PartitionOptions(**known) if known else None
 
     def rolling(self) -> RollOptions | None:
         """Return when files end; ``None`` for files of one transaction each.

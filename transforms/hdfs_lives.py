@@ -17,10 +17,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from flumebeam.clock import SystemClock
+from flumebeam.commitlog.completing import PartitionKeeper
+from flumebeam.commitlog.driver import Driver
 from flumebeam.commitlog.layout import QueueIdentity
 from flumebeam.commitlog.life import Life
 from flumebeam.commitlog.log import CommitLog
 from flumebeam.commitlog.options import CommitLogOptions, QueueAccess
+from flumebeam.commitlog.partition_options import PartitionOptions
 from flumebeam.commitlog.steps import CrashPoint
 from flumebeam.errors import EpochClosedError
 from flumebeam.hdfs.targets import Target, TargetAddress
@@ -42,6 +46,7 @@ class LivesPlan:
         queue: The only queue that this sink writes; ``None`` if that shows when batches come.
         broker: Tells queues of one name on several brokers apart.
         options: How the commit logs work.
+        partitions: When partitions are complete, and who is told; ``None`` if nobody asks.
         at: Called at each named place of the commit protocol; pickled.
     """
 
@@ -50,11 +55,16 @@ class LivesPlan:
     queue: str | None
     broker: str
     options: CommitLogOptions
+    partitions: PartitionOptions | None
     at: Callable[[CrashPoint], None]
 
 
 class Lives:
-    """The lives of one sink. Thread-safe; get it with :meth:`join`, give it back with :meth:`leave`."""
+    """The lives of one sink. Thread-safe; get it with :meth:`join`, give it back with :meth:`leave`.
+
+    Attributes:
+        keeper: Watches the partitions of the target; ``None`` if nobody asks.
+    """
 
     _shared: Final[dict[str, Lives]] = {}
     _shared_lock: Final = threading.Lock()
@@ -66,9 +76,26 @@ class Lives:
         self._target: Target = plan.address.open()
         self._logs: dict[QueueIdentity, CommitLog] = {}
         self._lives: OrderedDict[str, Life] = OrderedDict()
+        self.keeper = self._make_keeper()
         self._hooks: tuple[HookRegistration, ...] = (
             RECEIVERS.before_bind(self._before_bind),
             RECEIVERS.after_close(self._after_close),
+        )
+
+    def _make_keeper(self) -> PartitionKeeper | None:
+        plan, clock = self._plan, SystemClock()
+        if plan.partitions is None:
+            return None
+        log = plan.options
+        driver = Driver(self._target.filesystem, clock=clock, patience=log.patience_seconds, threads=log.threads)
+        return PartitionKeeper(
+            driver,
+            self._target.root.rstrip("/"),
+            plan.address.url,
+            plan.partitions,
+            clock=clock,
+            silence=RECEIVERS.silence,
+            at=plan.at,
         )
 
     @classmethod
@@ -101,10 +128,14 @@ class Lives:
         for hook in self._hooks:
             hook.remove()
         with self._lock:
-            for log in self._logs.values():
-                log.close()
-            self._lives.clear()
-            self._target.filesystem.close()
+            try:
+                if self.keeper is not None:
+                    self.keeper.close()
+            finally:
+                for log in self._logs.values():
+                    log.close()
+                self._lives.clear()
+                self._target.filesystem.close()
 
     def of(self, receiver_id: str, queue: str) -> Life:
         """Return the life of a receiver.
@@ -138,6 +169,8 @@ class Lives:
                     log = CommitLog.open(self._target.filesystem, self._target.root, queue, options, at=self._plan.at)
                     self._logs[queue] = log
                 life = self._lives[receiver_id] = log.begin_life(receiver_id)
+                if self.keeper is not None and options is self._plan.options:
+                    self.keeper.adopt(life, log)
                 if len(self._lives) > _MOST_LIVES:
                     self._lives.popitem(last=False)
             return life
@@ -152,6 +185,7 @@ class Lives:
             self.of(receiver_id, queue)
 
     def _after_close(self, receiver_id: str, settled: bool) -> None:
+        life = None
         try:
             with self._lock:
                 life = self._lives.get(receiver_id)
@@ -161,4 +195,6 @@ class Lives:
                     with contextlib.suppress(EpochClosedError):
                         life.roll_all()
         finally:
+            if self.keeper is not None and life is not None:
+                self.keeper.closed(life, settled=settled)
             self._close_if_unused()

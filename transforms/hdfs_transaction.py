@@ -58,6 +58,8 @@ class PendingTransaction:
         keeps_provenance: Whether somebody wants to know where they came from: their format, or their dead letters.
         letters: Events that were set aside, and are to be kept with the others.
         dead: Number of events that were set aside.
+        watermark_ms: How far their source's watermark had come, milliseconds since 1970 UTC.
+        instants: Their paths, each with a time that it was made of, milliseconds since 1970 UTC.
     """
 
     life: Life
@@ -68,6 +70,8 @@ class PendingTransaction:
     keeps_provenance: bool = False
     letters: list[DeadLetter] = field(default_factory=list)
     dead: int = 0
+    watermark_ms: int = -1
+    instants: dict[str, int] = field(default_factory=dict)
     _held: IdIndex = field(default_factory=IdIndex)
     _ids: list[pa.FixedSizeBinaryArray] = field(default_factory=list)
     _paths: dict[str, list[EventBatch]] = field(default_factory=dict)
@@ -87,7 +91,10 @@ class PendingTransaction:
         self.messages += messages_in(batch)
         if batch.provenance is not None:
             self._ids.append(batch.provenance.ids)
-        for path, part in template.expand(batch, arrival_ms).split(batch):
+        paths = template.expand(batch, arrival_ms)
+        for path, instant in zip(paths.paths, paths.instants, strict=True):
+            self.instants.setdefault(path, instant)
+        for path, part in paths.split(batch):
             self._paths.setdefault(path, []).append(part if self.keeps_provenance else part.without_provenance())
         self.events += len(batch)
         self.nbytes += batch.nbytes

@@ -19,11 +19,13 @@ from flumebeam.clock import Clock, SystemClock
 from flumebeam.commitlog.driver import ignore
 from flumebeam.commitlog.life import Life
 from flumebeam.commitlog.options import CommitLogOptions
+from flumebeam.commitlog.partition_options import PartitionOptions
 from flumebeam.commitlog.rolling import RollOptions
 from flumebeam.commitlog.steps import CrashPoint
 from flumebeam.deliveries import Durable
 from flumebeam.errors import ConfigurationError, EpochClosedError, FormatError, PublishRefusedError
 from flumebeam.formats import Format, open_format, wants_provenance
+from flumebeam.hdfs.partition_time import PartitionTime
 from flumebeam.hdfs.paths import PathOptions, PathTemplate
 from flumebeam.hdfs.targets import HdfsOptions, parse_target
 from flumebeam.solace.packing import messages_in
@@ -88,6 +90,8 @@ class WriteToHdfs(beam.PTransform):
         dead_letters: Directory below the target for events that the format cannot hold, one line of JSON each with
             cause, headers and body (base64); ``None`` stops at the first one.
         dead_letter_topic: Publish them there instead. Those that its broker refuses go to ``dead_letters``.
+        partitions: Write ``_SUCCESS`` into partitions that are complete, and tell somebody; ``path`` needs a year. Of
+            events with provenance only, as only those have a watermark that is known.
         path_options: Time zone, rounding and source of the time in ``path``.
         hdfs_options: How to talk to HDFS.
         commit_log: How the commit log works: access of the queue, patience, threads, days kept.
@@ -116,6 +120,7 @@ class WriteToHdfs(beam.PTransform):
         roll: RollOptions | None = _BY_DEFAULT,
         dead_letters: str | None = DEAD_LETTERS,
         dead_letter_topic: DeadLetterTopic | None = None,
+        partitions: PartitionOptions | None = None,
         path_options: PathOptions | None = None,
         hdfs_options: HdfsOptions | None = None,
         commit_log: CommitLogOptions | None = None,
@@ -138,6 +143,7 @@ class WriteToHdfs(beam.PTransform):
                 f"Files cannot be named {file_prefix}...{suffix}: a '.' or '_' in front hides them from readers, and "
                 "'/', ':' and '#' are not possible."
             )
+        template = PathTemplate(path, path_options, prefix=file_prefix)
         self._fn = _WriteFn(
             LivesPlan(
                 identity=uuid.uuid4().hex,
@@ -145,10 +151,12 @@ class WriteToHdfs(beam.PTransform):
                 queue=queue,
                 broker=broker,
                 options=replace(commit_log or CommitLogOptions(), roll=roll),
+                partitions=partitions,
                 at=at,
             ),
             file_format,
-            PathTemplate(path, path_options, prefix=file_prefix),
+            template,
+            None if partitions is None else template.partition_time(),
             FileNaming(file_prefix, suffix),
             _dead_letters(dead_letters),
             dead_letter_topic,
@@ -212,6 +220,7 @@ class _WriteFn(beam.DoFn):
         plan: LivesPlan,
         file_format: Format,
         template: PathTemplate,
+        partition_time: PartitionTime | None,
         naming: FileNaming,
         dead_letters: str | None,
         dead_letter_topic: DeadLetterTopic | None,
@@ -221,6 +230,7 @@ class _WriteFn(beam.DoFn):
         self._plan = plan
         self._format = file_format
         self._template = template
+        self._partition_time = partition_time
         self._naming = naming
         self._dead_letters = dead_letters
         self._letter_topic = dead_letter_topic
@@ -277,6 +287,8 @@ class _WriteFn(beam.DoFn):
             pending = self._pending.setdefault(receiver, PendingTransaction(life, now, keeps_provenance=keeps))
             room = self._limits.room(pending, batch)
             pending.add(batch.slice(0, room), self._template, self._clock.epoch_ms())
+            if self._partition_time is not None:
+                pending.watermark_ms = stamp.micros // 1000
             batch = batch.slice(room)
             if self._limits.reached(pending, now):
                 yield from self._commit(receiver)
@@ -297,6 +309,8 @@ class _WriteFn(beam.DoFn):
         life = self._lives.of(origin.receiver, origin.queue)
         try:
             if origin.fence or life.over or not life.fenced:
+                if self._lives.keeper is not None:
+                    self._lives.keeper.begin(life)
                 life.fence()
         except EpochClosedError:
             self._give_up(origin.receiver)
@@ -319,7 +333,7 @@ class _WriteFn(beam.DoFn):
         if not pending.events:
             return
         try:
-            ids = self._commit_with_dead_letters(pending)
+            ids = self._commit_watched(pending) if receiver != _NOBODY else self._commit_with_dead_letters(pending)
         except EpochClosedError:
             if receiver != _NOBODY:
                 self._give_up(receiver)
@@ -335,6 +349,22 @@ class _WriteFn(beam.DoFn):
         self._transactions.inc()
         if receiver != _NOBODY:
             yield Durable(receiver, ids)
+
+    def _commit_watched(self, pending: PendingTransaction) -> pa.FixedSizeBinaryArray:
+        """Commit a transaction and, if partitions are watched, note which ones it writes to: durably, and before."""
+        keeper = self._lives.keeper if self._lives is not None else None
+        if keeper is None or self._partition_time is None:
+            return self._commit_with_dead_letters(pending)
+        time = self._partition_time
+        ends = {posixpath.dirname(path): time.end_ms(instant) for path, instant in pending.instants.items()}
+        keeper.enter(pending.life, ends)
+        committed_ms = None
+        try:
+            ids = self._commit_with_dead_letters(pending)
+            committed_ms = pending.watermark_ms
+        finally:
+            keeper.leave(pending.life, ends, committed_ms)
+        return ids
 
     def _commit_with_dead_letters(self, pending: PendingTransaction) -> pa.FixedSizeBinaryArray:
         """Commit a transaction; if the format refuses events of it, again with those as dead letters."""

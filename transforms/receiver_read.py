@@ -99,7 +99,10 @@ class _Reader(beam.DoFn):
             settlement = _Settlement(self._user)
             finalizer.register(settlement)
         while True:
-            if stop_requested() or self._ended(share, position, empty_reads >= len(share.flows)):
+            empty = empty_reads >= len(share.flows)
+            if stop_requested() or self._ended(share, position, empty):
+                if self._drained(position, empty):
+                    self._note_silence(share)
                 self._unacknowledged.set(RECEIVERS.unacknowledged(plan.identity))
                 tracker.try_claim(position._replace(finished=True))
                 return
@@ -107,7 +110,7 @@ class _Reader(beam.DoFn):
             full = room < 1 or bundle_bytes >= plan.bundle.nbytes or plan.clock.monotonic() >= end
             if full and not plan.one_call:
                 self._unacknowledged.set(RECEIVERS.unacknowledged(plan.identity))
-                self._rest(position, watermark)
+                self._rest(share, position, watermark)
                 tracker.try_claim(position._replace(resting=True))
                 tracker.defer_remainder()
                 return
@@ -164,7 +167,11 @@ class _Reader(beam.DoFn):
         now_ms = self._plan.clock.epoch_ms()
         if limits.max_seconds is not None and now_ms - position.started_ms >= limits.max_seconds * 1000:
             return True
-        return limits.until_empty and empty and now_ms - position.last_event_ms >= limits.idle_seconds * 1000
+        return self._drained(position, empty)
+
+    def _drained(self, position: Position, empty: bool) -> bool:
+        limits, silent_ms = self._plan.limits, self._plan.clock.epoch_ms() - position.last_event_ms
+        return limits.until_empty and empty and silent_ms >= limits.idle_seconds * 1000
 
     def _timestamp(self, batch: EventBatch, watermark: Any) -> Timestamp:
         """Return the event time of a batch, between the watermark and now, and move the watermark there.
@@ -177,12 +184,23 @@ class _Reader(beam.DoFn):
         stamp = Timestamp(micros=1000 * (now_ms if own_ms is None else min(own_ms, now_ms)))
         return _advance(watermark, stamp)
 
-    def _rest(self, position: Position, watermark: Any) -> None:
-        """Let time go on where nothing comes, so that windows can close."""
-        hold_ms = 0 if self._plan.event_time is None else round(self._plan.limits.watermark_idle_seconds * 1000)
+    def _rest(self, share: Share, position: Position, watermark: Any) -> None:
+        """Let time go on where nothing comes, so that windows and partitions can close."""
         now_ms = self._plan.clock.epoch_ms()
-        if now_ms - position.last_event_ms >= hold_ms:
-            _advance(watermark, Timestamp(micros=1000 * (now_ms - hold_ms)))
+        if now_ms - position.last_event_ms >= self._hold_ms:
+            _advance(watermark, Timestamp(micros=1000 * (now_ms - self._hold_ms)))
+            self._note_silence(share)
+
+    @property
+    def _hold_ms(self) -> int:
+        """How far the watermark stays behind the clock while nothing comes, in milliseconds."""
+        return 0 if self._plan.event_time is None else round(self._plan.limits.watermark_idle_seconds * 1000)
+
+    def _note_silence(self, share: Share) -> None:
+        """Tell sinks that keep their own account of time, because no element tells them."""
+        if self._user is not None:
+            for flow in share.flows:
+                RECEIVERS.note_silence(self._user, flow, self._plan.clock.epoch_ms() - self._hold_ms)
 
 
 def _advance(watermark: Any, stamp: Timestamp) -> Timestamp:

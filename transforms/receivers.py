@@ -62,8 +62,9 @@ class ReceiverFactory(Protocol):
         It may have more than a :class:`~flumebeam.deliveries.Receiver` has: ``interrupted``, true while its source is
         away and coming back, so that nobody takes silence for an empty source; a method ``give_back()``, which tells
         the source that what is not acknowledged has failed, called before such a receiver is closed; ``oldest_age``,
-        the seconds since the oldest delivery that is not acknowledged was handed out; and ``acknowledged_after``, the
-        seconds for which the oldest delivery of the last acknowledgement had waited, or ``None``.
+        the seconds since the oldest delivery that is not acknowledged was handed out; ``acknowledged_after``, the
+        seconds for which the oldest delivery of the last acknowledgement had waited, or ``None``; and ``active``, false
+        while another receiver gets what the source has, so that nobody takes silence for an empty source, either.
 
         Args:
             before_bind: To be called once with the new receiver's id before anything can be delivered to it. If it
@@ -127,6 +128,7 @@ class ReceiverRegistry:
         self._leaving = 0
         self._bind_hooks: dict[object, BindHook] = {}
         self._close_hooks: dict[object, CloseHook] = {}
+        self._silent: dict[str, int] = {}
         self._shut_down = False
 
     # -- sources -----------------------------------------------------------------------------------------------------
@@ -232,6 +234,19 @@ class ReceiverRegistry:
             if entry is not None and (left := entry.unsettled.pop(user, 0)) > 1:
                 entry.unsettled[user] = left - 1
 
+    def note_silence(self, user: SourceUser, flow: int, at_ms: int) -> None:
+        """Note that the receiver of a flow has nothing more to deliver from before a time, as far as silence tells.
+
+        Args:
+            user: Who reads.
+            flow: Number of the flow within the source.
+            at_ms: Event time, milliseconds since 1970 UTC.
+        """
+        with self._lock:
+            entry = self._by_flow.get((user.source, flow))
+            if entry is not None and getattr(entry.receiver, "active", True):
+                self._silent[entry.receiver.receiver_id] = at_ms
+
     # -- sinks and the commit step -----------------------------------------------------------------------------------
 
     def acknowledge(self, receiver_id: str, ids: pa.FixedSizeBinaryArray) -> float | None:
@@ -258,6 +273,23 @@ class ReceiverRegistry:
             )
         entry.receiver.acknowledge(ids)
         return getattr(entry.receiver, "acknowledged_after", None)
+
+    def silence(self, receiver_id: str) -> int | None:
+        """Return what was last noted of a receiver's silence, if everything that it delivered is acknowledged.
+
+        Of a receiver that is being closed, as its close hooks see it, that is for them to know.
+
+        Args:
+            receiver_id: The receiver.
+
+        Returns:
+            Event time, milliseconds since 1970 UTC, before which it has nothing more to deliver; or ``None``.
+        """
+        with self._lock:
+            entry = self._by_id.get(receiver_id)
+            if entry is not None and entry.receiver.unacknowledged:
+                return None
+            return self._silent.get(receiver_id)
 
     def abandon(self, receiver_id: str) -> None:
         """Close a receiver and give its deliveries back as failed; the source opens a new one. Idempotent.
@@ -362,8 +394,12 @@ class ReceiverRegistry:
         finally:
             with self._lock:
                 hooks = list(self._close_hooks.values())
-            for hook in hooks:
-                hook(receiver.receiver_id, settled)
+            try:
+                for hook in hooks:
+                    hook(receiver.receiver_id, settled)
+            finally:
+                with self._lock:
+                    self._silent.pop(receiver.receiver_id, None)
 
     def _close_all(self, entries: dict[_Entry, bool]) -> None:
         """Close receivers, giving back what failed; every one is tried, then the first error goes on."""

@@ -280,6 +280,10 @@ class _OwnedReceiver:
         return self._receiver.acknowledged_after
 
     @property
+    def active(self) -> bool:
+        return self._receiver.active
+
+    @property
     def interrupted(self) -> bool:
         return self._connection.away or self._only_repeats
 

@@ -16,6 +16,10 @@
         parts/<epoch>/_<fresh>    parts and segments, and records before they are renamed into the epoch
         retired/_r-<fresh>        ids of epochs that are published and gone
         days/<yyyymmdd>/          days on which something was committed
+        partitions/<epoch>/       if partitions are watched: what an epoch may still write into
+            _o-<path>.<fresh>     a partition, named by a hash, of which something may be unpublished
+            _r-<path>.<fresh>     one of which everything that was committed is published
+            _w-<milliseconds>     how far its receiver's watermark has come
 
 Everything is hidden twice from readers of the target, by the directory and by the ``_`` of each file: a pattern such
 as ``/data/*/*`` looks into hidden directories, but never takes hidden files (measured with Hadoop 3.4 and Spark 3.5).
@@ -30,7 +34,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-__all__ = ["HIDDEN_DIRECTORY", "Entry", "EntryKind", "LogLayout", "QueueIdentity"]
+__all__ = ["HIDDEN_DIRECTORY", "Entry", "EntryKind", "FoundLog", "LogLayout", "QueueIdentity"]
 
 HIDDEN_DIRECTORY: Final = ".flumebeam"
 """Name of the directory below a target that holds its commit logs."""
@@ -57,6 +61,16 @@ class QueueIdentity:
     def log_name(self) -> str:
         """Name of the log's directory: readable, safe on every file system, different for different queues."""
         return _log_name(self)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundLog(QueueIdentity):
+    """A log known by the name of its directory, from which the queue cannot be told for certain."""
+
+    @property
+    def log_name(self) -> str:
+        """Name of the log's directory."""
+        return self.queue
 
 
 class EntryKind(Enum):
@@ -160,6 +174,15 @@ class LogLayout:
     def days(self) -> str:
         """Directory of the served days."""
         return f"{self.base}/days"
+
+    @property
+    def partitions(self) -> str:
+        """Directory of what is known of partitions, by epoch."""
+        return f"{self.base}/partitions"
+
+    def epoch_partitions(self, epoch: str) -> str:
+        """Directory of what an epoch says of partitions."""
+        return f"{self.partitions}/{epoch}"
 
     def epoch(self, epoch: str) -> str:
         """Directory of an open epoch."""

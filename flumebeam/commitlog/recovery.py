@@ -39,6 +39,7 @@ from flumebeam.errors import EpochClosedError
 __all__ = [
     "EpochContent",
     "Knowledge",
+    "close_idle",
     "close_others",
     "read_epoch",
     "rescue",
@@ -335,6 +336,20 @@ def rescue(scribe: Scribe, own: Collection[str], idle_ms: int) -> Steps[None]:
             continue
         content = yield from read_epoch(layout.epoch(found.name))
         if content.rolls or content.merges.keys() - content.done:
+            yield from close_epoch(scribe, found.name)
+    yield from settle_closed(scribe)
+
+
+def close_idle(scribe: Scribe, epochs: Collection[str], idle_ms: int) -> Steps[None]:
+    """Close open epochs that nothing entered for long, and settle what is closed.
+
+    Args:
+        scribe: Context.
+        epochs: Their names; others stay as they are.
+        idle_ms: For how long nothing entered them.
+    """
+    for found in (yield from list_directory(scribe.layout.epochs)):
+        if found.name in epochs and scribe.now_ms() - found.modified_ms >= idle_ms:
             yield from close_epoch(scribe, found.name)
     yield from settle_closed(scribe)
 

@@ -184,6 +184,12 @@ class OpenRolls:
             for key in [key for key, roll in self._open.items() if now >= self._ends(roll)]:
                 self._close(key)
 
+    def close_below(self, directories: Collection[str]) -> None:
+        """Close what goes into these directories, relative to the target."""
+        with self._lock:
+            for key in [key for key in self._open if key[0] in directories]:
+                self._close(key)
+
     def close_all(self) -> None:
         """Close every file."""
         with self._lock:

@@ -15,7 +15,7 @@ from typing import Final
 from flumebeam.clock import Clock
 from flumebeam.commitlog import recovery
 from flumebeam.commitlog.driver import Driver
-from flumebeam.commitlog.layout import HIDDEN_DIRECTORY, LogLayout, QueueIdentity
+from flumebeam.commitlog.layout import HIDDEN_DIRECTORY, FoundLog, LogLayout
 from flumebeam.commitlog.protocol import Scribe, close_epoch
 from flumebeam.commitlog.records import Record
 from flumebeam.commitlog.steps import Steps, list_directory, read, stat
@@ -25,15 +25,6 @@ from flumebeam.hdfs.filesystem import FileKind
 __all__ = ["EpochView", "LogView", "Stuck", "Surveyor"]
 
 _DAY_MS: Final = 86_400_000
-
-
-@dataclass(frozen=True, slots=True)
-class _FoundLog(QueueIdentity):
-    """A log known by the name of its directory, from which the queue cannot be told for certain."""
-
-    @property
-    def log_name(self) -> str:
-        return self.queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +186,7 @@ class Surveyor:
         yield recovery.sweep(scribe, None if close else _DAY_MS)
 
     def _scribe(self, name: str) -> Scribe:
-        return Scribe(LogLayout(self._target, _FoundLog("", "", name)), self._names, self._clock.epoch_ms)
+        return Scribe(LogLayout(self._target, FoundLog("", "", name)), self._names, self._clock.epoch_ms)
 
 
 def _look(scribe: Scribe) -> Steps[LogView]:

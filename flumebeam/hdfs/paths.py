@@ -34,6 +34,7 @@ import pyarrow.compute as pc
 from flumebeam.batch import EventBatch
 from flumebeam.errors import ConfigurationError
 from flumebeam.hdfs.escapes import HostName, PathOptions, Piece, parse
+from flumebeam.hdfs.partition_time import PartitionTime
 
 __all__ = ["BatchPaths", "HostName", "PathOptions", "PathTemplate", "safe_text"]
 
@@ -71,10 +72,12 @@ class BatchPaths:
 
     Attributes:
         paths: Distinct paths, relative, without a slash at either end; empty text is the target itself.
+        instants: For each path a time that it was made of, milliseconds since 1970 UTC.
         indices: Which of them each event has, shape ``(n,)``; ``None`` if all have the first.
     """
 
     paths: tuple[str, ...]
+    instants: tuple[int, ...]
     indices: npt.NDArray[np.int64] | None = None
 
     def split(self, batch: EventBatch) -> Iterator[tuple[str, EventBatch]]:
@@ -146,6 +149,15 @@ class PathTemplate:
         """Headers that the template inserts, in order of appearance."""
         return self._headers
 
+    def partition_time(self) -> PartitionTime:
+        """Return what tells when a directory of this template gets no more events.
+
+        Raises:
+            ConfigurationError: Its times come again, or it has none.
+        """
+        times = {piece.time for name in parse(self.text) for piece in name if piece.time is not None}
+        return PartitionTime(self.text, times, self.options)
+
     def expand(self, batch: EventBatch, arrival_ms: int) -> BatchPaths:
         """Return the paths of a batch's events.
 
@@ -172,7 +184,7 @@ class PathTemplate:
                 distinct, inverse = np.unique(self._floor(times), return_inverse=True)
                 varying.append(_Digit(None, distinct.tolist(), inverse))
         if not varying or not len(batch):
-            return BatchPaths((self._path({**dict.fromkeys(self._headers), **constants}, instant),))
+            return BatchPaths((self._path({**dict.fromkeys(self._headers), **constants}, instant),), (instant,))
         return self._distinct(varying, constants, instant)
 
     def _distinct(self, varying: list[_Digit], constants: dict[str, str | None], instant: int) -> BatchPaths:
@@ -183,6 +195,7 @@ class PathTemplate:
             codes = np.unique(codes, return_inverse=True)[1] * len(digit.choices) + digit.indices
         _, rows, inverse = np.unique(codes, return_index=True, return_inverse=True)
         known: dict[str, int] = {}
+        instants: list[int] = []
         of_combination = []
         for row in rows.tolist():
             values, time = dict(constants), instant
@@ -193,10 +206,12 @@ class PathTemplate:
                 else:
                     values[digit.header] = chosen
             of_combination.append(known.setdefault(self._path(values, time), len(known)))
+            if len(known) > len(instants):
+                instants.append(time)
         paths = tuple(known)
         if len(paths) == 1:
-            return BatchPaths(paths)
-        return BatchPaths(paths, np.asarray(of_combination, dtype=np.int64)[inverse])
+            return BatchPaths(paths, tuple(instants))
+        return BatchPaths(paths, tuple(instants), np.asarray(of_combination, dtype=np.int64)[inverse])
 
     # -- time --------------------------------------------------------------------------------------------------------
 

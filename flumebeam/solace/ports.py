@@ -158,6 +158,11 @@ class FlowOfQueue(Receiver, Protocol):
     """A receiver over one consumer flow."""
 
     @property
+    def active(self) -> bool:
+        """Whether the broker has said that this flow is the one of an exclusive queue that is served."""
+        ...
+
+    @property
     def oldest_age(self) -> float:
         """Seconds since the oldest delivery that is not acknowledged was handed out; 0 if there is none."""
         ...

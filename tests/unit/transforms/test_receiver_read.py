@@ -21,7 +21,7 @@ from flumebeam.transforms.events import FromEvents, ToEvents
 from flumebeam.transforms.read_options import AcknowledgeBy, BundleLimits, ReadLimits
 from flumebeam.transforms.receiver_read import ReadFromReceivers, _Plan, _Reader, _Settlement
 from flumebeam.transforms.receivers import RECEIVERS
-from flumebeam.transforms.restriction import Position
+from flumebeam.transforms.restriction import Position, Share
 from flumebeam.transforms.running import run_pipeline
 from flumebeam.transforms.stopping import request_stop
 
@@ -402,7 +402,7 @@ def test_an_idle_watermark_follows_the_clock_as_far_behind_as_told(idle: float, 
     position = Position().begin(clock.epoch_ms())
     clock.advance(10)
 
-    _Reader(plan)._rest(position, watermark)
+    _Reader(plan)._rest(Share((0,), None), position, watermark)
 
     expected = None if behind_ms is None else Timestamp(micros=1000 * (clock.epoch_ms() - behind_ms))
     assert watermark.current_watermark() == expected
