@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from flumebeam.commitlog.partition_options import PartitionOptions
 from flumebeam.commitlog.rolling import RollOptions
 from flumebeam.errors import ConfigurationError
 from flumebeam.interceptors import HostInterceptor, SeverityInterceptor, StaticInterceptor, TimestampInterceptor
@@ -125,6 +126,20 @@ def test_files_roll_by_size_and_age_unless_told_otherwise() -> None:
     )
     with pytest.raises(ConfigurationError, match="leave --roll_"):
         rolling("--roll=transaction", "--roll_bytes=1")
+
+
+def test_partitions_are_watched_if_somebody_asks() -> None:
+    def partitions(*argv: str) -> PartitionOptions | None:
+        return PipelineOptions(argv).view_as(TargetOptions).partitions()
+
+    assert partitions() is None
+    assert partitions("--success_file=_DONE") == PartitionOptions(success_file="_DONE")
+    hook = "http://metastore/complete"
+    assert partitions(f"--on_partition_complete={hook}", "--partition_delay_seconds=5") == PartitionOptions(
+        on_complete=hook, delay_seconds=5
+    )
+    with pytest.raises(ConfigurationError, match="give one of them"):
+        partitions("--partition_delay_seconds=5")
 
 
 def test_what_is_missing_is_named() -> None:

@@ -186,6 +186,54 @@ def test_only_what_failed_is_given_back_before_its_receiver_is_closed(
     assert failed == [(receiver, True) for receiver in queue.opened[:3]]
 
 
+def test_silence_is_told_of_a_receiver_that_is_served_and_owes_nothing(
+    registry: ReceiverRegistry, queue: MemoryQueue
+) -> None:
+    user = registry.join("source")
+    receiver = acquire(registry, user, queue)
+    assert registry.silence(receiver.receiver_id) is None
+    registry.note_silence(user, 0, 7)
+    batch = receiver.receive(3, 0)
+    assert batch.provenance is not None
+    assert registry.silence(receiver.receiver_id) is None
+
+    registry.acknowledge(receiver.receiver_id, batch.provenance.ids)
+
+    assert registry.silence(receiver.receiver_id) == 7
+
+
+def test_silence_of_a_standby_says_nothing(registry: ReceiverRegistry, queue: MemoryQueue) -> None:
+    class Standby(MemoryReceiver):
+        active = False
+
+    class Factory:
+        source = queue.name
+
+        def open(self, before_bind: Callable[[str], None]) -> Receiver:
+            return Standby(queue, before_bind)
+
+    user = registry.join("source")
+    receiver = registry.acquire(user, 0, Factory())
+    registry.note_silence(user, 0, 7)
+
+    assert registry.silence(receiver.receiver_id) is None
+
+
+def test_silence_is_known_while_a_receiver_closes_and_forgotten_then(
+    registry: ReceiverRegistry, queue: MemoryQueue
+) -> None:
+    user = registry.join("source")
+    receiver = acquire(registry, user, queue)
+    registry.note_silence(user, 0, 7)
+    seen: list[int | None] = []
+    registry.after_close(lambda receiver_id, _settled: seen.append(registry.silence(receiver_id)))
+
+    registry.leave(user)
+
+    assert seen == [7]
+    assert registry.silence(receiver.receiver_id) is None
+
+
 def test_hooks_run_before_each_bind_with_source_and_receiver(registry: ReceiverRegistry, queue: MemoryQueue) -> None:
     seen: list[tuple[str, str, int]] = []
     with registry.before_bind(lambda source, receiver: seen.append((source, receiver, len(queue.opened)))):
