@@ -170,7 +170,7 @@ class Lives:
                     self._logs[queue] = log
                 life = self._lives[receiver_id] = log.begin_life(receiver_id)
                 if self.keeper is not None and options is self._plan.options:
-                    self.keeper.adopt(life, log)
+                    self.keeper.adopt(life)
                 if len(self._lives) > _MOST_LIVES:
                     self._lives.popitem(last=False)
             return life

@@ -22,7 +22,6 @@ from flumebeam.commitlog.driver import Driver, ignore
 from flumebeam.commitlog.hooks import PartitionEvent, PartitionEventKind
 from flumebeam.commitlog.layout import LogLayout
 from flumebeam.commitlog.life import Life
-from flumebeam.commitlog.log import CommitLog
 from flumebeam.commitlog.options import QueueAccess
 from flumebeam.commitlog.partition_options import PartitionOptions
 from flumebeam.commitlog.partitions import Judgement, Mark, Situation, Watermark
@@ -67,7 +66,6 @@ class _Kept:
     """
 
     life: Life
-    log: CommitLog
     committed_ms: int = -1
     open: dict[str, Mark] = field(default_factory=dict)
     published: list[Mark] = field(default_factory=list)
@@ -78,7 +76,7 @@ class _Kept:
 
     @property
     def layout(self) -> LogLayout:
-        return self.log.layout
+        return self.life.layout
 
     @property
     def log_name(self) -> str:
@@ -141,19 +139,19 @@ class PartitionKeeper:
 
     # -- what a sink says --------------------------------------------------------------------------------------------
 
-    def adopt(self, life: Life, log: CommitLog) -> None:
+    def adopt(self, life: Life) -> None:
         """Look after a life, from before its receiver is bound."""
-        exclusive = log.options.access is QueueAccess.EXCLUSIVE
+        exclusive = life.options.access is QueueAccess.EXCLUSIVE
         with self._lock:
             # The one receiver of an exclusive queue has a new life; of a shared one, those that ended are replaced.
             replaced = [
                 epoch
                 for epoch, other in self._kept.items()
-                if other.log is log and (exclusive or other.ended or other.life.over)
+                if other.layout == life.layout and (exclusive or other.ended or other.life.over)
             ]
             for epoch in replaced:
                 del self._kept[epoch]
-            self._kept[life.epoch] = _Kept(life, log)
+            self._kept[life.epoch] = _Kept(life)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._look, name="flumebeam-partitions", daemon=True)
                 self._thread.start()
@@ -396,8 +394,8 @@ class PartitionKeeper:
                 continue
             is_open = self._driver.run(protocol.is_open(kept.layout, kept.life.epoch))
             if is_open:
-                shared = kept.log.options.access is QueueAccess.SHARED
-                idle_ms = round(kept.log.options.idle_close_seconds * 1000) if shared else 0
+                shared = kept.life.options.access is QueueAccess.SHARED
+                idle_ms = round(kept.life.options.idle_close_seconds * 1000) if shared else 0
                 self._driver.run(recovery.close_idle(self._scribe(kept.layout), epochs, idle_ms))
         foreign = sorted({wait.log for wait in waits if wait.log not in mine})
         now = self._clock.monotonic()

@@ -24,8 +24,9 @@ from flumebeam.commitlog import merging, protocol, publishing, recovery
 from flumebeam.commitlog.driver import Driver
 from flumebeam.commitlog.household import Household
 from flumebeam.commitlog.ids import IdSet
+from flumebeam.commitlog.layout import LogLayout
 from flumebeam.commitlog.merging import Roll
-from flumebeam.commitlog.options import QueueAccess
+from flumebeam.commitlog.options import CommitLogOptions, QueueAccess
 from flumebeam.commitlog.protocol import PartDraft
 from flumebeam.commitlog.rolling import Files, OpenRolls
 from flumebeam.errors import CommitLogError, EpochClosedError, StorageError
@@ -62,6 +63,16 @@ class Life:
         self._unbroken = IdSet()
         started = datetime.fromtimestamp(log.scribe.now_ms() / 1000, UTC).strftime("%Y%m%dT%H%M%SZ")
         self._stamp = f"{started}-{epoch.rpartition('.')[2][:8]}"
+
+    @property
+    def layout(self) -> LogLayout:
+        """Paths of its log."""
+        return self._log.layout
+
+    @property
+    def options(self) -> CommitLogOptions:
+        """How its log works."""
+        return self._log.options
 
     @property
     def fenced(self) -> bool:

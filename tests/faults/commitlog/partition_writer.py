@@ -19,7 +19,8 @@ from flumebeam.commitlog.completing import PartitionKeeper
 from flumebeam.commitlog.driver import Driver
 from flumebeam.commitlog.hooks import PartitionEvent
 from flumebeam.commitlog.layout import QueueIdentity
-from flumebeam.commitlog.log import CommitLog, CommitLogOptions
+from flumebeam.commitlog.log import CommitLog
+from flumebeam.commitlog.options import CommitLogOptions
 from flumebeam.commitlog.partition_options import PartitionOptions
 from flumebeam.commitlog.protocol import PartDraft
 from flumebeam.commitlog.rolling import RollOptions
@@ -61,7 +62,7 @@ def main(target: str, point: str, nth: int) -> None:
         Driver(fs, clock=clock, threads=1), target, target, hook, clock=clock, silence=lambda _: silent, at=at
     )
     life = log.begin_life(f"receiver-{os.getpid()}")
-    keeper.adopt(life, log)
+    keeper.adopt(life)
     keeper.begin(life)
     life.fence()
     for start in range(0, EVENTS, 3):

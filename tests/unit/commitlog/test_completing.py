@@ -12,7 +12,9 @@ from flumebeam.commitlog.completing import PartitionKeeper, PartitionPoint
 from flumebeam.commitlog.driver import Driver
 from flumebeam.commitlog.hooks import PartitionEvent
 from flumebeam.commitlog.layout import QueueIdentity
-from flumebeam.commitlog.log import CommitLog, Life, QueueAccess
+from flumebeam.commitlog.life import Life
+from flumebeam.commitlog.log import CommitLog
+from flumebeam.commitlog.options import QueueAccess
 from flumebeam.commitlog.partition_options import PartitionOptions
 from flumebeam.commitlog.protocol import PartDraft
 from flumebeam.commitlog.rolling import RollOptions
@@ -70,7 +72,7 @@ class Drain:
     def bind(self) -> Life:
         self.lives += 1
         self.life = self.log.begin_life(f"r{self.lives}")
-        self.keeper.adopt(self.life, self.log)
+        self.keeper.adopt(self.life)
         return self.life
 
     def commit(self, *numbers: int, into: str = "h00", end_ms: int = HOUR, at_ms: int = 0) -> None:
