@@ -33,6 +33,12 @@ class FlinkSettings(PipelineOptions):
         parser.add_argument(
             "--shutdown_sources_after_idle_ms", type=int, metavar="MS", help="after which Flink ends a finished source"
         )
+        parser.add_argument(
+            "--finish_bundle_before_checkpointing",
+            action="store_true",
+            default=None,
+            help="Flink ends a bundle before a checkpoint, not within it",
+        )
         parser.add_argument("--savepoint_path", metavar="URL", help="savepoint of Flink that a job starts from")
 
 
@@ -68,6 +74,9 @@ def settle_flink(pipeline: beam.Pipeline, *, bounded: bool, flows: int, groups: 
         _LOGGER.info("Flink: --parallelism=%d, a slot for each flow of a source.", flows)
     if bounded and not options.view_as(StandardOptions).streaming:
         return
+    if not options.view_as(StandardOptions).streaming:
+        options.view_as(StandardOptions).streaming = True
+        _LOGGER.info("Flink: --streaming, else it ends bundles with checkpoints only.")
     if settings.checkpointing_interval is None and (groups or not runs_in_driver(options)):
         settings.checkpointing_interval = _CHECKPOINTS_MS
         why = "closes no window while a source goes on" if groups else "does not restart a job that has failed"
@@ -79,6 +88,9 @@ def settle_flink(pipeline: beam.Pipeline, *, bounded: bool, flows: int, groups: 
     if settings.max_bundle_time_mills is None:
         settings.max_bundle_time_mills = _BUNDLE_MS
         _LOGGER.info("Flink: --max_bundle_time_mills=%d, else it resumes a source about a second late.", _BUNDLE_MS)
+    if settings.finish_bundle_before_checkpointing is None:
+        settings.finish_bundle_before_checkpointing = True
+        _LOGGER.info("Flink: --finish_bundle_before_checkpointing, else a restart may find no source to go on with.")
     if not bounded:
         return
     if settings.shutdown_sources_after_idle_ms is None:

@@ -81,6 +81,25 @@ def test_a_drain_that_never_ends_is_stopped_cleanly(scene: Scene, runner: Runner
     scene.holds_exactly(BODIES)
 
 
+@pytest.mark.parametrize(
+    "runner",
+    ["Flink [local]", pytest.param("Flink cluster", marks=pytest.mark.cluster)],
+    indirect=True,
+    ids=["Flink-[local]", "Flink-cluster"],
+)
+@pytest.mark.row("bundles end by themselves, not with a checkpoint")
+def test_flink_ends_bundles_between_checkpoints(scene: Scene, runner: Runner) -> None:
+    scene.fill(BODIES)
+    # None comes in the time of this test.
+    rare = scene.drain_options("--checkpointing_interval=3600000", until_empty=False)
+    drain = run(scene, runner, "drain_to_hdfs", *rare)
+    until(lambda: not scene.left or not drain.running, "all acknowledged without a checkpoint", PATIENCE)
+
+    stop(scene, runner, drain)
+
+    scene.holds_exactly(BODIES)
+
+
 @pytest.mark.row("`speed_layer --until_empty`")
 def test_the_speed_layer_counts_every_event(scene: Scene, runner: Runner, tmp_path: Path) -> None:
     scene.fill(BODIES)

@@ -4,7 +4,7 @@ import logging
 
 import apache_beam as beam
 import pytest
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from flumebeam.errors import ConfigurationError
 from flumebeam.transforms.runner_settings import settle_flink
@@ -26,6 +26,21 @@ def test_an_endless_job_on_a_cluster_restarts_and_is_not_slow() -> None:
     assert settled(*REMOTE) == {"checkpointing_interval": 10_000, "max_bundle_time_mills": 10, "parallelism": 1}
 
 
+@pytest.mark.parametrize("flags", [REMOTE, LOCAL])
+def test_an_endless_job_is_told_to_be_one_for_else_its_bundles_end_with_checkpoints_only(flags: list[str]) -> None:
+    pipeline = beam.Pipeline(options=PipelineOptions(flags))
+    settle_flink(pipeline, bounded=False, flows=1)
+
+    assert pipeline.options.view_as(StandardOptions).streaming
+
+
+def test_a_checkpoint_holds_no_half_of_a_bundle_from_which_a_restarted_job_would_find_no_source() -> None:
+    pipeline = beam.Pipeline(options=PipelineOptions(REMOTE))
+    settle_flink(pipeline, bounded=False, flows=1)
+
+    assert pipeline.options.get_all_options()["finish_bundle_before_checkpointing"] is True
+
+
 def test_a_job_whose_workers_die_with_the_driver_gets_no_checkpoints_so_that_it_ends_with_its_sources() -> None:
     assert settled(*LOCAL) == {"parallelism": 1}
     assert settled(*REMOTE, "--environment_type=LOOPBACK") == {"parallelism": 1}
@@ -41,6 +56,7 @@ def test_a_batch_job_needs_none_of_it() -> None:
 
 def test_what_the_user_gave_stays(caplog: pytest.LogCaptureFixture) -> None:
     given = ["--checkpointing_interval=500", "--max_bundle_time_mills=99", "--parallelism=2"]
+    given += ["--streaming", "--finish_bundle_before_checkpointing"]
     with caplog.at_level(logging.INFO):
         found = settled(*REMOTE, *given)
 
@@ -52,8 +68,9 @@ def test_what_is_set_is_logged_with_its_reason(caplog: pytest.LogCaptureFixture)
     with caplog.at_level(logging.INFO):
         settled(*REMOTE, "--streaming", bounded=True)
 
-    reasons = ["a slot for each flow", "does not restart", "about a second late", "does not end with its sources"]
-    assert [reason in record.message for reason, record in zip(reasons, caplog.records, strict=True)] == [True] * 4
+    reasons = ["a slot for each flow", "does not restart", "about a second late", "find no source"]
+    reasons += ["does not end with its sources"]
+    assert [reason in record.message for reason, record in zip(reasons, caplog.records, strict=True)] == [True] * 5
 
 
 def test_an_end_that_never_comes_is_refused() -> None:
