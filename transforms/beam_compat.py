@@ -19,12 +19,21 @@ import apache_beam
 import grpc
 from apache_beam.options.pipeline_options import PipelineOptions, PrismRunnerOptions
 from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
+from apache_beam.runners.portability import portable_runner
 from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.runners.portability.prism_runner import PrismJobServer
 from apache_beam.runners.runner import PipelineState
 from apache_beam.runners.worker import data_plane
 
-__all__ = ["beams_prism", "before_run", "finds_prism", "keep_metrics_flat", "options_of_job_server", "tear_down_always"]
+__all__ = [
+    "beams_prism",
+    "before_run",
+    "finds_prism",
+    "keep_metrics_flat",
+    "options_of_job_server",
+    "tear_down_always",
+    "watch_without_deadline",
+]
 
 _KNOWN_VERSION: Final = "2.77."
 _MARK: Final = "_flumebeam_flat"
@@ -71,6 +80,23 @@ def tear_down_always() -> None:
 
     setattr(close, _MARK, True)
     data_plane.GrpcClientDataChannelFactory.close = close
+
+
+def watch_without_deadline(result: Any) -> None:
+    """Have the driver of a portable job watch it for as long as it runs.
+
+    Beam 2.77 gives the stream of states that it watches the time that a job server has to answer a call, five minutes.
+    Behind Prism the driver fails then, and the job with it; other job servers refuse that stream, and get another one.
+
+    Args:
+        result: Of a pipeline that was just started, on any runner.
+    """
+    if not isinstance(result, portable_runner.PipelineResult):
+        return
+    job, service = result._job_id, result._job_service
+    result._message_stream.cancel()
+    result._state_stream = service.GetStateStream(beam_job_api_pb2.GetJobStateRequest(job_id=job))
+    result._message_stream = service.GetMessageStream(beam_job_api_pb2.JobMessagesRequest(job_id=job))
 
 
 class _AtRun:

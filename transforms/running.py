@@ -16,6 +16,7 @@ from apache_beam.runners.runner import PipelineState
 
 from flumebeam import errors
 from flumebeam.errors import FlumebeamError, RunnerError
+from flumebeam.transforms import beam_compat
 from flumebeam.transforms.receivers import RECEIVERS
 from flumebeam.transforms.signals import stop_on_signals
 from flumebeam.transforms.stopping import forget_stop, stop_requested
@@ -54,6 +55,7 @@ def run_pipeline(pipeline: beam.Pipeline, *, stop_seconds: float = 60.0) -> Any:
             result = pipeline.run()
             if not PipelineState.is_terminal(result.state):
                 install_again()
+                beam_compat.watch_without_deadline(result)
                 _wait(result)
             wait_for_teardown()
         finally:

@@ -100,6 +100,17 @@ def test_flink_ends_bundles_between_checkpoints(scene: Scene, runner: Runner) ->
     scene.holds_exactly(BODIES)
 
 
+@pytest.mark.parametrize("runner", ["Prism"], indirect=True)
+@pytest.mark.row("runs for longer than its program has to answer")
+def test_a_job_goes_on_beyond_the_time_for_an_answer(scene: Scene, runner: Runner) -> None:
+    scene.fill(BODIES)
+    options = scene.drain_options("--max_seconds=13", "--job_server_timeout=10", until_empty=False)
+
+    run(scene, runner, "drain_to_hdfs", *options).ends_well(PATIENCE)
+
+    scene.holds_exactly(BODIES)
+
+
 @pytest.mark.row("`speed_layer --until_empty`")
 def test_the_speed_layer_counts_every_event(scene: Scene, runner: Runner, tmp_path: Path) -> None:
     scene.fill(BODIES)
