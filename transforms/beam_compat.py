@@ -94,7 +94,6 @@ def watch_without_deadline(result: Any) -> None:
     if not isinstance(result, portable_runner.PipelineResult):
         return
     job, service = result._job_id, result._job_service
-    result._message_stream.cancel()
     result._state_stream = service.GetStateStream(beam_job_api_pb2.GetJobStateRequest(job_id=job))
     result._message_stream = service.GetMessageStream(beam_job_api_pb2.JobMessagesRequest(job_id=job))
 
