@@ -339,3 +339,21 @@ def test_workers_that_cannot_start_end_the_job(scene: Scene, flink: Runner, tmp_
     assert "The job ended as FAILED" in drain.err
     if workers_ == "a pool without us":
         assert "ModuleNotFoundError: no flumebeam here" in drain.err
+
+
+# -- Spark with executors
+
+
+@pytest.mark.parametrize("runner", [pytest.param("Spark cluster", marks=pytest.mark.cluster)], indirect=True)
+@pytest.mark.row("no task is tried twice")
+def test_the_first_try_of_each_task_runs_on_executors(scene: Scene, runner: Runner) -> None:
+    scene.fill(BODIES)
+
+    drain = scene.programs.start("run", "drain_to_hdfs", *scene.drain_options(), *runner.options)
+    drain.ends_well(PATIENCE)
+
+    scene.holds_exactly(BODIES)
+    directory = runner.cluster.workers[0].log.parents[1]
+    said = "".join(log.read_text(errors="replace") for log in directory.glob("work-*/app-*/*/stderr"))
+    assert "Finished task 0.0 in stage" in said
+    assert "Exception in task" not in said
