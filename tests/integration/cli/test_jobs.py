@@ -35,3 +35,14 @@ def test_what_was_not_started_here_and_what_does_not_answer_are_one_line(program
     assert elsewhere.err == (
         "flumebeam: No Flink JobManager answers at http://127.0.0.1:1: is it running, and is that its REST port?\n"
     )
+
+
+def test_layers_that_follow_the_ingest_by_their_driver_are_not_detached(programs: Programs, tmp_path: Path) -> None:
+    remote = ["--runner=FlinkRunner", "--flink_master=127.0.0.1:1"]
+    files = [f"--input={tmp_path}/app.log", "--topic=app/logs", f"--target={tmp_path}/out"]
+    run = programs.start("run", "lambda_architecture", *files, *remote, "--once", "--detach")
+
+    assert run.wait() == 2
+    assert run.err.splitlines()[-1] == (
+        "flumebeam lambda_architecture: With --once the layers follow the ingest, by their driver: leave out --detach."
+    )
