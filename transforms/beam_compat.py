@@ -4,7 +4,8 @@ Metrics: the in-process runner keeps the metrics of a stage as a chain of genera
 and is evaluated only at the end: about 25 KB stay behind per bundle, and after some hundred bundles
 ``result.metrics()`` exceeds Python's recursion limit. A streaming source makes one bundle a second or more, for weeks.
 Evaluating each step at once keeps memory flat (measured with Beam 2.77.0: 172 to 174 MB over 8,416 bundles, instead of
-395 MB).
+395 MB). Of a gauge it keeps the value of every bundle, each with all that the bundle reported, 30 KB, and looks at all
+of them after the next bundle; only the latest counts.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any, Final
 
 import apache_beam
 import grpc
+from apache_beam.metrics import monitoring_infos
 from apache_beam.options.pipeline_options import PipelineOptions, PrismRunnerOptions
 from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 from apache_beam.runners.portability import portable_runner
@@ -54,7 +56,15 @@ def keep_metrics_flat() -> bool:
         return True
 
     def consolidate_now(*args: Any, **kwargs: Any) -> list[Any]:
-        return list(original(*args, **kwargs))
+        others: list[Any] = []
+        gauges: dict[Any, Any] = {}
+        for info in original(*args, **kwargs):
+            if not monitoring_infos.is_gauge(info):
+                others.append(info)
+                continue
+            key = monitoring_infos.to_key(info)
+            gauges[key] = max(gauges.get(key, info), info, key=monitoring_infos.extract_gauge_value)
+        return [*others, *gauges.values()]
 
     setattr(consolidate_now, _MARK, True)
     fn_runner.consolidate_monitoring_infos = consolidate_now

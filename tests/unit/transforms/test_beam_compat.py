@@ -6,6 +6,8 @@ from types import GeneratorType
 
 import apache_beam as beam
 import grpc
+from apache_beam.metrics import monitoring_infos
+from apache_beam.metrics.cells import GaugeData
 from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.runners.worker import data_plane
 
@@ -66,6 +68,19 @@ def test_what_a_stage_has_measured_is_evaluated_at_once_and_only_once() -> None:
     assert keep_metrics_flat()
     assert fn_runner.consolidate_monitoring_infos is installed
     assert installed(iter(())) == []
+
+
+def test_of_a_gauge_only_the_latest_value_of_all_bundles_is_kept() -> None:
+    keep_metrics_flat()
+    gauges = [
+        monitoring_infos.int64_user_gauge("flumebeam", name, GaugeData(value, timestamp=at), "step")
+        for name, value, at in (("a", 1, 10), ("b", 7, 10), ("a", 2, 30), ("a", 3, 20))
+    ]
+
+    kept = fn_runner.consolidate_monitoring_infos(iter(gauges))
+
+    found = {info.labels["NAME"]: monitoring_infos.extract_gauge_value(info)[1] for info in kept}
+    assert (len(kept), found) == (2, {"a": 2, "b": 7})
 
 
 def test_a_worker_whose_runner_hung_up_goes_on_to_its_teardown() -> None:
