@@ -77,6 +77,9 @@ def settle_flink(pipeline: beam.Pipeline, *, bounded: bool, flows: int, groups: 
     if not options.view_as(StandardOptions).streaming:
         options.view_as(StandardOptions).streaming = True
         _LOGGER.info("Flink: --streaming, else it ends bundles with checkpoints only.")
+    if flink.max_parallelism < 1:
+        flink.max_parallelism = flink.parallelism
+        _LOGGER.info("Flink: --max_parallelism=%d, else every bundle leaves 100 KB in its heap.", flink.max_parallelism)
     if settings.checkpointing_interval is None and (groups or not runs_in_driver(options)):
         settings.checkpointing_interval = _CHECKPOINTS_MS
         why = "closes no window while a source goes on" if groups else "does not restart a job that has failed"

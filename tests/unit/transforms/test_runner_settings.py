@@ -4,7 +4,7 @@ import logging
 
 import apache_beam as beam
 import pytest
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import FlinkRunnerOptions, PipelineOptions, StandardOptions
 
 from flumebeam.errors import ConfigurationError
 from flumebeam.transforms.runner_settings import settle_flink
@@ -34,6 +34,13 @@ def test_an_endless_job_is_told_to_be_one_for_else_its_bundles_end_with_checkpoi
     assert pipeline.options.view_as(StandardOptions).streaming
 
 
+def test_a_bundle_leaves_a_table_for_each_slot_that_a_job_could_have_so_it_has_no_more_than_it_uses() -> None:
+    pipeline = beam.Pipeline(options=PipelineOptions([*REMOTE, "--parallelism=3"]))
+    settle_flink(pipeline, bounded=False, flows=1)
+
+    assert pipeline.options.view_as(FlinkRunnerOptions).max_parallelism == 3
+
+
 def test_a_checkpoint_holds_no_half_of_a_bundle_from_which_a_restarted_job_would_find_no_source() -> None:
     pipeline = beam.Pipeline(options=PipelineOptions(REMOTE))
     settle_flink(pipeline, bounded=False, flows=1)
@@ -56,7 +63,7 @@ def test_a_batch_job_needs_none_of_it() -> None:
 
 def test_what_the_user_gave_stays(caplog: pytest.LogCaptureFixture) -> None:
     given = ["--checkpointing_interval=500", "--max_bundle_time_mills=99", "--parallelism=2"]
-    given += ["--streaming", "--finish_bundle_before_checkpointing"]
+    given += ["--streaming", "--finish_bundle_before_checkpointing", "--max_parallelism=8"]
     with caplog.at_level(logging.INFO):
         found = settled(*REMOTE, *given)
 
@@ -68,9 +75,9 @@ def test_what_is_set_is_logged_with_its_reason(caplog: pytest.LogCaptureFixture)
     with caplog.at_level(logging.INFO):
         settled(*REMOTE, "--streaming", bounded=True)
 
-    reasons = ["a slot for each flow", "does not restart", "about a second late", "find no source"]
+    reasons = ["a slot for each flow", "100 KB", "does not restart", "about a second late", "find no source"]
     reasons += ["does not end with its sources"]
-    assert [reason in record.message for reason, record in zip(reasons, caplog.records, strict=True)] == [True] * 5
+    assert [reason in record.message for reason, record in zip(reasons, caplog.records, strict=True)] == [True] * 6
 
 
 def test_an_end_that_never_comes_is_refused() -> None:
