@@ -73,7 +73,7 @@ def handle_bind(vpn: Vpn, connection: Connection, request: AssuredControl) -> No
         return
     if queue is None:
         name = full_name(request) or temporary_name(vpn)
-        settings = temporary_settings(vpn, request)
+        settings = temporary_settings(vpn, connection, request)
         queue = vpn.add_queue(name, AccessType.EXCLUSIVE, connection.username, durable=False, settings=settings)
     if request.topic is not None and queue.is_topic_endpoint:
         change_topic(vpn, queue, request.topic)

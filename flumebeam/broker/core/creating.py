@@ -24,7 +24,7 @@ _BOUND: Final = Response(400, "Unsubscribe not allowed, client(s) bound to DTE")
 
 def handle_create(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
     """Create a durable queue or topic endpoint, which is its maker's own."""
-    setup = requested_setup(vpn, request, connection.username)
+    setup = requested_setup(vpn, connection, request)
     existing, profile = vpn.queues.get(full_name(request)), connection.profile
     if existing is not None:
         same = existing.access is setup.access and existing.durable

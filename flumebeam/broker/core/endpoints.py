@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from flumebeam.broker.core.administration import QueueSetup, delete_messages
+from flumebeam.broker.core.connection import Connection
 from flumebeam.broker.core.provisioning import invalid_queue_name, subscribe_queue, unsubscribe_queue
 from flumebeam.broker.core.queue_settings import Permission, QueueSettings
 from flumebeam.broker.core.queues import TOPIC_ENDPOINT_PREFIX, Queue
@@ -88,28 +89,36 @@ def temporary_name(vpn: Vpn) -> str:
     return f"{_TEMPORARY_ENDPOINT_PREFIX}{vpn.spool.spooler_id:x}/{vpn.next_handle()}"
 
 
-def requested_setup(vpn: Vpn, request: AssuredControl, owner: str) -> QueueSetup:
+def requested_setup(vpn: Vpn, connection: Connection, request: AssuredControl) -> QueueSetup:
     """Return the set-up of a durable endpoint that a client makes, its own one: what it asks for comes first."""
-    template = _template(vpn, request)
+    template = _template(vpn, connection, request)
     access, permission = AccessType.EXCLUSIVE, decode_permission(request.other_permissions)
     if request.access == AccessType.NON_EXCLUSIVE or (request.access is None and template and not template.exclusive):
         access = AccessType.NON_EXCLUSIVE
     if request.other_permissions is None and template:
         permission = template.permission
     return QueueSetup(
-        access=access, owner=owner, permission=permission, settings=_requested_settings(vpn, request, template)
+        access=access,
+        owner=connection.username,
+        permission=permission,
+        settings=_requested_settings(vpn, request, template),
     )
 
 
-def temporary_settings(vpn: Vpn, request: AssuredControl) -> QueueSettings:
+def temporary_settings(vpn: Vpn, connection: Connection, request: AssuredControl) -> QueueSettings:
     """Return the settings of a temporary endpoint that a client makes by binding to it."""
-    return _requested_settings(vpn, request, _template(vpn, request))
+    return _requested_settings(vpn, request, _template(vpn, connection, request))
 
 
-def _template(vpn: Vpn, request: AssuredControl) -> QueueTemplate | None:
+def _template(vpn: Vpn, connection: Connection, request: AssuredControl) -> QueueTemplate | None:
+    # That of its name, or else that of the client profile.
+    profile = connection.profile
     if request.endpoint is None:
-        return find_template(vpn.queue_templates, request.queue or "")
-    return find_template(vpn.endpoint_templates, request.endpoint)
+        found = find_template(vpn.queue_templates, request.queue or "")
+        return found or vpn.queue_templates.get(profile.queue_template)
+    return find_template(vpn.endpoint_templates, request.endpoint) or vpn.endpoint_templates.get(
+        profile.endpoint_template
+    )
 
 
 def _requested_settings(vpn: Vpn, request: AssuredControl, template: QueueTemplate | None) -> QueueSettings:

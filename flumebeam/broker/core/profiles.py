@@ -50,6 +50,8 @@ class ClientProfile:
         receive_guaranteed: Whether they may bind to queues.
         create_endpoints: Whether they may create and delete queues, temporary ones included.
         endpoint_durability: Which ones: ``"all"``, ``"durable"`` or ``"non-durable"``.
+        queue_template: Name of the template of queues that they make, if none is for the name of the queue.
+        endpoint_template: The same for topic endpoints.
         transact: Whether they may open transacted sessions.
         share_subscriptions: Whether they may have shared subscriptions.
         plain_after_tls: Whether they may end TLS after their login, if their message VPN allows it.
@@ -71,6 +73,8 @@ class ClientProfile:
     receive_guaranteed: bool = False
     create_endpoints: bool = False
     endpoint_durability: str = "all"
+    queue_template: str = ""
+    endpoint_template: str = ""
     transact: bool = False
     share_subscriptions: bool = False
     compress: bool = True

@@ -81,8 +81,11 @@ class Selection:
 
     def extend(self, entries: Iterable[Entry]) -> None:
         """Take messages that have just come or were elsewhere, oldest first; at the beginning also delivered ones."""
-        for entry in entries:
-            self._rows[self._level(entry)].append(entry)
+        if self._by_priority:
+            for entry in entries:
+                self._rows[self._level(entry)].append(entry)
+        else:
+            self._rows[0].extend(entries)
         if sum(map(len, self._rows)) > self._compact_at:
             self.compact()
 

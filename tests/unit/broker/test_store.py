@@ -290,6 +290,41 @@ def test_only_what_was_delivered_of_a_partitioned_queue_is_marked_redelivered(
     assert (len(delivered), again) == (7, delivered)
 
 
+def test_only_what_was_delivered_of_a_queue_by_priority_is_marked_redelivered_and_the_order_stays(
+    make_world: Callable[..., Any], keeper: Any, store: Store
+) -> None:
+    keeper.engine.create_queue("urgent", "exclusive", ["u/>"], respect_priority=True)
+    writer = keeper.client("writer")
+    flow = writer.publisher().flow_id
+    for number, priority in enumerate((1, 9, 5)):
+        message = writer.message(flow, number + 1, number, b"%d" % priority, "u/1")
+        writer.send(replace(message, parameters=replace(message.parameters, priority=priority)))
+    reader = keeper.client("reader")
+    reader.ack(reader.bind("urgent").flow_id, window=1)
+    again = reborn(make_world, keeper, store)
+    peer = again.client("peer")
+    peer.consume("urgent")
+
+    got = [(message.body, bool(message.parameters.redelivered)) for message in peer.deliveries()]
+    assert got == [(b"9", True), (b"5", False), (b"1", False)]
+
+
+def test_delayed_message_is_as_late_after_a_restart_as_without_one(
+    make_world: Callable[..., Any], keeper: Any, store: Store
+) -> None:
+    keeper.engine.create_queue("late", "exclusive", ["late/>"], delivery_delay_seconds=5)
+    writer = keeper.client("writer")
+    writer.publish(writer.publisher().flow_id, b"x", topic="late/1")
+    again = reborn(make_world, keeper, store)
+    peer = again.client("peer")
+    peer.consume("late")
+    again.tick(4)
+    assert peer.deliveries() == []
+    again.tick(1.5)
+
+    assert [message.body for message in peer.deliveries()] == [b"x"]
+
+
 def test_last_value_survives_and_what_came_before_it_goes(
     make_world: Callable[..., Any], keeper: Any, store: Store
 ) -> None:

@@ -96,6 +96,19 @@ def test_of_several_templates_the_one_that_says_most_counts(world: Any, name: st
     assert (found and found.name) == chosen
 
 
+def test_client_profile_names_a_template_for_names_that_none_is_for(world: Any) -> None:
+    vpn = world.engine.vpn
+    put(world, "app/>", max_ttl_seconds=7)
+    put(world, "", "mine", max_ttl_seconds=8)
+    put(world, "", "mine", kind=TopicEndpointTemplate, max_ttl_seconds=9)
+    put_setup(vpn, replace(vpn.client_profiles["default"], queue_template="mine", endpoint_template="mine"))
+    client = world.client()
+
+    assert create(client).settings.max_ttl_seconds == 7
+    assert create(client, "other").settings.max_ttl_seconds == 8
+    assert create(client, "e", queue=None, endpoint="e").settings.max_ttl_seconds == 9
+
+
 def test_template_that_is_gone_is_for_no_queue_and_queues_stay_as_they_are(world: Any) -> None:
     template = put(world, "app/>", max_ttl_seconds=7)
     client = world.client()
