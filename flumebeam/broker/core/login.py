@@ -188,7 +188,8 @@ def _refusal(
     ):
         return Response(503, "Too Many Clients")
     others = sum(other.username == user.name for name, other in vpn.clients.items() if name != client_name)
-    if others >= vpn.client_profiles[user.client_profile].max_connections:
+    profile = vpn.client_profiles[user.client_profile]
+    if others >= min(profile.max_connections, profile.max_smf_connections):
         return Response(503, "Too Many Clients")
     return None
 

@@ -58,6 +58,7 @@ class ClientProfile:
         compress: Whether they may connect to the port for compressed connections.
         reject_on_no_match: Whether a guaranteed message that nobody gets is refused.
         max_connections: Clients of one username.
+        max_smf_connections: The same, for the one protocol that there is.
         max_subscriptions: Subscriptions of one client.
         max_receiving: Flows of one client that consume or browse.
         max_sending: Publisher flows of one client.
@@ -81,6 +82,7 @@ class ClientProfile:
     plain_after_tls: bool = True
     reject_on_no_match: bool = False
     max_connections: int = 1_000
+    max_smf_connections: int = 1_000
     max_subscriptions: int = 100_000
     max_receiving: int = 1_000
     max_sending: int = 1_000
@@ -96,6 +98,7 @@ class ClientProfile:
         return cls(
             name=name,
             max_connections=config.max_connections,
+            max_smf_connections=config.max_connections,
             max_subscriptions=config.max_subscriptions,
             max_receiving=config.max_flows_per_connection,
             max_sending=config.max_flows_per_connection,

@@ -233,6 +233,7 @@ _PROFILE_FIELDS: Final = {
     "apiQueueManagementCopyFromOnCreateTemplateName": "queue_template",
     "apiTopicEndpointManagementCopyFromOnCreateTemplateName": "endpoint_template",
     "maxTransactionCount": "max_transactions",
+    "serviceSmfMaxConnectionCountPerClientUsername": "max_smf_connections",
     "tlsAllowDowngradeToPlainTextEnabled": "plain_after_tls",
     "rejectMsgToSenderOnNoSubscriptionMatchEnabled": "reject_on_no_match",
 }
@@ -253,6 +254,7 @@ _PROFILE: Final = {
     "maxSubscriptionCount": Attribute(default=100_000, high=2**32 - 1),
     "maxTransactedSessionCount": Attribute(default=10, high=30_000),
     "tlsAllowDowngradeToPlainTextEnabled": Attribute(default=True),
+    "serviceSmfMaxConnectionCountPerClientUsername": Attribute(default=1_000, high=200_000),
     "maxTransactionCount": Attribute(default=1_000, high=30_000),
     "apiQueueManagementCopyFromOnCreateTemplateName": Attribute(default=""),
     "apiTopicEndpointManagementCopyFromOnCreateTemplateName": Attribute(default=""),
@@ -266,8 +268,7 @@ _PROFILE: Final = {
 } | kept_attributes(
     (False, """allowBridgeConnectionsEnabled replicationAllowClientConnectWhenStandbyEnabled
         serviceSmfMinKeepaliveEnabled"""),
-    (1_000, """serviceSmfMaxConnectionCountPerClientUsername
-        serviceWebMaxConnectionCountPerClientUsername"""),
+    (1_000, "serviceWebMaxConnectionCountPerClientUsername"),
     (146_625, "maxAmqpLinkCount"),
     (0, "elidingDelay"),
     (256, "elidingMaxTopicCount tcpMaxWindowSize"),
@@ -300,6 +301,7 @@ def _profile_defaults(world: World) -> dict[str, Any]:
     config = world.host.config
     return {
         "maxConnectionCountPerClientUsername": config.max_connections,
+        "serviceSmfMaxConnectionCountPerClientUsername": config.max_connections,
         "maxSubscriptionCount": config.max_subscriptions,
     }
 

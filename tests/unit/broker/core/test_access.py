@@ -167,6 +167,14 @@ def test_limits_of_a_client_profile_hold(world: Any) -> None:
     world.client("app")
 
 
+@pytest.mark.parametrize("limit", ["max_connections", "max_smf_connections"])
+def test_connections_of_a_username_are_limited_by_both_names_of_the_limit(world: Any, limit: str) -> None:
+    profile(world, **{limit: 1})
+    world.client("one")
+
+    assert world.stranger().login("two").response == Response(503, "Too Many Clients")
+
+
 def test_transaction_has_the_limit_of_the_client_profile_also_after_a_change(world: Any) -> None:
     peer = world.client()
     opened = peer.session()
