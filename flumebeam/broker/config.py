@@ -159,8 +159,6 @@ class BrokerConfig:
                 raise ConfigurationError(f"The broker's {name} is {getattr(self, name)}; ports end at 65535.")
         if (self.tls_port is not None or self.semp_tls_port is not None) and self.tls_certificate is None:
             raise ConfigurationError("TLS needs a certificate; name its file with tls_certificate.")
-        if self.dr_port is not None and self.data is not None:
-            raise ConfigurationError("A broker that keeps its data has no copy at another site; leave out one of both.")
         if self.vpn in self.more_vpns:
             raise ConfigurationError(f"The message VPN {self.vpn} is the first one; give further ones other names.")
         if not self.vpn or not self.users:

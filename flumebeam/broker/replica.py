@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from flumebeam.broker.core.journal import (
@@ -42,10 +42,12 @@ class Replica:
 
     Args:
         store: Keeps what is older than any lag.
+        there: Records of the state that the first site begins with.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, there: Iterable[Record] = ()) -> None:
         self._store = store
+        store.commit(record for record in there if not isinstance(record, _OF_THE_FIRST_SITE))
         self._late: deque[tuple[InVpn, Record]] = deque()
         self._late_messages = 0
         self._due: list[tuple[InVpn, Record]] = []

@@ -14,6 +14,7 @@ from flumebeam.broker.client import Client
 from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.core.connection import Connection, ConnectionState
 from flumebeam.broker.core.engine import Engine
+from flumebeam.broker.core.journal import Issued, Record
 from flumebeam.broker.fault_plan import FaultPlan
 from flumebeam.broker.faults import (
     ActivateDr,
@@ -84,8 +85,10 @@ class BrokerServer:
         spooler_id = _new_spooler_id() if store is None else store.spooler_id
         engine = Engine(self._config, self.faults, spooler_id, self._clock.epoch_ms(), _logger.info, self.now())
         if self._config.dr_port is not None and self.site != "dr":
-            self._replica = Replica(Store.in_memory(self._config.vpn, spooler_id))
-            engine.restore((), self.now())
+            there = () if store is None else store.records()
+            self._replica = Replica(Store.in_memory(self._config.vpn, spooler_id), there)
+            if store is None:
+                engine.restore((), self.now())
         if store is not None:
             try:
                 engine.restore(store.records(), self.now())
@@ -171,12 +174,13 @@ class BrokerServer:
         for connection in engine.take_pending():
             closing = connection.state is ConnectionState.CLOSING
             output.append((connection, connection.take_output(), closing))
+        records = engine.take_journal() if self._replica or self._commits else []
+        if self._replica is not None:
+            self._replica.add(records)
         if self._commits is None:
-            if self._replica is not None:
-                self._replica.add(engine.take_journal())
             self.sockets.send(output)
         else:
-            self._commits.add(engine.take_journal(), output)
+            self._commits.add(records, output)
         if self.faults:
             self._carry_out()
         for seconds, connection, message in engine.take_late():
@@ -227,7 +231,7 @@ class BrokerServer:
     async def _recovered(self, recovery: Coroutine[Any, Any, None]) -> None:
         try:
             await recovery
-        except ConfigurationError as error:
+        except (ConfigurationError, StorageError) as error:
             self._give_up(error)
         self._recovery = None
         self._carry_out()
@@ -298,11 +302,14 @@ class BrokerServer:
     async def activate_dr(self, lag: int) -> None:
         """Lose the site; the one at the other goes on from its copy, with a spool of its own.
 
+        Where the broker keeps its data, the copy takes the place of what was there, all at once.
+
         Args:
             lag: Messages that the copy is behind: the last ones published are lost.
 
         Raises:
             ConfigurationError: There is no other site, it is active, or the lag is more than is kept.
+            StorageError: The copy cannot be kept: the broker stops.
         """
         replica = self._replica
         if replica is None:
@@ -311,15 +318,29 @@ class BrokerServer:
             raise ConfigurationError(f"A copy is 0 to {MAX_LAG} messages behind, not {lag}.")
         self.flush()
         self.site, self._replica = "dr", None
-        engine = Engine(self._config, self.faults, _new_spooler_id(), self._clock.epoch_ms(), _logger.info, self.now())
-        engine.restore(replica.state(lag), self.now())
-        engine.stop_journal()
+        # New messages are younger than those of the copy, whose ids stay.
+        state = [Issued(self.engine.host.ids.last, 0), *replica.state(lag)]
         replica.close()
         _logger.info("disaster: the other site is active, %s messages behind", lag)
         self.sockets.speed = None
         await self.sockets.go_down()
-        self.engine = engine
+        self.engine = await self._engine_of_copy(state)
         await self.sockets.accept()
+
+    async def _engine_of_copy(self, state: list[Record]) -> Engine:
+        spooler_id, now = _new_spooler_id(), self.now()
+        if self._store is None or self._commits is None:
+            engine = Engine(self._config, self.faults, spooler_id, self._clock.epoch_ms(), _logger.info, now)
+            engine.restore(state, now)
+            engine.stop_journal()
+            return engine
+        await self._commits.end()
+        try:
+            self._store.replace(spooler_id, state)
+        except StorageError as error:
+            self._give_up(error)
+            raise
+        return self._new_engine()
 
     async def restart(self, keep_state: bool, down_seconds: float) -> None:
         """Go down and come back.
@@ -338,7 +359,7 @@ class BrokerServer:
         if self._commits is not None:
             await self._commits.end()
         if self._store is not None and not keep_state:
-            self._store.erase(_new_spooler_id())
+            self._store.replace(_new_spooler_id(), ())
         if self._store is not None or not keep_state:
             former, self.engine = self.engine, self._new_engine()
             if not keep_state:

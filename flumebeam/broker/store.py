@@ -149,21 +149,27 @@ class Store:
                 raise StorageFullError(f"{text}; make room on that disk.") from error
             raise StorageError(f"{text}.") from error
 
-    def erase(self, spooler_id: int) -> None:
-        """Forget everything, and take another identity.
+    def replace(self, spooler_id: int, records: Iterable[Record]) -> None:
+        """Forget everything, take another identity, and make records durable instead, all or none.
 
         Raises:
-            StorageError: The database failed.
+            StorageError: The database failed. Nothing has changed.
         """
+        run = self._connection.execute
+        scopes, last_queue = self._scopes, self._last_queue
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            run("BEGIN IMMEDIATE")
             for table in TABLES:
-                self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own
+                run(f"DELETE FROM {table}")  # noqa: S608 - names of our own
             _begin(self._connection, spooler_id, self._vpn)
-            self._connection.execute("COMMIT")
+            self._scopes = {self._vpn: Scope(_FIRST, {})}
+            self._apply(records)
+            run("COMMIT")
         except sqlite3.Error as error:
-            raise StorageError(f"The broker cannot erase its data in {self._directory}: {error}.") from error
-        self._scopes = {self._vpn: Scope(_FIRST, {})}
+            with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
+                run("ROLLBACK")
+            self._scopes, self._last_queue = scopes, last_queue
+            raise StorageError(f"The broker cannot replace its data in {self._directory}: {error}.") from error
         self.spooler_id = spooler_id
 
     def _apply(self, records: Iterable[Record]) -> None:

@@ -187,8 +187,11 @@ def test_passive_broker_refuses_clients(option: str, connect: Callable[..., Any]
             connect(broker, "app", **hosts(url))
 
 
-def test_other_site_goes_on_from_a_copy_that_lags_with_a_spool_of_its_own(connect: Callable[..., Any]) -> None:
-    with running_broker(dr_port=0) as broker:
+@pytest.mark.parametrize("durable", [False, True])
+def test_other_site_goes_on_from_a_copy_that_lags_with_a_spool_of_its_own(
+    tmp_path: Any, durable: bool, connect: Callable[..., Any]
+) -> None:
+    with running_broker(dr_port=0, data=str(tmp_path) if durable else None) as broker:
         broker.create_queue("q", subscriptions=["t/>"])
         service = connect(broker, "app", **hosts(broker.url, broker.dr_url))
         publish(service, *range(10))
@@ -212,14 +215,32 @@ def test_other_site_goes_on_from_a_copy_that_lags_with_a_spool_of_its_own(connec
             broker.fail_over()
 
 
-def test_what_a_broker_does_not_have_is_one_clear_error(tmp_path: Any) -> None:
+def test_what_the_other_site_goes_on_with_is_durable_and_copied_again(
+    tmp_path: Any, connect: Callable[..., Any]
+) -> None:
+    with running_broker(data=str(tmp_path)) as broker:
+        broker.create_queue("q", subscriptions=["t/>"])
+        publish(connect(broker, "before"), 0, 1)
+    with running_broker(dr_port=0, data=str(tmp_path)) as broker:
+        publish(connect(broker, "app"), 2, 3, 4)
+        broker.activate_dr(lag=2)
+        publish(connect(broker, "other", **hosts(broker.dr_url)), 5)
+        broker.restart(keep_state=True)
+        assert broker.queue("q").messages == 4
+    with running_broker(data=str(tmp_path)) as broker:
+        receiver = receiver_of(connect(broker, "after"))
+        got = [receiver.receive_message(_PATIENCE_MS) for _ in range(4)]
+
+        assert [number(message) for message in got] == [0, 1, 2, 5]
+        assert len({str(message.get_replication_group_message_id())[:22] for message in got}) == 1
+
+
+def test_what_a_broker_does_not_have_is_one_clear_error() -> None:
     with running_broker() as broker:
         with pytest.raises(ConfigurationError, match="start one with standby_port"):
             broker.fail_over()
         with pytest.raises(ConfigurationError, match="start one with dr_port"):
             broker.activate_dr()
-    with pytest.raises(ConfigurationError, match="leave out one of both"):
-        running_broker(dr_port=0, data=str(tmp_path)).__enter__()
     with running_broker(dr_port=0) as broker, pytest.raises(ConfigurationError, match="0 to 10000 messages behind"):
         broker.activate_dr(lag=10_001)
 

@@ -31,6 +31,7 @@ from flumebeam.broker.core.journal import (
     Record,
     Removed,
     Stored,
+    Subscribed,
     VpnSet,
 )
 from flumebeam.broker.core.profiles import ClientProfile, ClientUsername
@@ -879,12 +880,34 @@ def test_erased_store_is_empty_and_has_another_identity(
     make_world: Callable[..., Any], keeper: Any, store: Store, tmp_path: Path
 ) -> None:
     store.commit(keeper.engine.take_journal())
-    store.erase(SPOOLER + 1)
+    store.replace(SPOOLER + 1, ())
     store.close()
     again = Store.open(tmp_path, "default", SPOOLER)
 
     assert again.spooler_id == SPOOLER + 1
     assert {type(record) for record in again.records()} == {Issued, InVpn}
+    again.close()
+
+
+def test_store_takes_another_state_with_another_identity_or_stays_as_it_is(
+    make_world: Callable[..., Any], keeper: Any, store: Store, tmp_path: Path
+) -> None:
+    peer = keeper.client()
+    peer.publish(peer.publisher().flow_id, b"a")
+    store.commit(keeper.engine.take_journal())
+    other = keeping(make_world)
+    other.engine.create_vpn("more", {"default": None})
+    other.engine.create_queue("new", "exclusive", ["n"], vpn="more")
+    records = other.engine.take_journal()
+    with pytest.raises(StorageError, match="cannot replace its data"):
+        store.replace(SPOOLER + 1, [*records, Subscribed("new", "n", False), Subscribed("new", "n", False)])
+    assert (store.spooler_id, keeping(make_world, list(store.records())).engine.queue("q").messages) == (SPOOLER, 1)
+
+    store.replace(SPOOLER + 1, records)
+    store.close()
+    again = Store.open(tmp_path, "default", SPOOLER)
+    found = keeping(make_world, list(again.records())).engine
+    assert (again.spooler_id, found.queue("q").messages, found.queue("new", "more").messages) == (SPOOLER + 1, 0, 0)
     again.close()
 
 
