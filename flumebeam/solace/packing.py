@@ -9,6 +9,9 @@ chain fast where all who drink from a queue can unpack. The form is open: any Ar
 * The HTTP content type of the message is :data:`PACK_TYPE`, its HTTP content encoding ``zstd`` or absent; a user
   property :data:`COUNT_PROPERTY` tells the number of events to whoever does not look inside.
 
+Flume's Avro batch is read as well: the array of events that its ``appendBatch`` takes, in a message whose HTTP content
+type is ``avro/binary`` and whose :data:`COUNT_PROPERTY` is there and right.
+
 Reading believes nothing: what says that it is a pack and cannot be read as one is an event like any other payload.
 """
 
@@ -29,6 +32,7 @@ from flumebeam.batch import EventBatch
 from flumebeam.errors import ConfigurationError
 from flumebeam.event import is_reserved
 from flumebeam.ids import MAX_PACKED_EVENTS, delivery_ids, id_pairs, packed_ids
+from flumebeam.solace._flume_batches import FLUME_BATCH_TYPE, decode_flume_batch
 from flumebeam.solace.fields import PLAIN_FIELDS, MessageFields
 from flumebeam.solace.mapping import OutgoingEvents, ReceivedMessage, events_of_messages, messages_of_events
 
@@ -207,7 +211,8 @@ def _packs(batch: EventBatch, topic: str, packing: Packing, fields: MessageField
 
 def is_pack(message: ReceivedMessage) -> bool:
     """Tell whether a message says that it is a pack."""
-    return message.content_type == PACK_TYPE
+    kind = message.content_type
+    return kind == PACK_TYPE or (kind == FLUME_BATCH_TYPE and COUNT_PROPERTY in message.properties)
 
 
 def claimed_events(message: ReceivedMessage) -> int:
@@ -241,7 +246,7 @@ def _unpacked(messages: Sequence[ReceivedMessage], *, receiver: str, queue: str,
     Every event has the message's fields and properties as headers, its own headers, and a delivery id of its own.
     Work is done per run of messages whose events have the same headers, not for each: that is nearly always all.
     """
-    read = [(message, decode_pack(message.body, message.content_encoding)) for message in messages]
+    read = [(message, _content(message)) for message in messages]
     for names, run in groupby(read, lambda pair: None if pair[1] is None else set(pair[1].header_names)):
         own, inside = zip(*run, strict=True)
         if names is None:
@@ -267,6 +272,16 @@ def _inside_out(outside: EventBatch, packs: Sequence[EventBatch], ids: pa.FixedS
     return EventBatch(
         inside.bodies, {**shared, **inside.shared, PACKED_HEADER: "true"}, {**columns, **inside.columns}, origin
     )
+
+
+def _content(message: ReceivedMessage) -> EventBatch | None:
+    """Return the events of a message that says it is a pack, or ``None`` if it cannot be read as one."""
+    if message.content_type == PACK_TYPE:
+        return decode_pack(message.body, message.content_encoding)
+    try:
+        return decode_flume_batch(_decompressed(message.body, message.content_encoding), claimed_events(message))
+    except (zstandard.ZstdError, ValueError, MemoryError):
+        return None
 
 
 def decode_pack(payload: bytes, encoding: str | None) -> EventBatch | None:
@@ -296,6 +311,11 @@ def decode_pack(payload: bytes, encoding: str | None) -> EventBatch | None:
 
 
 def _read(payload: bytes, encoding: str | None) -> pa.Table:
+    with pa.ipc.open_stream(_decompressed(payload, encoding)) as reader:
+        return reader.read_all()
+
+
+def _decompressed(payload: bytes, encoding: str | None) -> bytes:
     if encoding == _ZSTD:
         if zstandard.frame_content_size(payload) > _MAX_PACK_BYTES:
             raise ValueError("too large")
@@ -304,5 +324,4 @@ def _read(payload: bytes, encoding: str | None) -> pa.Table:
         raise ValueError(encoding)
     if len(payload) > _MAX_PACK_BYTES:
         raise ValueError(len(payload))
-    with pa.ipc.open_stream(payload) as reader:
-        return reader.read_all()
+    return payload

@@ -76,6 +76,12 @@ def test_a_yaml_pipeline_runs_as_it_is_printed(example: str, broker: Development
     assert run.returncode == 0, run.stderr
 
 
+def test_the_java_program_of_the_page_is_the_one_that_is_tested() -> None:
+    program = (ROOT / "tests" / "foreign" / "programs" / "ReadPacks.java").read_text(encoding="utf-8")
+
+    assert f"```java\n{program}```" in (ROOT / "docs" / "events.md").read_text(encoding="utf-8")
+
+
 def test_every_option_of_the_pages_exists() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     commands = [[command.name] for command in app.registered_commands if command.name != "run"]

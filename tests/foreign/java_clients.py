@@ -13,11 +13,15 @@ __all__ = ["JavaPrograms"]
 
 _VERSION: Final = "10.29.0"
 _COMPILER_VERSION: Final = "3.33.0"  # compiles with a Java that has no compiler of its own
+_ARROW_VERSION: Final = "18.3.0"
 _ARTIFACTS: Final = (
     ("com.solacesystems", "sol-jcsmp", _VERSION),
     ("com.solacesystems", "sol-jms", _VERSION),
+    ("org.apache.arrow", "arrow-vector", _ARROW_VERSION),
+    ("org.apache.arrow", "arrow-memory-unsafe", _ARROW_VERSION),
     ("org.eclipse.jdt", "ecj", _COMPILER_VERSION),
 )
+_OPENED: Final = "--add-opens=java.base/java.nio=ALL-UNNAMED"  # for Arrow
 _SOURCES: Final = Path(__file__).with_name("programs")
 
 
@@ -34,7 +38,7 @@ class JavaPrograms:
 
     def __init__(self, classes: Path) -> None:
         self._java = find_java("A Java client")
-        jars = fetch_once(cache_directory() / f"solace-java-{_VERSION}", _fetch)
+        jars = fetch_once(cache_directory() / f"solace-java-{_VERSION}-arrow-{_ARROW_VERSION}", _fetch)
         self._classpath = os.pathsep.join([str(classes), *map(str, sorted(jars.glob("*.jar")))])
         compiler = ["org.eclipse.jdt.internal.compiler.batch.Main", "-17", "-nowarn", "-proc:none", "-d", str(classes)]
         compiled = self.run(*compiler, *map(str, sorted(_SOURCES.glob("*.java"))))
@@ -44,7 +48,7 @@ class JavaPrograms:
     def run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a program to its end and return what it printed."""
         return subprocess.run(
-            [self._java, "-Xmx256m", "-cp", self._classpath, program, *arguments],
+            [self._java, "-Xmx256m", _OPENED, "-cp", self._classpath, program, *arguments],
             check=False,
             capture_output=True,
             text=True,

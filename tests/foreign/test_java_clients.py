@@ -12,6 +12,7 @@ from flumebeam.channel.solace import SolaceChannel
 from flumebeam.downloads import cache_directory
 from flumebeam.errors import ConfigurationError
 from flumebeam.solace.config import SolaceOptions
+from flumebeam.solace.packing import Packing
 from flumebeam.testing.broker import DevelopmentBroker, running_broker
 from flumebeam.testing.requirements import require, unmet
 from tests.foreign.java_clients import JavaPrograms
@@ -22,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> JavaPrograms:
     require("java")
-    if not list(cache_directory().glob("solace-java-*")):
+    if not list(cache_directory().glob("solace-java-*-arrow-*")):
         require("mvn")
     try:
         return JavaPrograms(tmp_path_factory.mktemp("classes"))
@@ -65,6 +66,20 @@ def test_a_jms_program_works_with_this_broker(broker: DevelopmentBroker, program
     failed, good = outcome(run.stdout)
     assert failed == []
     assert len(good) == steps_of("JmsSteps")
+
+
+def test_the_program_of_the_page_reads_our_packs(broker: DevelopmentBroker, programs: JavaPrograms) -> None:
+    broker.create_queue("packs", subscriptions=["logs/>"])
+    bodies = [b"one", "zwei: \u00e4".encode(), b"three"]
+    with SolaceChannel(SolaceOptions(host=broker.url)) as channel, channel.transaction() as transaction:
+        transaction.put(EventBatch.from_bodies(bodies, {"host": "web1"}), "logs/web1", Packing(max_events=2))
+        transaction.put(EventBatch.from_bodies(bodies[:2], {"host": "web2"}), "logs/web2", Packing())
+        assert transaction.commit().committed
+
+    run = programs.run("ReadPacks", broker.url, "packs", "1")
+
+    assert run.stdout.splitlines() == ["{host=web1} one", "{host=web1} zwei: \u00e4"], run.stderr
+    assert broker.queue("packs").messages == 2
 
 
 def test_a_jms_program_reads_our_events_and_we_read_its_messages(
