@@ -21,10 +21,13 @@ from flumebeam.errors import ConfigurationError
 from tests.bench.broker import measure_broker
 from tests.bench.chain import LANES, measure_chains
 from tests.bench.comparing import comparison_report
+from tests.bench.conditions import conditions, measure_conditions
 from tests.bench.endurance import measure_endurance
 from tests.bench.flume import FLUME_LANES
 from tests.bench.formats import measure_formats
 from tests.bench.growth import measure_growth, points
+from tests.bench.lane_report import conditions_report, latency_report, stages_report
+from tests.bench.latency import measure_latencies
 from tests.bench.memory import measure_memory
 from tests.bench.page import page
 from tests.bench.programs import ProgramFailedError
@@ -43,6 +46,7 @@ from tests.bench.rolled import measure_rolled
 from tests.bench.runner_report import endurance_report, runners_report, scaling_report
 from tests.bench.runners import measure_runners
 from tests.bench.scaling import measure_scaling
+from tests.bench.stages import measure_stages
 from tests.bench.stall import measure_stall
 from tests.bench.through_beam import measure_through_beam
 from tests.bench.throughput import measure_throughput
@@ -60,6 +64,9 @@ SUITES: Final = {
     "rolled": "very many events into files of 128 MB, packed and one a message (an hour; only if named)",
     "broker": "messages per second and CPU of the development broker, and its memory",
     "stall": "latency of the speed layer while the batch layer hangs",
+    "stages": "CPU of each step of a batch by itself: codec, mapping, packs, lines",
+    "latency": "from the put to the user's function, and to a file, at several rates",
+    "conditions": "the chain with a round trip, compressed, and under the free edition's limit",
     "memory": "resident memory of ingest and drain as the number of events grows",
     "runners": "drain and speed layer on FnApiRunner, Prism, Flink and Spark (needs Java and Go; only if named)",
     "scaling": "1, 2 and 4 drains at once (only if named)",
@@ -93,6 +100,12 @@ class Sizes:
         runner_seconds: How long latencies of ``runners`` are taken.
         flows: Drains at once of ``scaling``, in ascending order.
         endurance_seconds: How long ``endurance`` takes.
+        stage_events: Events of a batch of ``stages``.
+        stage_rounds: How often each stage gets it.
+        rates: Events per second of ``latency``.
+        latency_seconds: How long ``latency`` holds each rate.
+        condition_events: Events of a run of ``conditions``; packed ten times as many.
+        rtt_ms: Round trips of ``conditions``, milliseconds.
         size: Bytes of a line.
     """
 
@@ -112,6 +125,12 @@ class Sizes:
     runner_seconds: float = 20.0
     flows: tuple[int, ...] = (1, 2, 4)
     endurance_seconds: float = 3600.0
+    stage_events: int = 5_000
+    stage_rounds: int = 20
+    rates: tuple[int, ...] = (1_000, 5_000)
+    latency_seconds: float = 20.0
+    condition_events: int = 20_000
+    rtt_ms: tuple[int, ...] = (0, 50, 200)
     size: int = 200
 
 
@@ -130,6 +149,11 @@ _QUICK: Final = Sizes(
     runner_events=20_000,
     runner_seconds=5.0,
     endurance_seconds=120.0,
+    stage_events=1_000,
+    stage_rounds=3,
+    latency_seconds=3.0,
+    condition_events=2_000,
+    rtt_ms=(0, 50),
 )
 
 
@@ -186,6 +210,16 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--runner-seconds", type=float, metavar="S", help="how long runners takes latencies [20]")
     parser.add_argument("--flows", type=_positive, nargs="+", metavar="N", help="drains at once of scaling [1 2 4]")
     parser.add_argument("--endurance-seconds", type=float, metavar="S", help="how long endurance takes [3600]")
+    parser.add_argument("--stage-events", type=_positive, metavar="N", help="events of a batch of stages [5000]")
+    parser.add_argument("--stage-rounds", type=_positive, metavar="R", help="how often a stage gets it [20]")
+    parser.add_argument(
+        "--rates", type=_positive, nargs="+", metavar="N", help="events per second of latency [1000 5000]"
+    )
+    parser.add_argument("--latency-seconds", type=float, metavar="S", help="how long latency holds a rate [20]")
+    parser.add_argument(
+        "--condition-events", type=_positive, metavar="N", help="events of a run of conditions; packed x 10 [20000]"
+    )
+    parser.add_argument("--rtt-ms", type=int, nargs="+", metavar="MS", help="round trips of conditions [0 50 200]")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots there")
     parser.add_argument("--compare", type=Path, metavar="FILE", help="JSON of an earlier run, to be compared with")
@@ -273,6 +307,16 @@ def _measure(suite: str, sizes: Sizes, console: Console) -> dict[str, Any]:
             packed, single = sizes.rolled_events
             rolled = measure_rolled(place, packed=packed, single=single, size=sizes.size, tell=tell)
             found, report = rolled.to_json(), rolled_report(rolled)
+        elif suite == "stages":
+            stages = measure_stages(events=sizes.stage_events, rounds=sizes.stage_rounds, tell=tell)
+            found, report = stages.to_json(), stages_report(stages)
+        elif suite == "latency":
+            late = measure_latencies(place, sizes.rates, size=sizes.size, seconds=sizes.latency_seconds, tell=tell)
+            found, report = late.to_json(), latency_report(late)
+        elif suite == "conditions":
+            cases = list(conditions(sizes.rtt_ms))
+            lines = measure_conditions(place, cases, events=sizes.condition_events, size=sizes.size, tell=tell)
+            found, report = lines.to_json(), conditions_report(lines)
         elif suite == "stall":
             stall = measure_stall(place, rate=sizes.rate, size=sizes.size, seconds=sizes.stall_seconds, tell=tell)
             found, report = stall.to_json(), stall_report(stall)

@@ -9,6 +9,7 @@ import gc
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -42,14 +43,16 @@ class BrokerProcess:
 
     Args:
         data: Directory that it keeps its data in; by default it holds them in memory.
+        settings: Further options of :class:`~flumebeam.broker.BrokerConfig`.
     """
 
-    def __init__(self, data: Path | None = None) -> None:
-        self._command = [sys.executable, "-m", "tests.bench.broker_host", *([] if data is None else [str(data)])]
+    def __init__(self, data: Path | None = None, settings: Mapping[str, Any] | None = None) -> None:
+        options = {"data": None if data is None else str(data), "compressed_port": 0, **(settings or {})}
+        self._command = [sys.executable, "-m", "tests.bench.broker_host", json.dumps(options)]
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.url: str = self._answer()
+        self.url, self.compressed_url = self._answer()
         return self
 
     def __exit__(
@@ -96,13 +99,13 @@ class BrokerProcess:
         return json.loads(text)
 
 
-def _serve(data: str | None = None) -> None:
+def _serve(options: str) -> None:
     # As DevelopmentBroker.serve_forever does for a process that is the broker's own.
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
-    with DevelopmentBroker(BrokerConfig(port=0, data=data)) as broker:
-        _say(broker.url)
+    with DevelopmentBroker(BrokerConfig(port=0, **json.loads(options))) as broker:
+        _say((broker.url, broker.compressed_url))
         for text in sys.stdin:
             _say(_obey(broker, *json.loads(text)))
 
@@ -124,4 +127,4 @@ def _say(answer: Any) -> None:
 
 
 if __name__ == "__main__":
-    _serve(*sys.argv[1:])
+    _serve(sys.argv[1])

@@ -8,24 +8,37 @@ JVMs and connections is outside for all alike. Its files are then compared with 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import rmtree
 from typing import Any, Final
 
 from tests.bench.broker_host import BrokerProcess
+from tests.bench.delay import Delay
 from tests.bench.figures import Spread, per_million, spread
 from tests.bench.procfs import Usage
 from tests.bench.programs import Command, Program, ProgramFailedError
 from tests.bench.workload import digest, visible_files, write_lines
 
-__all__ = ["FILE_BYTES", "LANES", "Chain", "ChainRun", "Lane", "measure_chains", "our_chain", "until", "watch"]
+__all__ = [
+    "FILE_BYTES",
+    "LANES",
+    "Chain",
+    "ChainRun",
+    "Lane",
+    "Line",
+    "bytes_in",
+    "measure_chains",
+    "our_chain",
+    "until",
+    "watch",
+]
 
 FILE_BYTES: Final = 16 << 20
 """Where files end, the same for every chain: several end within a run."""
-_POLL_SECONDS: Final = 0.02
+_POLL_SECONDS: Final = 0.05
 _START_SECONDS: Final = 120.0
 _PATIENCE_SECONDS: Final = 900.0
 
@@ -179,6 +192,31 @@ def measure_chains(
     return Chain(size, {name: lane.meaning for name, lane in lanes.items()}, found)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """How programs reach the broker.
+
+    Attributes:
+        round_trip_ms: What a round trip takes beside loopback's own time.
+        compression_level: Of the vendor's client; 0 for none.
+        settings: Further options of the broker.
+    """
+
+    round_trip_ms: float = 0.0
+    compression_level: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @contextmanager
+    def reaching(self, broker: BrokerProcess) -> Iterator[str]:
+        """Return where programs find the broker."""
+        url = broker.compressed_url if self.compression_level else broker.url
+        if not self.round_trip_ms:
+            yield url
+            return
+        with Delay(url, self.round_trip_ms) as delay:
+            yield delay.url
+
+
 def our_chain(
     place: Path,
     source: Path | Sequence[Path],
@@ -186,6 +224,8 @@ def our_chain(
     *,
     ingest: Sequence[str] = (),
     drain: Sequence[str] = (),
+    line: Line | None = None,
+    queues: int = 1,
 ) -> ChainRun:
     """Send lines through ingest, a broker with its data on disk, and drain.
 
@@ -195,30 +235,38 @@ def our_chain(
         events: Lines in it.
         ingest: Further options of the ingest.
         drain: Further options of the drain.
+        line: How both reach the broker; by default over loopback.
+        queues: How many queues get the events; one of them is drained.
     """
+    line = line or Line()
     target = place / "files"
     nbytes = source.stat().st_size if isinstance(source, Path) else sum(file.stat().st_size for file in source)
     pattern = str(source if isinstance(source, Path) else source[0].parent / "*")
     with ExitStack() as stack:
-        broker = stack.enter_context(BrokerProcess(place / "broker"))
-        broker.create_queue("chain", "bench/chain")
-        host = ["--solace_host", broker.url]
+        broker = stack.enter_context(BrokerProcess(place / "broker", line.settings))
+        for name in ("chain", *(f"other-{number}" for number in range(1, queues))):
+            broker.create_queue(name, "bench/chain")
+        host = ["--solace_host", stack.enter_context(line.reaching(broker))]
+        level = {"SOLACE_COMPRESSION_LEVEL": str(line.compression_level)}
         writing = ["--queue", "chain", "--max_events", str(events), "--target", str(target), *drain, *host]
         writing += ["--roll_bytes", str(FILE_BYTES)]
         reading = ["--input", pattern, "--topic", "bench/chain", "--tracker_dir", str(place / "positions"), *host]
         programs = {
-            "drain": stack.enter_context(Program("flumebeam", ["run", "drain_to_hdfs", *writing], place / "drain.log"))
+            "drain": stack.enter_context(
+                Program("flumebeam", ["run", "drain_to_hdfs", *writing], place / "drain.log", level)
+            )
         }
         until("the drain had bound the queue", lambda: broker.depth("chain").consumers > 0, programs.values())
         programs["ingest"] = stack.enter_context(
-            Program("flumebeam", ["run", "ingest", *reading, *ingest], place / "ingest.log")
+            Program("flumebeam", ["run", "ingest", *reading, *ingest], place / "ingest.log", level)
         )
         found = watch(
             events,
             {**{name: program.usage for name, program in programs.items()}, "broker": broker.usage},
-            begun=lambda: broker.depth("chain").messages > 0 or _bytes_in(target) > 0,
+            begun=lambda: broker.depth("chain").messages > 0 or bytes_in(target) > 0,
             over=lambda: (
-                not programs["drain"].running() or (broker.depth("chain").messages == 0 and _bytes_in(target) >= nbytes)
+                # The files first: the broker is asked only when it has nothing else to do.
+                not programs["drain"].running() or (bytes_in(target) >= nbytes and broker.depth("chain").messages == 0)
             ),
             programs=programs.values(),
         )
@@ -227,7 +275,8 @@ def our_chain(
     return found
 
 
-def _bytes_in(target: Path) -> int:
+def bytes_in(target: Path) -> int:
+    """Return how many bytes the files hold that readers see."""
     return sum(file.stat().st_size for file in visible_files(target))
 
 

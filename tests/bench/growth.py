@@ -17,8 +17,14 @@ from tests.bench.workload import digest, line, visible_files, write_lines
 
 __all__ = ["AXES", "Growth", "Point", "measure_growth", "points"]
 
-AXES: Final = {"events": "events", "paths": "open paths", "size": "bytes of a body"}
-"""What grows, and what tables call it."""
+AXES: Final = {
+    "events": "events",
+    "paths": "open paths",
+    "queues": "queues that get each event",
+    "size": "bytes of a body",
+}
+"""What grows, and what tables call it. Of queues, each gets every event, and one is drained."""
+_QUEUES: Final = (1, 10, 100)
 _BODY_BYTES: Final = (200, 2_000, 20_000)
 _LINE_BYTES: Final = 200
 _MOST_EVENTS_OF_PATHS: Final = 100_000
@@ -32,12 +38,14 @@ class Point:
         axis: What grows, of :data:`AXES`.
         events: Events in all.
         paths: Directories that they go to, all open at once at the end.
+        queues: Queues that get each of them; one is drained.
         size: Bytes of a body.
     """
 
     axis: str
     events: int
     paths: int = 1
+    queues: int = 1
     size: int = _LINE_BYTES
 
     @property
@@ -82,6 +90,7 @@ def points(events: Sequence[int], paths: Sequence[int]) -> list[Point]:
     return [
         *(Point("events", count) for count in events),
         *(Point("paths", of_paths, paths=count) for count in paths if count <= of_paths),
+        *(Point("queues", events[0], queues=count) for count in _QUEUES),
         # Equal bytes rather than equal events: a run of large bodies would be as long as it is wide.
         *(Point("size", max(events[0] * _LINE_BYTES // size, 1), size=size) for size in _BODY_BYTES),
     ]
@@ -104,7 +113,7 @@ def _run(workspace: Path, point: Point, tell: Callable[[str], None]) -> ChainRun
     (place / "input").mkdir(parents=True)
     sources = _write(place / "input", point)
     drain = ["--path", "%{basename}"] if point.paths > 1 else []
-    run = our_chain(place, sources, point.events, ingest=["--pack"], drain=drain)
+    run = our_chain(place, sources, point.events, ingest=["--pack"], drain=drain, queues=point.queues)
     if digest(visible_files(place / "files")) != digest(sources):
         raise ProgramFailedError(f"The chain lost or changed events at {point}: figures of it mean nothing.")
     rmtree(place)

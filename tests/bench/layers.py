@@ -92,12 +92,12 @@ class _UserFunction(beam.DoFn):
 
 
 def _speed(options: argparse.Namespace) -> None:
-    connection = SolaceOptions(host=options.host)
+    connection, seconds = SolaceOptions(host=options.host), options.bundle_seconds or _BUNDLE_SECONDS
 
     def build(pipeline: beam.Pipeline, _: PipelineOptions) -> None:
         (
             pipeline
-            | "ReadSpeedQueue" >> ReadFromSolace(options.queue, connection=connection, bundle_seconds=_BUNDLE_SECONDS)
+            | "ReadSpeedQueue" >> ReadFromSolace(options.queue, connection=connection, bundle_seconds=seconds)
             | "User" >> beam.ParDo(_UserFunction(options.notes)).with_output_types(EventBatch)
             | "TellSpeedQueue" >> AcknowledgeBatches()
         )

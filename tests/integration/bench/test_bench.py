@@ -15,7 +15,8 @@ TINY = (
     "--runs 1 --events 600 --stall-seconds 1 --rate 400 --memory-events 300 900 "
     "--broker-messages 2000 --broker-memory-messages 20000 "
     "--chain-events 600 --format-events 300 --rolled-events 900 300 --growth-events 300 2000 --growth-paths 1 20 "
-    "--runner-events 600 --runner-seconds 1 --flows 2 --endurance-seconds 10"
+    "--runner-events 600 --runner-seconds 1 --flows 2 --endurance-seconds 10 "
+    "--stage-events 300 --stage-rounds 1 --rates 200 --latency-seconds 1 --condition-events 300 --rtt-ms 5"
 ).split()
 
 
@@ -35,6 +36,9 @@ TINY = (
         ("stall", ["normal", "stalled", "catching up", "p99 ms"]),
         ("broker", ["in memory", "kept on disk", "publish, in transactions", "deliver, acknowledged", "64 queues"]),
         ("memory", ["ingest", "drain", "verdict"]),
+        ("stages", ["frames in", "messages to events", "packs to events", "2,000 B"]),
+        ("latency", ["put to the user's function", "put to a file that readers see", "p99 ms"]),
+        ("conditions", ["5 ms, plain", "5 ms, compressed", "free edition's limit", "packed"]),
         ("scaling", ["one event a message", "packed", "x one flow"]),
         pytest.param(
             "runners", ["FnApiRunner", "Prism", "Flink [local]", "Spark local", "p99 ms"], marks=pytest.mark.cluster
