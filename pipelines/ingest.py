@@ -31,8 +31,8 @@ __all__ = ["NAME", "OPTIONS", "build", "main"]
 
 NAME: Final = "ingest"
 OPTIONS: Final = (ConnectionOptions, FileOptions, TopicOptions)
-_PACKED: Final = BundleLimits(events=20_000, nbytes=4 << 20)
-"""What a bundle reads where events are packed: it fills one transaction, for one commit and one move of positions."""
+_PACKED: Final = BundleLimits(events=80_000, nbytes=16 << 20)
+"""What a bundle reads where events are packed: some transactions, so that one is gathered while another commits."""
 
 
 def build(pipeline: beam.Pipeline, options: PipelineOptions) -> None:

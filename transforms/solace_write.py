@@ -133,6 +133,8 @@ class WriteToSolace(beam.PTransform):
             "on_unknown": _choice(OnUnknown, "on_unknown", on_unknown),
             "on_over_quota": _choice(OnOverQuota, "on_over_quota", on_over_quota),
             "stopping": stop_requested,
+            # The source moves a position of its own in the thread of the sink.
+            "overlap": position is None,
         }
         if packing is not None and fields.differ_by_event:
             raise ConfigurationError("Events in one message share its fields: leave out packing, or fields by header.")
@@ -157,7 +159,7 @@ class WriteToSolace(beam.PTransform):
             self._limits["max_messages"] = min(max_transaction_messages, position.max_transaction_messages) - 4
         self._open: Callable[[], Publisher | PlainPublisher] = partial(open_publisher, channel, self._limits)
         if mode != "transacted":
-            limits = {name: value for name, value in self._limits.items() if name != "packing"}
+            limits = {name: value for name, value in self._limits.items() if name not in ("packing", "overlap")}
             self._open = partial(open_plain_publisher, options, mode == "direct", limits)
         self._shown = {"mode": mode, "topic": str(topic), "host": options.host, "vpn": options.vpn}
         self._shown["username"] = options.username

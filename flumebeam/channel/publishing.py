@@ -2,7 +2,8 @@
 
 Nothing here knows Beam. The rules:
 
-* One transaction at a time, in order: none begins while the outcome of an earlier one is open.
+* One transaction at a time, in order: none begins while the outcome of an earlier one is open. The next one may be
+  gathered meanwhile.
 * *Committed*: its deliveries may be acknowledged.
 * *Rolled back*, or the connection lost before the commit: the same events again.
 * *Unknown* (the answer was lost): by policy the same events again, marked because they may be there twice; or all of
@@ -16,10 +17,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import repeat
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -57,6 +59,10 @@ class _Part(NamedTuple):
     def slice(self, offset: int, length: int | None = None) -> _Part:
         topics = self.topics if isinstance(self.topics, str) else self.topics.slice(offset, length)
         return _Part(self.batch.slice(offset, length), topics, self.packing)
+
+
+_Settled: TypeAlias = tuple[list[Durable | DeadLetter], Exception | None, Iterator[Durable | DeadLetter]]
+"""What became of a transaction, as far as it went; the error that ended it; and how it goes on."""
 
 
 class OnUnknown(Enum):
@@ -132,6 +138,8 @@ class Publisher:
         clock: The time.
         pause: Waits so many seconds.
         observe: Told ``commit_ms`` and ``transaction_events`` of what was committed.
+        overlap: Whether a full transaction is committed in a thread of its own, while the next one is gathered. What is
+            settled is told by a later call then, or by :meth:`flush`.
         counts: What has happened so far.
     """
 
@@ -147,6 +155,7 @@ class Publisher:
     clock: Clock = field(default_factory=SystemClock)
     pause: Callable[[float], object] = time.sleep
     observe: Callable[[str, int], object] = observe_nothing
+    overlap: bool = False
     counts: PublisherCounts = field(default_factory=PublisherCounts)
     _parts: list[_Part] = field(default_factory=list)
     _size: int = 0
@@ -154,6 +163,9 @@ class Publisher:
     _latest: dict[str, int] = field(default_factory=dict)
     """Where in the parts the latest message of each topic is, when events are packed."""
     _connected: bool = False
+    _worker: ThreadPoolExecutor | None = None
+    _under_way: Future[_Settled] | None = None
+    """The transaction that is being committed."""
 
     def add(self, batch: EventBatch, topics: str | pa.StringArray) -> Iterator[Durable | DeadLetter]:
         """Add a batch; commit whatever makes a full transaction.
@@ -178,7 +190,7 @@ class Publisher:
             self._parts.append(taken)
             self._size += len(taken.batch)
             if self._size >= self.max_messages:
-                yield from self.flush()
+                yield from self._commit_full()
 
     def _add_packed(self, groups: Sequence[tuple[EventBatch, str]], packing: Packing) -> Iterator[Durable | DeadLetter]:
         for batch, topic in groups:
@@ -186,7 +198,7 @@ class Publisher:
             while len(rest):
                 rest = self._add_messages(rest, topic, packing)
                 if self._size >= self.max_messages or self._packed_bytes >= _MAX_PACKED_BYTES:
-                    yield from self.flush()
+                    yield from self._commit_full()
 
     def _add_messages(self, batch: EventBatch, topic: str, packing: Packing) -> EventBatch:
         """Add as much of a batch as the transaction has room for, and return the rest.
@@ -219,20 +231,68 @@ class Publisher:
 
     def flush(self) -> Iterator[Durable | DeadLetter]:
         """Commit what has been added and not committed; yields and raises as :meth:`add`."""
-        parts = self._parts
-        self.forget()
-        if parts:
-            yield from self._settle(parts)
+        yield from self._commit_full()
+        yield from self._settled()
 
     def forget(self) -> None:
-        """Drop what has been added and not committed: it belongs to a bundle that failed."""
-        self._parts, self._size, self._packed_bytes, self._latest = [], 0, 0, {}
+        """Drop what has been added and not committed: it belongs to a bundle that failed.
+
+        What is being committed is waited for; whatever becomes of it, its source was not told.
+        """
+        self._take_parts()
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            wait([under_way])
 
     def close(self) -> None:
-        """Release the channel. Idempotent."""
+        """Release the channel; what is being committed ends. Idempotent."""
         self.channel.close()
+        if self._worker is not None:
+            self._worker.shutdown()
+
+    def _take_parts(self) -> list[_Part]:
+        parts = self._parts
+        self._parts, self._size, self._packed_bytes, self._latest = [], 0, 0, {}
+        return parts
+
+    def _commit_full(self) -> Iterator[Durable | DeadLetter]:
+        """Commit what has been added, at once or behind the caller's back, and yield what is settled by now."""
+        parts = self._take_parts()
+        if not self.overlap:
+            yield from self._settle(parts)
+            return
+        yield from self._settled()
+        if parts:
+            if self._worker is None:
+                self._worker = ThreadPoolExecutor(1, thread_name_prefix="flumebeam-publish")
+            self._under_way = self._worker.submit(self._settle_ahead, parts)
+
+    def _settled(self) -> Iterator[Durable | DeadLetter]:
+        """Wait for the transaction that is being committed; yield what was settled, also before an error."""
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            settled, error, rest = under_way.result()
+            yield from settled
+            if error is not None:
+                raise error
+            yield from rest
+
+    def _settle_ahead(self, parts: Sequence[_Part]) -> _Settled:
+        """Settle up to the first refused event: whoever is told of it decides whether it goes on."""
+        settled: list[Durable | DeadLetter] = []
+        rest = self._settle(parts)
+        try:
+            for one in rest:
+                settled.append(one)
+                if isinstance(one, DeadLetter):
+                    break
+        except Exception as error:  # noqa: BLE001 - raised in the caller's thread
+            return settled, error, rest
+        return settled, None, rest
 
     def _settle(self, parts: Sequence[_Part]) -> Iterator[Durable | DeadLetter]:
+        if not parts:
+            return
         verdict = self._commit(parts)
         if verdict is None:
             yield from _durables(parts)

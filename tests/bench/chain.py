@@ -251,6 +251,7 @@ def our_chain(
         writing = ["--queue", "chain", "--max_events", str(events), "--target", str(target), *drain, *host]
         writing += ["--roll_bytes", str(FILE_BYTES)]
         reading = ["--input", pattern, "--topic", "bench/chain", "--tracker_dir", str(place / "positions"), *host]
+        reading.append("--interceptors=")  # as its peers, which add no headers
         programs = {
             "drain": stack.enter_context(
                 Program("flumebeam", ["run", "drain_to_hdfs", *writing], place / "drain.log", level)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from flumebeam.ids import DeliveryId
 from flumebeam.solace import packing as packing_module
 from flumebeam.solace.fields import MessageFields
 from flumebeam.solace.packing import Packing, events_of
+from flumebeam.solace.ports import Outcome
 from flumebeam.transforms.deadletter import DeadLetter
 
 BAD = {"header": "a\0b"}
@@ -43,9 +45,19 @@ class UnreachableChannel(MemoryChannel):
         return transaction
 
 
+@pytest.fixture(params=[False, True], ids=["in turn", "overlapping"], autouse=True)
+def overlap(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Every rule holds however a transaction is committed."""
+    monkeypatch.setattr(f"{__name__}.OVERLAP", request.param)
+    return bool(request.param)
+
+
+OVERLAP = False
+
+
 def publisher(channel: MemoryChannel, *, max_messages: int = 4, retry_seconds: float = 60) -> Publisher:
     clock = ManualClock()
-    return Publisher(channel, max_messages, retry_seconds, clock=clock, pause=clock.advance)
+    return Publisher(channel, max_messages, retry_seconds, clock=clock, pause=clock.advance, overlap=OVERLAP)
 
 
 def batch(bodies: str, bad: str = "") -> EventBatch:
@@ -78,6 +90,7 @@ def settle(made: Publisher, *batches: EventBatch) -> tuple[list[int], list[DeadL
 def test_a_full_transaction_is_committed_at_once_and_the_rest_at_the_end() -> None:
     channel = MemoryChannel(max_transaction_messages=4)
     made = publisher(channel)
+    made.overlap = False
 
     early = list(made.add(batch("abcdef"), "logs/a"))
 
@@ -296,6 +309,7 @@ def test_a_transaction_of_packs_ends_at_four_megabytes() -> None:
 
     for _ in range(5):
         list(made.add(EventBatch.from_bodies([b"x" * 1_000_000]), "t"))
+    made.forget()
 
     assert made.counts.transactions_committed == 1
 
@@ -404,3 +418,81 @@ def test_every_message_gets_the_fields_that_were_asked_for() -> None:
     settle(made, batch("ab"))
 
     assert [message.properties["JMSXGroupID"] for message in channel.queue.take(9, 0)] == ["a", "b"]
+
+
+# -- the next transaction while one commits ----------------------------------------------------------------------------
+
+
+class HeldChannel(MemoryChannel):
+    """A channel whose commits wait until they are let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.let_go = threading.Semaphore(0), threading.Semaphore(0)
+
+    def transaction(self) -> Transaction:
+        transaction = super().transaction()
+        commit = transaction.commit
+
+        def held() -> Outcome:
+            self.begun.release()
+            self.let_go.acquire()
+            return commit()
+
+        transaction.commit = held  # type: ignore[method-assign]
+        return transaction
+
+
+def overlapping(channel: MemoryChannel) -> Publisher:
+    made = publisher(channel)
+    made.overlap = True
+    return made
+
+
+def test_events_are_gathered_while_a_transaction_commits_and_no_other_one_begins() -> None:
+    channel = HeldChannel()
+    made = overlapping(channel)
+
+    assert list(made.add(batch("abcdef"), "t")) == []
+    channel.begun.acquire()
+    assert list(made.add(batch("g"), "t")) == []
+    assert stored(channel) == ""
+    channel.let_go.release(2)
+    settled = [*made.add(batch("h"), "t"), *made.flush()]
+
+    assert stored(channel) == "abcdefgh"
+    assert [len(one.ids) for one in settled if isinstance(one, Durable)] == [4, 2, 1, 1]
+    assert made.counts.transactions_committed == 2
+
+
+def test_what_ended_a_transaction_behind_the_callers_back_is_raised_by_the_next_call() -> None:
+    made = overlapping(UnreachableChannel([LoginRefusedError("no")]))
+
+    assert list(made.add(batch("abcd"), "t")) == []
+    with pytest.raises(LoginRefusedError):
+        list(made.flush())
+    assert list(made.flush()) == []
+
+
+def test_what_is_forgotten_while_it_commits_is_waited_for_and_never_told() -> None:
+    channel = HeldChannel()
+    made = overlapping(channel)
+    list(made.add(batch("abcdef"), "t"))
+    channel.let_go.release()
+
+    made.forget()
+
+    assert stored(channel) == "abcd"
+    assert list(made.flush()) == []
+
+
+def test_closing_ends_a_transaction_that_is_under_way() -> None:
+    channel = HeldChannel()
+    made = overlapping(channel)
+    before = set(threading.enumerate())
+    list(made.add(batch("abcd"), "t"))
+    channel.let_go.release()
+
+    made.close()
+
+    assert set(threading.enumerate()) <= before
