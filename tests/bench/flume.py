@@ -8,6 +8,7 @@ those of its guide for speed: batches of 1,000, channels with room for 100,000 a
 from __future__ import annotations
 
 import json
+import time
 import urllib.request
 from functools import partial
 from pathlib import Path
@@ -51,6 +52,7 @@ _CHANNELS: Final = {
 }
 _NEARLY: Final = 0.98
 """What Hadoop's local file system has written of what a sink has; it keeps the last of it in memory."""
+_ASK_SECONDS: Final = 1.0
 _ANSWER_SECONDS: Final = 10.0
 _Metrics = dict[str, dict[str, str]]
 
@@ -131,6 +133,16 @@ def _run(channel: str, place: Path, source: Path, events: int) -> ChainRun:
     def count(component: str, name: str) -> int:
         return int(_metrics(port).get(component, {}).get(name, 0))
 
+    asked = time.monotonic()
+
+    def worth_asking() -> bool:
+        # Each answer costs the agent CPU, which counts: until its files are nearly there, one a second is enough.
+        nonlocal asked
+        if bytes_in(place / "files") < _NEARLY * source.stat().st_size and time.monotonic() < asked + _ASK_SECONDS:
+            return False
+        asked = time.monotonic()
+        return True
+
     with Command(command, place / "flume.log") as agent:
         until("Flume had started", lambda: "SOURCE.s" in _metrics(port), [agent])
         arriving = place / "input.log"
@@ -140,11 +152,7 @@ def _run(channel: str, place: Path, source: Path, events: int) -> ChainRun:
             events,
             {"flume": agent.usage},
             begun=lambda: count("SOURCE.s", "EventAcceptedCount") > 0,
-            # Its counters are asked when the files are nearly there: each answer costs the agent CPU, which counts.
-            over=lambda: (
-                bytes_in(place / "files") >= _NEARLY * source.stat().st_size
-                and count("SINK.k", "EventDrainSuccessCount") >= events
-            ),
+            over=lambda: worth_asking() and count("SINK.k", "EventDrainSuccessCount") >= events,
             programs=[agent],
         )
     # Its sink gives a file its final name when it is stopped.
