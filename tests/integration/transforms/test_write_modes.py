@@ -5,18 +5,29 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flumebeam.batch import EventBatch
-from flumebeam.broker import DevelopmentBroker, LoseCommitResponse, LosePublishAck, NackPublishes
+from flumebeam.broker import (
+    AclProfile,
+    ClientProfile,
+    ClientUsername,
+    DevelopmentBroker,
+    LoseCommitResponse,
+    LosePublishAck,
+    NackPublishes,
+    Rule,
+    nothing_but,
+)
 from flumebeam.channel.publishing import OnOverQuota, OnUnknown
 from flumebeam.channel.receipts import PlainPublisher
 from flumebeam.deliveries import DeadLetter
 from flumebeam.errors import ConnectionFailedError, PublishRefusedError
-from flumebeam.solace.config import ReconnectPolicy, SolaceOptions
+from flumebeam.solace.config import ReconnectPolicy, Secret, SolaceOptions
 from flumebeam.testing.memory_queue import MemoryQueue
 from flumebeam.transforms.deadletter import DeadLettersToFiles
 from tests.integration.client.helpers import eventually
@@ -120,6 +131,31 @@ def test_a_full_queue_stops_the_run_or_makes_dead_letters_if_told_so(
 
     assert counters["dead_letters"] >= 1
     assert sorted(source.acknowledged) == numbers(10)
+
+
+@pytest.mark.parametrize("mode", ["transacted", "persistent"])
+def test_what_an_acl_profile_forbids_is_a_dead_letter_or_a_stop_and_never_silence(
+    broker: DevelopmentBroker, source: MemoryQueue, connection: SolaceOptions, tmp_path: Path, mode: str
+) -> None:
+    broker.configure(
+        AclProfile(name="some", connect=Rule(True), publish=nothing_but("logs/*/0"), subscribe=Rule(True)),
+        ClientProfile(name="publisher", send_guaranteed=True, transact=True),
+        ClientUsername("limited", "secret", acl_profile="some", client_profile="publisher"),
+    )
+    limited = replace(connection, username="limited", password=Secret("secret"))
+    source.put(numbers(30))
+
+    with pytest.raises(PublishRefusedError, match="the ACL profile forbids publishing"):
+        ingest(source, limited, "logs/x/%{app}", mode=mode)
+    assert not set(source.acknowledged) - {b"0", b"10", b"20"}
+    letters = DeadLettersToFiles(str(tmp_path))
+    counters = ingest(source, limited, "logs/x/%{app}", mode=mode, dead_letters=letters)
+
+    kept = [json.loads(line) for file in tmp_path.iterdir() for line in file.read_text().splitlines()]
+    assert len(kept) == counters["dead_letters"] == 27
+    assert all("the ACL profile forbids publishing" in letter["cause"] for letter in kept)
+    assert set(bodies(connection)) == {b"0", b"10", b"20"}
+    assert set(source.acknowledged) == set(numbers(30))
 
 
 def test_an_unknown_commit_makes_dead_letters_if_told_so(
