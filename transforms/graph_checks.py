@@ -20,7 +20,7 @@ from flumebeam.transforms import beam_compat
 from flumebeam.transforms.runner_checks import RunnerTraits, runner_traits
 from flumebeam.transforms.runner_settings import settle_flink
 
-__all__ = ["NotedRead", "check_graph", "note_read"]
+__all__ = ["NotedLetters", "NotedRead", "check_graph", "note_letters", "note_read"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,20 @@ class NotedRead:
     flows: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class NotedLetters:
+    """A sink that hands its dead letters to somebody, who tells when they are kept; weak references as above.
+
+    Attributes:
+        written: What it reports of its own.
+        kept: What is reported of its dead letters.
+    """
+
+    written: ref[Any]
+    kept: ref[Any]
+
+
+_LETTERS: Final[WeakKeyDictionary[Any, list[NotedLetters]]] = WeakKeyDictionary()
 _READS: Final[WeakKeyDictionary[Any, list[NotedRead]]] = WeakKeyDictionary()
 
 
@@ -47,6 +61,11 @@ def note_read(pipeline: beam.Pipeline, read: NotedRead) -> None:
     if not reads:
         beam_compat.before_run(pipeline, lambda: check_graph(pipeline))
     reads.append(read)
+
+
+def note_letters(pipeline: beam.Pipeline, letters: NotedLetters) -> None:
+    """Note a sink with dead letters, to be checked where a source of ours stands in the graph."""
+    _LETTERS.setdefault(pipeline, []).append(letters)
 
 
 def check_graph(pipeline: beam.Pipeline) -> None:
@@ -64,6 +83,8 @@ def check_graph(pipeline: beam.Pipeline) -> None:
     endless = [read.output() for read in reads if not read.bounded]
     steps = _Steps()
     pipeline.visit(steps)
+    for letters in _LETTERS.get(pipeline, ()):
+        _check_letters(letters, steps)
     if traits.name == "Flink":
         groups = any(isinstance(step.transform, beam.GroupByKey) for step in steps.behind(endless))
         flows = max(read.flows for read in reads)
@@ -86,6 +107,10 @@ class _Steps(PipelineVisitor):
         for source in (*step.inputs, *(side.pvalue for side in step.side_inputs)):
             self._readers.setdefault(source, []).append(step)
 
+    def read(self, collection: Any) -> bool:
+        """Tell whether anybody reads a collection."""
+        return bool(self._readers.get(collection))
+
     def behind(self, sources: Iterable[Any]) -> Iterator[AppliedPTransform]:
         """Yield the steps that get anything from these collections, each once."""
         open_, seen = list(sources), set()
@@ -95,6 +120,15 @@ class _Steps(PipelineVisitor):
                     seen.add(step)
                     yield step
                     open_ += step.outputs.values()
+
+
+def _check_letters(letters: NotedLetters, steps: _Steps) -> None:
+    kept = letters.kept()
+    if kept is not None and steps.read(letters.written()) and not steps.read(kept):
+        raise ConfigurationError(
+            f"Step {kept.producer.full_label!r} keeps dead letters that nobody acknowledges, so their source delivers "
+            "them again and again: put an Acknowledge of its own behind dead_letters, as behind written."
+        )
 
 
 def _check_streams(step: AppliedPTransform) -> None:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
+from weakref import ref
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
@@ -24,6 +25,7 @@ from flumebeam.solace.fields import PLAIN_FIELDS, MessageFields
 from flumebeam.solace.packing import Packing
 from flumebeam.transforms.broker_position import BrokerPosition, share
 from flumebeam.transforms.deadletter import DeadLetter
+from flumebeam.transforms.graph_checks import NotedLetters, note_letters
 from flumebeam.transforms.stopping import stop_requested
 
 if TYPE_CHECKING:
@@ -75,8 +77,9 @@ class WriteToSolace(beam.PTransform):
             builds the pipeline.
         dead_letters: What to do with events that the broker, or its client, refuses: no queue is subscribed, too large,
             forbidden, a header that cannot be sent. A transform of :class:`~flumebeam.transforms.deadletter.DeadLetter`
-            elements, such as ``DeadLettersToFiles``. Without one the first such event fails the run with the reason,
-            and its source keeps it.
+            elements, such as ``DeadLettersToFiles`` or ``DeadLettersToSolace``, whose output is to be acknowledged as
+            well; a run that forgets that is refused. Without one dead letters are refused: the first such event fails
+            the run with the reason, and its source keeps it.
         max_transaction_messages: At most the broker's limit per transaction, which is 256 unless it was raised.
         packing: Put many events of one topic into one message, for queues that only flumebeam, or others who read Arrow
             streams, drink from; by default one event is one message.
@@ -175,7 +178,12 @@ class WriteToSolace(beam.PTransform):
         letters = outputs[_DEAD_LETTERS]
         letters.element_type = DeadLetter
         outputs[_WRITTEN].element_type = Durable
-        return WriteResult(outputs[_WRITTEN], letters if self._dead_letters is None else letters | self._dead_letters)
+        if self._dead_letters is None:
+            return WriteResult(outputs[_WRITTEN], letters)
+        kept = letters | self._dead_letters
+        if isinstance(kept, beam.PCollection) and kept.element_type is Durable:
+            note_letters(batches.pipeline, NotedLetters(written=ref(outputs[_WRITTEN]), kept=ref(kept)))
+        return WriteResult(outputs[_WRITTEN], kept)
 
     def display_data(self) -> dict[str, Any]:
         """Return what a runner's interface shows about this sink; no secrets."""

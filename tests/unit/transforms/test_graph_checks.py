@@ -10,11 +10,14 @@ from apache_beam.transforms.trigger import AccumulationMode, AfterCount, AfterPr
 from apache_beam.transforms.window import FixedWindows
 
 from flumebeam.errors import ConfigurationError
+from flumebeam.solace.config import SolaceOptions
 from flumebeam.testing.memory_queue import MemoryQueue, MemoryReceiverFactory
-from flumebeam.transforms.acknowledge import AcknowledgeBatches
+from flumebeam.transforms.acknowledge import Acknowledge, AcknowledgeBatches
+from flumebeam.transforms.deadletter import DeadLettersToFiles
 from flumebeam.transforms.graph_checks import check_graph
 from flumebeam.transforms.read_options import ReadLimits
 from flumebeam.transforms.receiver_read import ReadFromReceivers
+from flumebeam.transforms.solace_write import WriteToSolace
 
 IN_PROCESS = ["--runner=FnApiRunner"]
 EARLY = AfterWatermark(early=AfterProcessingTime(1))
@@ -112,3 +115,19 @@ def test_a_graph_without_a_source_of_ours_is_none_of_our_business() -> None:
     _ = pipeline | beam.Create([1])
 
     check_graph(pipeline)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_dead_letters_that_are_kept_and_never_acknowledged_are_refused(queue: MemoryQueue, told: bool) -> None:
+    pipeline = beam.Pipeline(options=PipelineOptions(IN_PROCESS))
+    batches = pipeline | ReadFromReceivers(MemoryReceiverFactory(queue.name))
+    write = WriteToSolace("t", connection=SolaceOptions(), dead_letters=DeadLettersToFiles("nowhere"))
+    written = batches | "Mine" >> write
+    written.written | "Told" >> Acknowledge()
+    if told:
+        written.dead_letters | "ToldOfLetters" >> Acknowledge()
+        check_graph(pipeline)
+        return
+
+    with pytest.raises(ConfigurationError, match="Mine/DeadLettersToFiles/Keep' keeps dead letters that nobody ackn"):
+        check_graph(pipeline)
