@@ -21,7 +21,6 @@ from flumebeam.pipelines.options import ConnectionOptions, FileOptions, TopicOpt
 from flumebeam.pipelines.program import as_program, parse, run_built
 from flumebeam.transforms.acknowledge import Acknowledge
 from flumebeam.transforms.broker_position import BrokerPosition
-from flumebeam.transforms.deadletter import DeadLettersToFiles
 from flumebeam.transforms.file_read import ReadFromFiles
 from flumebeam.transforms.intercept import Intercept
 from flumebeam.transforms.read_options import BundleLimits
@@ -43,6 +42,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions) -> None:
     """
     files, topics = options.view_as(FileOptions), options.view_as(TopicOptions)
     connection = options.view_as(ConnectionOptions).connection()
+    letters = topics.letters(connection)
     position = None
     if topics.position_queue:
         position = BrokerPosition(
@@ -58,7 +58,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions) -> None:
         >> WriteToSolace(
             required(topics.topic, "topic", "the topic to publish to, for example logs/%{host}"),
             connection=connection,
-            dead_letters=DeadLettersToFiles(topics.dead_letters) if topics.dead_letters else None,
+            dead_letters=letters,
             max_transaction_messages=topics.max_transaction_messages,
             packing=topics.packing(),
             fields=topics.fields(),
@@ -68,7 +68,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions) -> None:
         )
     )
     written.written | "MovePositions" >> Acknowledge()
-    if topics.dead_letters:
+    if letters is not None:
         # Not flattened with the above: a Flatten would end the stage that the source must share with its commit step.
         written.dead_letters | "MovePositionsOfDeadLetters" >> Acknowledge()
 

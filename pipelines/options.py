@@ -30,6 +30,8 @@ from flumebeam.solace.fields import MessageFields
 from flumebeam.solace.packing import Packing
 from flumebeam.solace.reconnect import PRESETS
 from flumebeam.sources.options import FileSourceOptions, WhenDone
+from flumebeam.transforms.deadletter import DeadLettersToFiles
+from flumebeam.transforms.deadletter_topic import DeadLettersToSolace
 
 __all__ = [
     "ConnectionOptions",
@@ -241,6 +243,24 @@ class TopicOptions(PipelineOptions):
         parser.add_argument(
             "--dead_letters", metavar="DIR", help="keep refused events there and go on [stop at the first one]"
         )
+
+        parser.add_argument(
+            "--dead_letter_topic",
+            metavar="TOPIC",
+            help="publish refused events there, with the cause, and go on [stop]",
+        )
+
+    def letters(self, connection: SolaceOptions) -> DeadLettersToFiles | DeadLettersToSolace | None:
+        """Return what becomes of refused events; ``None`` stops at the first one.
+
+        Raises:
+            ConfigurationError: Two places are named.
+        """
+        if self.dead_letters and self.dead_letter_topic:
+            raise ConfigurationError("Dead letters go to one place: give --dead_letters or --dead_letter_topic.")
+        if self.dead_letter_topic:
+            return DeadLettersToSolace(self.dead_letter_topic, connection=connection)
+        return DeadLettersToFiles(self.dead_letters) if self.dead_letters else None
 
     def fields(self) -> MessageFields:
         """Return the fields of the messages.

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from flumebeam.broker import BrokerConfig, DevelopmentBroker
+from flumebeam.event import CAUSE_HEADER, TARGET_HEADER
 from flumebeam.pipelines.ingest import main
 from flumebeam.testing import running_broker
 from tests.integration.pipelines.helpers import make_lines, spooled, start, stored, wait_until
@@ -121,6 +122,24 @@ def test_dead_letters_are_kept_with_their_cause_and_the_ingest_goes_on(
     [kept] = (tmp_path / "dead").iterdir()
     [letter] = [json.loads(line) for line in kept.read_text().splitlines()]
     assert (b64decode(letter["body"]), letter["target"]) == (b"ERROR unwanted", "logs/error")
+
+
+def test_dead_letters_go_to_a_topic_if_one_is_named(broker: DevelopmentBroker, tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    log.write_bytes(b"INFO fine\nERROR unwanted\n")
+    arguments = [f"--input={log}", f"--tracker_dir={tmp_path / 'tracker'}", "--dead_letter_topic=dead/logs"]
+    broker.delete_queue("speed")
+    broker.delete_queue("batch")
+    broker.create_queue("batch", subscriptions=["logs/info"])
+    broker.create_queue("dead", subscriptions=["dead/>"])
+
+    assert main([*arguments, "--topic=logs/%{severity}"]) == 0
+    assert main([*arguments, "--topic=logs/%{severity}"]) == 0
+
+    (letter,) = stored(broker, "dead")
+    assert (letter.body, letter.headers[TARGET_HEADER]) == (b"ERROR unwanted", "logs/error")
+    assert "no queue is subscribed" in letter.headers[CAUSE_HEADER]
+    assert main([*arguments, "--topic=logs/%{severity}", "--dead_letters=dead"]) == 2
 
 
 def test_a_wrong_password_is_one_clear_line(
