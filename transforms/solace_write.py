@@ -59,9 +59,10 @@ class WriteToSolace(beam.PTransform):
     Input: a PCollection of :class:`~flumebeam.batch.EventBatch`; output: :class:`WriteResult`. For single events put
     :class:`~flumebeam.transforms.events.FromEvents` in front.
 
-    Unit of parallelism: a worker's bundle; each instance has one connection and one transaction at a time. A bundle is
-    cut into transactions of ``max_transaction_messages``; the rest is committed when it ends. The source is told only
-    what a committed transaction holds.
+    Unit of parallelism: a worker's bundle; each instance has one session and one transaction at a time. The sessions of
+    a process share one connection; outside of transactions each instance has its own. A bundle is cut into
+    transactions of ``max_transaction_messages``; the rest is committed when it ends. The source is told only what a
+    committed transaction holds.
 
     Delivery: at least once. What repeats: a transaction whose commit was not answered, and what was committed and not
     acknowledged when a worker died; events with a stable identity (header ``flumebeam.id``) show it. What is never
@@ -201,9 +202,10 @@ def _choice(kind: type[_E], name: str, value: str) -> _E:
 def open_channel(options: SolaceOptions, max_transaction_messages: int) -> Channel:
     """Return a channel that publishes only; it connects when its first transaction begins."""
     # Loads a native library, which a process that only builds graphs does not need.
+    from flumebeam.channel.pool import share_connection
     from flumebeam.channel.solace import SolaceChannel
 
-    return SolaceChannel(options, max_transaction_messages=max_transaction_messages)
+    return SolaceChannel(options, max_transaction_messages=max_transaction_messages, connector=share_connection)
 
 
 def open_publisher(channel: Callable[[], Channel], limits: Mapping[str, Any]) -> Publisher:
