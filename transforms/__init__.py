@@ -16,6 +16,7 @@ from flumebeam.transforms.running import run_pipeline
 from flumebeam.transforms.solace_move import MoveOnSolace
 from flumebeam.transforms.solace_read import ReadFromSolace
 from flumebeam.transforms.solace_write import WriteResult, WriteToSolace
+from flumebeam.transforms.window_write import WindowFile, WriteWindowsToFiles
 
 __all__ = [
     "Acknowledge",
@@ -36,8 +37,10 @@ __all__ = [
     "RowsToJson",
     "ToEvents",
     "ToRows",
+    "WindowFile",
     "WriteResult",
     "WriteToHdfs",
     "WriteToSolace",
+    "WriteWindowsToFiles",
     "run_pipeline",
 ]
