@@ -47,7 +47,9 @@ def create_table(engine: str, name: str, table: TableOptions, *, target: str, pa
     if not re.fullmatch(r"(\w+\.)?\w+", name, re.ASCII):
         raise ConfigurationError(f"A table is called NAME or DATABASE.NAME, with letters, digits and _; got {name!r}.")
     place, partitions = _partitions(target, path, {field.name.lower() for field in table.columns})
-    columns = [f"`{field.name}` {_sql(field.type)}" for field in table.columns]
+    # Hive's reader of Avro takes every timestamp for one in milliseconds.
+    micros = "BIGINT" if (engine, files) == ("hive", "avro") else "TIMESTAMP"
+    columns = [f"`{field.name}` {_sql(field.type, micros)}" for field in table.columns]
     keys = [f"`{key}` STRING" for key in partitions]
     location = "'" + place.replace("\\", "\\\\").replace("'", "\\'") + "'"
     quoted = ".".join(f"`{part}`" for part in name.split("."))
@@ -84,14 +86,14 @@ def _partitions(target: str, path: str, columns: set[str]) -> tuple[str, list[st
     return place or "/", keys
 
 
-def _sql(kind: pa.DataType) -> str:
+def _sql(kind: pa.DataType, micros: str) -> str:
     if pa.types.is_timestamp(kind):
-        return "TIMESTAMP"
+        return micros if kind.unit == "us" else "TIMESTAMP"
     if pa.types.is_decimal(kind):
         return f"DECIMAL({kind.precision},{kind.scale})"
     if pa.types.is_list(kind):
-        return f"ARRAY<{_sql(kind.value_type)}>"
+        return f"ARRAY<{_sql(kind.value_type, micros)}>"
     if pa.types.is_struct(kind):
         inner = (kind.field(index) for index in range(kind.num_fields))
-        return "STRUCT<" + ", ".join(f"`{field.name}`: {_sql(field.type)}" for field in inner) + ">"
+        return "STRUCT<" + ", ".join(f"`{field.name}`: {_sql(field.type, micros)}" for field in inner) + ">"
     return _TYPES[kind]

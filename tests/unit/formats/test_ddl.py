@@ -58,6 +58,22 @@ def test_spark_has_partitions_among_the_columns() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("engine", "files", "kind"),
+    [("hive", "avro", "BIGINT"), ("hive", "parquet", "TIMESTAMP"), ("spark", "avro", "TIMESTAMP")],
+)
+def test_microseconds_are_a_number_where_hive_would_take_them_for_milliseconds(
+    engine: str, files: str, kind: str
+) -> None:
+    micros = {"type": "long", "logicalType": "timestamp-micros"}
+    fields = [{"name": "at", "type": micros}, {"name": "all", "type": {"type": "array", "items": micros}}]
+    table = TableOptions(schema=TableSchema(json.dumps({"type": "record", "name": "R", "fields": fields})))
+
+    text = create_table(engine, "t", table, target="/data", files=files)
+
+    assert f"`at` {kind},\n  `all` ARRAY<{kind}>" in text
+
+
 @pytest.mark.parametrize("engine", ["hive", "spark"])
 def test_a_table_without_partitions_needs_no_repair(engine: str) -> None:
     text = create_table(engine, "logs", TABLE, target="/data", files="parquet")
