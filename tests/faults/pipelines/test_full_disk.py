@@ -32,6 +32,7 @@ class SmallDisk:
         self.prefix += ["-m", "-t", str(keeper.pid)]
         self.view = Path(f"/proc/{keeper.pid}/root{directory}")
         self._filler = self.view / "filler"
+        self._directory = directory
 
     def fill(self, leave: int = 0) -> None:
         """Use up the disk but for some bytes."""
@@ -41,6 +42,10 @@ class SmallDisk:
     def free(self) -> None:
         """Make room."""
         self._filler.unlink()
+
+    def remount(self, how: str) -> None:
+        """Let it be written (``rw``), or not (``ro``)."""
+        subprocess.run([*self.prefix, "mount", "-o", f"remount,{how}", str(self._directory)], check=True, timeout=30)
 
 
 @pytest.fixture
@@ -113,4 +118,23 @@ def test_a_disk_that_is_full_for_a_while_is_waited_for(scene: Scene, disk: Small
     until(lambda: not scene.left, "the queue empty")
     drain.send(signal.SIGINT)
     drain.ends_well()
+    scene.holds_exactly(LINES)
+
+
+def test_a_disk_that_turns_read_only_is_one_line_and_the_same_command_goes_on_when_it_is_not(
+    scene: Scene, disk: SmallDisk
+) -> None:
+    drain = start_drain(scene, disk)
+    scene.fill(LINES[:100])
+    until(lambda: not scene.left, "the first hundred drained")
+    disk.remount("ro")
+    scene.fill(LINES[100:])
+
+    assert drain.wait() == 1
+    [line] = drain.err.splitlines()
+    assert line.startswith("flumebeam drain_to_hdfs: ")
+    assert "read-only" in line.lower()
+    assert scene.left == len(LINES) - 100
+    disk.remount("rw")
+    drain_all(scene, disk)
     scene.holds_exactly(LINES)

@@ -190,6 +190,21 @@ def test_a_part_that_appears_hours_later_is_swept_by_the_next_fence() -> None:
     assert rig.hidden("/parts/") == []
 
 
+def test_what_a_killed_life_had_on_its_way_is_given_up_after_a_day() -> None:
+    rig = Rig()
+    commit(rig.log().begin_life("killed"), 1)
+    rig.memory.write(f"{TARGET}/.flumebeam/{QUEUE.log_name}/new/_0123456789abcdef", [b"ids, written and not renamed"])
+    life = rig.log().begin_life("next")
+
+    rig.clock.advance(86_000)
+    life.fence()
+    assert len(rig.hidden("/new/")) == 1
+    rig.clock.advance(500)
+    life.fence()
+
+    assert rig.hidden("/new/") == []
+
+
 # -- lost answers -----------------------------------------------------------------------------------------------------
 
 
