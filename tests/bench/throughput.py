@@ -16,7 +16,7 @@ from tests.bench.passage import Passage, drained, filled
 from tests.bench.programs import Program, ProgramFailedError
 from tests.bench.workload import lines_in, write_lines
 
-__all__ = ["LANES", "PEER", "SIDES", "Throughput", "measure_throughput"]
+__all__ = ["LANES", "LOOP", "PEER", "SIDES", "Throughput", "measure_throughput"]
 
 LANES: Final = {
     "beam": "pipeline on Beam",
@@ -29,6 +29,8 @@ PIPELINES: Final = ("beam", "packed")
 """The lanes that ``flumebeam run`` runs, and that write files."""
 PEER: Final = "vendor"
 """The lane that ratios are taken to."""
+LOOP: Final = "channel"
+"""The same work without Beam and without files: what receiving and acknowledging alone costs here."""
 SIDES: Final = ("ingest", "drain")
 
 
@@ -58,6 +60,7 @@ class Throughput:
             found.setdefault(lane, {})[side] = {
                 "events_per_second": {"median": rate.median, "low": rate.low, "high": rate.high},
                 "ratio_to_vendor": rate.ratio_to(self.of(PEER, side, lambda passage: passage.rate)),
+                "ratio_to_loop": rate.ratio_to(self.of(LOOP, side, lambda passage: passage.rate)),
                 "cpu_seconds_per_million": self.of(lane, side, lambda passage: passage.program_cpu).median,
                 "broker_cpu_seconds_per_million": self.of(lane, side, lambda passage: passage.broker_cpu).median,
                 "peak_rss_bytes": self.of(lane, side, lambda passage: passage.peak_rss_bytes).median,

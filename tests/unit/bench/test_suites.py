@@ -22,13 +22,14 @@ def test_a_passage_gives_rate_and_cpu_of_the_measured_stretch() -> None:
     assert measured.broker_cpu == pytest.approx(10)
 
 
-def test_ratios_are_those_of_medians_to_the_vendors_client() -> None:
+def test_ratios_are_those_of_medians_to_the_loops() -> None:
     found = throughput({"beam": [8_000, 9_000, 1_000], "channel": [20_000, 20_000, 20_000], "vendor": [4_000] * 3})
 
     facts = found.to_json()
 
     assert facts["beam"]["drain"]["ratio_to_vendor"] == pytest.approx(2.0)
     assert facts["channel"]["ingest"]["ratio_to_vendor"] == pytest.approx(5.0)
+    assert facts["beam"]["drain"]["ratio_to_loop"] == pytest.approx(0.4)
     assert facts["beam"]["ingest"]["events_per_second"] == pytest.approx({"median": 8_000, "low": 1_000, "high": 9_000})
 
 
