@@ -15,7 +15,10 @@ from tests.readers.lake import Lake
 
 @pytest.fixture(scope="session")
 def readers(hdfs_cluster: LocalHdfs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JavaReaders]:
-    """Hadoop, Spark, Hive and avro-tools in one process: it costs half a minute, once."""
+    """Hadoop, Spark, Hive and avro-tools in one process: it costs half a minute, and the first time all are fetched.
+
+    So the tests have ten minutes: whichever comes first pays for that.
+    """
     require("java")
     if not list(cache_directory().glob("readers-*")):
         require("mvn")

@@ -17,7 +17,7 @@ from flumebeam.testing.hdfs import fresh_directory
 from tests.readers.java_readers import JavaReaders, ReaderError
 from tests.readers.lake import Row, write
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.slow]
 
 _EVENTS = 20
 _TRANSACTIONS: list[list[Row]] = [
@@ -28,6 +28,7 @@ _FILE = 10
 """Events of a file: it has two segments."""
 
 
+@pytest.mark.timeout(600)
 def test_no_pattern_ever_finds_a_part_or_half_a_file(readers: JavaReaders, storage: FileSystem) -> None:
     root = fresh_directory()
     seen: defaultdict[str, set[int]] = defaultdict(set)

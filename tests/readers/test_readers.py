@@ -96,7 +96,7 @@ def test_the_table_in_the_documentation_is_this_one() -> None:
     assert table() in text, f"put this into docs/files.md:\n{table()}"
 
 
-@pytest.mark.timeout(500)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("reader", "name", "codec"), cells())
 def test_a_rolled_file_is_read_back_by_somebody_else(
     readers: JavaReaders, storage: FileSystem, lake: Lake, reader: str, name: str, codec: str

@@ -17,7 +17,7 @@ from flumebeam.hdfs.filesystem import FileSystem
 from flumebeam.testing.hdfs import fresh_directory
 from tests.readers.java_readers import JavaReaders
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.slow]
 
 _SCHEMA = {
     "type": "record",
@@ -84,6 +84,7 @@ def put_files(storage: FileSystem, root: str, files: str) -> None:
     storage.write(f"{root}/_dead-letters/_dead.jsonl", [b"{}\n"])
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("engine", ["spark", "hive"])
 @pytest.mark.parametrize("files", ["parquet", "avro"])
 def test_the_printed_statements_make_a_table_of_all_events_and_their_partitions(
@@ -115,6 +116,7 @@ def test_the_printed_statements_make_a_table_of_all_events_and_their_partitions(
     assert select(f"{micros} AS us")[0] == {"us": "2024-02-29 01:02:03.000005"}
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("engine", ["spark", "hive"])
 @pytest.mark.parametrize("files", ["parquet", "avro"])
 def test_a_table_of_a_later_schema_has_nulls_for_older_files(
@@ -137,6 +139,7 @@ def test_a_table_of_a_later_schema_has_nulls_for_older_files(
     assert rows == [{"k": 0}, {"k": 1, "c": "x"}]
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("files", ["parquet", "avro"])
 def test_hives_own_parser_takes_the_statements_for_hive(readers: JavaReaders, tmp_path: Path, files: str) -> None:
     schema = tmp_path / "row.avsc"
