@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from flumebeam.errors import FormatError
 from flumebeam.formats.avro_container import AVRO_MAGIC, AVRO_METADATA
 from flumebeam.formats.columns import Sink
+from flumebeam.formats.parquet import GZIP_LEVEL
 
 __all__ = ["AS_BYTES", "WAYS_TO_JOIN", "Source", "join_files"]
 
@@ -170,7 +171,8 @@ def _parquet_options(metadata: pq.FileMetaData) -> dict[str, object]:
     columns = [group.column(index) for index in range(group.num_columns)]
     with_dictionary = [column.path_in_schema for column in columns if column.has_dictionary_page]
     codecs = {column.path_in_schema: column.compression.replace("UNCOMPRESSED", "NONE") for column in columns}
-    return {"compression": codecs, "use_dictionary": with_dictionary or False}
+    levels = {path: GZIP_LEVEL for path, codec in codecs.items() if codec == "GZIP"}
+    return {"compression": codecs, "compression_level": levels or None, "use_dictionary": with_dictionary or False}
 
 
 def _head(

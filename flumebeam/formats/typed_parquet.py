@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from flumebeam.batch import EventBatch
 from flumebeam.formats.columns import Sink
-from flumebeam.formats.parquet import check_parquet_options
+from flumebeam.formats.parquet import check_parquet_options, parquet_level
 from flumebeam.formats.tables import TableOptions
 
 __all__ = ["ParquetTableFormat"]
@@ -57,7 +57,10 @@ class ParquetTableFormat:
         sink = Sink()
         columns = self.table.columns
         with pq.ParquetWriter(
-            pa.PythonFile(sink, mode="w"), columns, compression=self.codec, compression_level=self.level
+            pa.PythonFile(sink, mode="w"),
+            columns,
+            compression=self.codec,
+            compression_level=parquet_level(self.codec, self.level),
         ) as writer:
             held: list[pa.RecordBatch] = []
             for batch in batches:

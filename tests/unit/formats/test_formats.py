@@ -14,6 +14,7 @@ from flumebeam.batch import EventBatch
 from flumebeam.clock import ManualClock
 from flumebeam.errors import ConfigurationError
 from flumebeam.formats import FORMAT_NAMES, AvroEventFormat, ParquetFormat, SequenceFileFormat, open_format
+from flumebeam.formats.joining import join_files
 from flumebeam.formats.parquet import EVENT_COLUMNS
 from tests.hadoop_files import sequence_file
 
@@ -158,6 +159,22 @@ class TestParquet:
 
         file = pq.ParquetFile(io.BytesIO(data))
         assert [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)] == [4, 4, 2]
+
+    def test_gzip_without_a_level_takes_the_usual_one_also_where_files_are_joined(self) -> None:
+        rng = random.Random(1)
+        batch = EventBatch.from_bodies([bytes(rng.choices(b"abcdefgh ", k=80)) for _ in range(2_000)])
+
+        def written(level: int | None) -> bytes:
+            return b"".join(ParquetFormat("gzip", level).encode([batch]))
+
+        joined = b"".join(join_files("parquet", [lambda: iter([written(None)])] * 2))
+
+        # Of the headers of gzip, the next to last byte tells of the highest level.
+        best = b"\x1f\x8b\x08\0\0\0\0\0\x02"
+        assert best in written(9)
+        assert best not in written(None)
+        assert best not in joined
+        assert len(written(None)) == len(written(6))
 
     def test_its_columns_are_headers_and_body(self) -> None:
         data = b"".join(open_format("parquet").encode([]))
