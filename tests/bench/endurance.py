@@ -167,7 +167,9 @@ def _checkpoint_bytes(master: str) -> float:
     """Return the size of the last completed checkpoint of the one job of a Flink, 0 if there is none yet."""
     with requests.Session() as session:
         session.trust_env = False
-        [job] = [job for job in FlinkRest(master).jobs() if not job.ended]
-        found = session.get(f"http://{master}/jobs/{job.id}/checkpoints", timeout=10).json()
+        running = [job.id for job in FlinkRest(master).jobs() if not job.ended]
+        if not running:
+            raise ProgramFailedError("The job on Flink ended.")
+        found = session.get(f"http://{master}/jobs/{running[0]}/checkpoints", timeout=10).json()
     completed = found["latest"]["completed"]
     return float(completed["checkpointed_size"] if completed else 0)
