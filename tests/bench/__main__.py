@@ -26,6 +26,7 @@ from tests.bench.endurance import measure_endurance
 from tests.bench.flume import FLUME_LANES
 from tests.bench.formats import measure_formats
 from tests.bench.growth import measure_growth, points
+from tests.bench.hdfs import measure_hdfs
 from tests.bench.lane_report import conditions_report, latency_report, stages_report
 from tests.bench.latency import measure_latencies
 from tests.bench.memory import measure_memory
@@ -37,6 +38,7 @@ from tests.bench.report import (
     chain_report,
     formats_report,
     growth_report,
+    hdfs_report,
     memory_report,
     rolled_report,
     stall_report,
@@ -60,6 +62,7 @@ SUITES: Final = {
     "chain": "file to files through ingest, broker and drain at once, packed and not",
     "flume": "the same beside Apache Flume 1.11 from Maven Central (needs Java; only if named)",
     "formats": "events and megabytes per second of a core by format and codec, and with misfits",
+    "hdfs": "the drain into a real HDFS, beside a Java client that writes such files (needs Java; only if named)",
     "growth": "the packed chain over events, open paths and bytes of a body",
     "rolled": "very many events into files of 128 MB, packed and one a message (an hour; only if named)",
     "broker": "messages per second and CPU of the development broker, and its memory",
@@ -74,7 +77,7 @@ SUITES: Final = {
 }
 
 
-_NOT_BY_DEFAULT: Final = ("flume", "rolled", "runners", "scaling", "endurance")
+_NOT_BY_DEFAULT: Final = ("flume", "hdfs", "rolled", "runners", "scaling", "endurance")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,11 +85,9 @@ class Sizes:
     """How much is measured.
 
     Attributes:
-            events: Events of each lane in one run of ``throughput``.
-        runs: Runs of ``throughput``, ``chain``, ``flume``, ``formats``, ``broker`` and ``runners``.
-            events: Events of each lane in one run of ``throughput`` and ``beam``.
-        runs: Runs of ``throughput``, ``beam``, ``chain``, ``flume``, ``broker`` and ``runners``.
-            chain_events: Events of one run of ``chain`` and ``flume``; packed five times as many.
+        events: Events of each lane in one run of ``throughput``, ``beam`` and ``hdfs``.
+        runs: Runs of ``throughput``, ``beam``, ``chain``, ``flume``, ``formats``, ``hdfs``, ``broker`` and ``runners``.
+        chain_events: Events of one run of ``chain`` and ``flume``; packed five times as many.
         format_events: Events of one run of ``formats``.
         growth_events: Numbers of events of ``growth``, in ascending order.
         growth_paths: Numbers of paths of ``growth``.
@@ -299,6 +300,9 @@ def _measure(suite: str, sizes: Sizes, console: Console) -> dict[str, Any]:
         elif suite == "formats":
             formats = measure_formats(events=sizes.format_events, size=sizes.size, runs=sizes.runs, tell=tell)
             found, report = formats.to_json(), formats_report(formats)
+        elif suite == "hdfs":
+            hdfs = measure_hdfs(place, events=sizes.events, size=sizes.size, runs=sizes.runs, tell=tell)
+            found, report = hdfs.to_json(), hdfs_report(hdfs)
         elif suite == "growth":
             wanted = points(sizes.growth_events, sizes.growth_paths)
             growth = measure_growth(place, wanted, tell=tell)

@@ -15,6 +15,7 @@ from tests.bench.chain import Chain, ChainRun
 from tests.bench.figures import thinned
 from tests.bench.formats import Formats
 from tests.bench.growth import AXES, Growth
+from tests.bench.hdfs import HDFS_LANES, HdfsFigures, HdfsRun
 from tests.bench.memory import Memory
 from tests.bench.passage import Passage
 from tests.bench.rolled import Rolled
@@ -30,6 +31,7 @@ __all__ = [
     "chain_report",
     "formats_report",
     "growth_report",
+    "hdfs_report",
     "memory_report",
     "rolled_report",
     "sparkline",
@@ -198,6 +200,38 @@ def formats_report(found: Formats) -> RenderableType:
         "is encoded."
     )
     return Group(table, _note(note))
+
+
+def hdfs_report(found: HdfsFigures) -> RenderableType:
+    """Return the table of the suite ``hdfs``."""
+    runs = len(next(iter(found.runs.values())))
+    table = _table(f"Lines of {found.size} bytes to files on HDFS, a file each transaction")
+    table.add_column("what", no_wrap=True)
+    for heading in ("events/s", "slowest-fastest", "CPU s per M", "files", "kB each", "MB/s", "Java's MB/s", "x Java"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for lane, meaning in HDFS_LANES.items():
+        rate, sizes = found.of(lane, _hdfs_rate), found.runs[lane][-1].sizes
+        table.add_row(
+            meaning,
+            f"{rate.median:,.0f}",
+            f"{rate.low:,.0f}-{rate.high:,.0f}",
+            f"{found.of(lane, lambda run: run.passage.program_cpu).median:.0f}",
+            f"{len(sizes):,}",
+            f"{sum(sizes) / len(sizes) / 1e3:,.0f}",
+            f"{found.of(lane, lambda run: run.megabytes).median:.1f}",
+            f"{found.of(lane, lambda run: run.java_megabytes).median:.1f}",
+            f"{found.of(lane, lambda run: run.megabytes / run.java_megabytes).median:.2f}",
+        )
+    note = (
+        f"Medians of {runs} run{'s' if runs > 1 else ''}, in turn. The drain takes events from the broker, commits "
+        "each transaction and acknowledges it; the Java client writes files of these sizes by RPC, one after the "
+        "other, and renames them. It has no broker to ask and nothing to remember."
+    )
+    return Group(table, _note(note))
+
+
+def _hdfs_rate(run: HdfsRun) -> float:
+    return run.rate
 
 
 def stall_report(found: Stall) -> RenderableType:

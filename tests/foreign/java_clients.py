@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Final
 
 from flumebeam.downloads import cache_directory, fetch_by_maven, fetch_once, find_java
+from tests.java import compile_java
 
 __all__ = ["JavaPrograms"]
 
 _VERSION: Final = "10.29.0"
-_COMPILER_VERSION: Final = "3.33.0"  # compiles with a Java that has no compiler of its own
 _ARROW_VERSION: Final = "18.3.0"
 _ARTIFACTS: Final = (
     ("com.solacesystems", "sol-jcsmp", _VERSION),
     ("com.solacesystems", "sol-jms", _VERSION),
     ("org.apache.arrow", "arrow-vector", _ARROW_VERSION),
     ("org.apache.arrow", "arrow-memory-unsafe", _ARROW_VERSION),
-    ("org.eclipse.jdt", "ecj", _COMPILER_VERSION),
 )
 _OPENED: Final = "--add-opens=java.base/java.nio=ALL-UNNAMED"  # for Arrow
 _SOURCES: Final = Path(__file__).with_name("programs")
@@ -39,11 +38,9 @@ class JavaPrograms:
     def __init__(self, classes: Path) -> None:
         self._java = find_java("A Java client")
         jars = fetch_once(cache_directory() / f"solace-java-{_VERSION}-arrow-{_ARROW_VERSION}", _fetch)
-        self._classpath = os.pathsep.join([str(classes), *map(str, sorted(jars.glob("*.jar")))])
-        compiler = ["org.eclipse.jdt.internal.compiler.batch.Main", "-17", "-nowarn", "-proc:none", "-d", str(classes)]
-        compiled = self.run(*compiler, *map(str, sorted(_SOURCES.glob("*.java"))))
-        if compiled.returncode:
-            raise RuntimeError(f"The Java programs of the tests cannot be compiled: {compiled.stderr}")
+        found = sorted(jars.glob("*.jar"))
+        self._classpath = os.pathsep.join([str(classes), *map(str, found)])
+        compile_java(sorted(_SOURCES.glob("*.java")), classes, found)
 
     def run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a program to its end and return what it printed."""

@@ -94,11 +94,14 @@ def test_a_namenode_that_dies_and_comes_back_is_waited_for(
     scene.holds_exactly(LINES)
 
 
+@pytest.mark.parametrize(
+    ("given", "cleared"), [(("-setSpaceQuota", "1000000"), "-clrSpaceQuota"), (("-setQuota", "1"), "-clrQuota")]
+)
 def test_a_quota_that_is_used_up_is_one_line_and_nothing_is_lost(
-    scene: Scene, store: HdfsStore, hdfs_cluster: LocalHdfs
+    scene: Scene, store: HdfsStore, hdfs_cluster: LocalHdfs, given: tuple[str, str], cleared: str
 ) -> None:
     scene.fill(LINES)
-    hdfs_cluster.admin("-setSpaceQuota", "1000000", store.root)
+    hdfs_cluster.admin(*given, store.root)
 
     drain = scene.drain("--patience_seconds=0.5", until_empty=False)
 
@@ -108,7 +111,7 @@ def test_a_quota_that_is_used_up_is_one_line_and_nothing_is_lost(
     assert "quota" in line
     assert store.root in line
     assert scene.left == len(LINES)
-    hdfs_cluster.admin("-clrSpaceQuota", store.root)
+    hdfs_cluster.admin(cleared, store.root)
     scene.drain_all()
     store.copy()
     scene.holds_exactly(LINES)

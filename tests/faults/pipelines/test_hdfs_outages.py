@@ -87,17 +87,42 @@ def test_a_daemon_that_hangs_is_waited_for_and_wakes_later(
     scene.holds_exactly(LINES)
 
 
-def test_a_namenode_that_never_answers_is_one_line(scene: Scene, store: HdfsStore, hdfs_cluster: LocalHdfs) -> None:
+@pytest.mark.parametrize("what", ["namenode", "datanode"])
+def test_a_daemon_that_never_answers_is_one_line(
+    scene: Scene, store: HdfsStore, hdfs_cluster: LocalHdfs, what: str
+) -> None:
+    daemon = getattr(hdfs_cluster, what)
     scene.fill(LINES[:400])
-    hdfs_cluster.namenode.freeze()
+    daemon.freeze()
     try:
         one_line(scene, "does not answer in time; check that it is up and that the address is right")
     finally:
-        hdfs_cluster.namenode.thaw()
+        daemon.thaw()
     scene.drain_all()
 
     store.copy()
     scene.holds_exactly(LINES[:400])
+
+
+def test_a_quota_that_is_used_up_is_waited_for(scene: Scene, store: HdfsStore, hdfs_cluster: LocalHdfs) -> None:
+    patient = scene.drain(until_empty=False)
+    scene.fill(LINES[:400])
+    until(lambda: not scene.left, "the first events drained")
+    for given, cleared, lines in (
+        (("-setSpaceQuota", "1000000"), "-clrSpaceQuota", LINES[400:600]),
+        (("-setQuota", "1"), "-clrQuota", LINES[600:]),
+    ):
+        hdfs_cluster.admin(*given, store.root)
+        scene.fill(lines)
+        with pytest.raises(AssertionError, match="drained without room"):
+            until(lambda: not scene.left, "drained without room", 2)
+        assert patient.running
+        hdfs_cluster.admin(cleared, store.root)
+        until(lambda: not scene.left, f"drained after {cleared}")
+
+    stop(patient)
+    store.copy()
+    scene.holds_exactly(LINES)
 
 
 def test_a_directory_that_may_not_be_written_is_one_line(
@@ -110,5 +135,10 @@ def test_a_directory_that_may_not_be_written_is_one_line(
     scene.programs = Programs(scene.directory / "bob", environment)
     try:
         one_line(scene, "does not let user 'bob'")
+        hdfs_cluster.shell("-chmod", "777", store.root)
+        scene.drain_all()
     finally:
         scene.programs.close()
+
+    store.copy()
+    scene.holds_exactly(LINES[:400])

@@ -84,6 +84,26 @@ class TestDataNode:
 
         assert eventually(lambda attempt: fs.write(f"{root}/again-{attempt}", [b"x" * 1_000_000])).length == 1_000_000
 
+    def test_one_that_hangs_in_mid_write_is_given_up_and_a_fresh_name_succeeds(
+        self, healed: LocalHdfs, connect: Connect, root: str
+    ) -> None:
+        fs = connect(healed.webhdfs_url, read_timeout_secs=2)
+        fs.make_directory(root)
+
+        def chunks() -> Iterator[bytes]:
+            for n in range(64):
+                if n == 3:
+                    healed.datanode.freeze()
+                yield bytes([n]) * 1_000_000
+
+        with pytest.raises(StorageUnavailableError):
+            fs.write(f"{root}/first", chunks())
+        healed.datanode.thaw()
+
+        assert eventually(lambda attempt: fs.write(f"{root}/again-{attempt}", [b"x" * 1_000_000])).length == 1_000_000
+        late = fs.stat(f"{root}/first")
+        assert late is None or late.length < 64_000_000
+
     def test_a_file_of_a_write_given_up_may_come_later_but_never_under_a_fresh_name(
         self, healed: LocalHdfs, connect: Connect, root: str
     ) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench.broker import BrokerFigures, cases
+from tests.bench.hdfs import HdfsFigures, HdfsRun
 from tests.bench.latencies import LatencyNotes, read_latencies, stamped
 from tests.bench.memory import Memory, MemoryRun, Residence
 from tests.bench.programs import ProgramFailedError
@@ -31,6 +32,18 @@ def test_ratios_are_those_of_medians_to_the_loops() -> None:
     assert facts["channel"]["ingest"]["ratio_to_vendor"] == pytest.approx(5.0)
     assert facts["beam"]["drain"]["ratio_to_loop"] == pytest.approx(0.4)
     assert facts["beam"]["ingest"]["events_per_second"] == pytest.approx({"median": 8_000, "low": 1_000, "high": 9_000})
+
+
+def test_a_drain_to_hdfs_is_told_beside_the_java_client() -> None:
+    runs = [HdfsRun(passage(rate), (1_000_000, 500_000), 0.5) for rate in (5_000.0, 2_500.0, 5_000.0)]
+    found = HdfsFigures(200, {"beam": runs, "packed": runs})
+
+    facts = found.to_json()["beam"]
+
+    assert facts["java_megabytes_per_second"] == pytest.approx(3.0)
+    assert facts["megabytes_per_second"] == pytest.approx(1.5 / runs[0].passage.seconds)
+    assert facts["ratio_to_java"] == pytest.approx(0.5 / runs[0].passage.seconds)
+    assert facts["files"] == 2
 
 
 def mark(time_ns: int, batch_queue: int = 0, cpu: float = 0.0) -> Mark:
