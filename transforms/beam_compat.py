@@ -10,6 +10,7 @@ of them after the next bundle; only the latest counts.
 
 from __future__ import annotations
 
+import itertools
 import platform
 from collections.abc import Callable, Iterable
 from functools import lru_cache
@@ -93,15 +94,17 @@ def tear_down_always() -> None:
 
 
 def watch_without_deadline(result: Any) -> None:
-    """Have the driver of a portable job watch it for as long as it runs.
+    """Have the driver of a job behind Prism watch it for as long as it runs.
 
-    Beam 2.77 gives the stream of states that it watches the time that a job server has to answer a call, five minutes.
-    Behind Prism the driver fails then, and the job with it; other job servers refuse that stream, and get another one.
+    Beam 2.77 gives the stream of states that it watches the time that a job server has to answer a call, five minutes:
+    the driver fails then, and the job with it. Only Prism takes that stream, of which Beam has then read the first
+    state. Others refuse it, and get one without an end, which is left alone: a job server of Flink or Spark that finds
+    one of its streams cancelled tells no other one of the end.
 
     Args:
         result: Of a pipeline that was just started, on any runner.
     """
-    if not isinstance(result, portable_runner.PipelineResult):
+    if not isinstance(result, portable_runner.PipelineResult) or not isinstance(result._state_stream, itertools.chain):
         return
     job, service = result._job_id, result._job_service
     result._state_stream = service.GetStateStream(beam_job_api_pb2.GetJobStateRequest(job_id=job))
