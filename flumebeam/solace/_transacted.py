@@ -55,6 +55,8 @@ REFUSALS: Final = {
 }
 """Answers to a commit that the same transaction would get again."""
 _PUBLISH_FAILURE: Final = "MESSAGE_PUBLISH_FAILURE"
+_CAUSES: Final = {"Publish ACL Denied": "PUBLISH_ACL_DENIED"}
+"""Texts for which the client has a sub code when one message is published, and none when a transaction is committed."""
 
 
 class VendorSession:
@@ -191,16 +193,17 @@ class VendorSession:
         try:
             self._submit(self._session.commit)
         except TransactionRollbackError as error:
-            cause = subcode(error)
+            said = told_by(error)
+            cause = _CAUSES.get(said) or subcode(error)
             told = REFUSALS.get(cause)
             if cause == _PUBLISH_FAILURE and self._losses() == self._baseline:
                 # The answer to messages that were lost with a connection, too; but none was lost.
                 told = "a queue that it is sent to does not exist"
             if told:
                 full = cause == "SPOOL_OVER_QUOTA"
-                said = f"the broker refused the transaction: {told}"
-                return Outcome(OutcomeKind.ROLLED_BACK, said, refused=True, over_quota=full)
-            return Outcome(OutcomeKind.ROLLED_BACK, f"the broker rolled back: {told_by(error)}")
+                why = f"the broker refused the transaction: {told}"
+                return Outcome(OutcomeKind.ROLLED_BACK, why, refused=True, over_quota=full)
+            return Outcome(OutcomeKind.ROLLED_BACK, f"the broker rolled back: {said}")
         except IllegalStateError as error:
             self._dead = True
             return Outcome(OutcomeKind.ROLLED_BACK, f"nothing was sent: {told_by(error)}")

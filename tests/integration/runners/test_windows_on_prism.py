@@ -25,7 +25,9 @@ def at(seconds: int, body: bytes) -> TimestampedValue[EventBatch]:
 
 @pytest.mark.timeout(1200)  # the first one may have to build Prism
 def test_late_events_are_files_of_panes_of_their_own(tmp_path: Path) -> None:
-    options = PipelineOptions(["--streaming", f"--prism_location={prism_program()}"])
+    # A server of its own: another test of this process may have asked for one that does not exist.
+    own = "--experiments=disable_prism_server_singleton"
+    options = PipelineOptions(["--streaming", f"--prism_location={prism_program()}", own])
     stream = test_stream.TestStream().advance_watermark_to(NOON).add_elements([at(1, b"1"), at(2, b"2")])
     stream = stream.advance_watermark_to(NOON + 3_700).add_elements([at(3, b"late")])
     stream = stream.advance_watermark_to(NOON + 9_000).add_elements([at(4, b"too late")])
