@@ -24,7 +24,7 @@ from flumebeam.commitlog.rolling import RollOptions
 from flumebeam.commitlog.steps import CrashPoint
 from flumebeam.deliveries import Durable
 from flumebeam.errors import ConfigurationError, EpochClosedError, FormatError, PublishRefusedError
-from flumebeam.formats import Format, open_format, wants_provenance
+from flumebeam.formats import Format, chosen_format, wants_provenance
 from flumebeam.hdfs.partition_time import PartitionTime
 from flumebeam.hdfs.paths import PathOptions, PathTemplate
 from flumebeam.hdfs.targets import HdfsOptions, parse_target
@@ -131,12 +131,7 @@ class WriteToHdfs(beam.PTransform):
     ) -> None:
         super().__init__()
         limits = _Limits(events=max_events, nbytes=max_bytes, seconds=max_seconds)
-        if isinstance(format, str):
-            file_format = open_format(format, codec=codec)
-        elif codec != "none":
-            raise ConfigurationError(f"Give the codec {codec!r} to your format {format.name} itself.")
-        else:
-            file_format = format
+        file_format = chosen_format(format, codec)
         suffix = file_format.extension if file_suffix is None else file_suffix
         if not file_prefix or file_prefix[0] in "._" or any(character in file_prefix + suffix for character in "/:#"):
             raise ConfigurationError(

@@ -32,6 +32,7 @@ __all__ = [
     "TextFormat",
     "TextSequenceFileFormat",
     "checker",
+    "chosen_format",
     "open_format",
     "wants_provenance",
     "way_to_join",
@@ -141,3 +142,20 @@ def open_format(
     if name in _TABLES:
         raise ConfigurationError(f"The format {name!r} needs the schema of a table.")
     raise ConfigurationError(f"There is no format {name!r}; use one of: {', '.join(FORMAT_NAMES)}.")
+
+
+def chosen_format(format: str | Format, codec: str) -> Format:
+    """Return the format that an option names, or the one that is given.
+
+    Args:
+        format: Name of a format, or one that is ready, of somebody's own for example.
+        codec: A compression that a named format can carry.
+
+    Raises:
+        ConfigurationError: There is no such format, or it cannot carry the codec; a codec beside a ready format.
+    """
+    if isinstance(format, str):
+        return open_format(format, codec=codec)
+    if codec != "none":
+        raise ConfigurationError(f"Give the codec {codec!r} to your format {format.name} itself.")
+    return format
