@@ -195,7 +195,7 @@ def launch(name: str, pipeline: beam.Pipeline) -> None:
             _LOGGER.warning("Stopping the job on Flink. Once more leaves it running.")
             try:
                 _LOGGER.warning("%s", stop_flink_job(FlinkRest(job.flink), job.name))
-            except BaseException:
+            except BaseException:  # a second interrupt, or no answer: the job goes on, and it is said
                 goes_on()
                 raise
         finally:

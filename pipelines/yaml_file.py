@@ -56,7 +56,7 @@ def _run(argv: Sequence[str]) -> int:
         try:
             with _without_advice():
                 yaml_transform.expand_pipeline(pipeline, spec, validate_schema="generic", pipeline_path=str(known.file))
-        except Exception as error:
+        except Exception as error:  # of whatever type a transform or Beam raised it; it goes on as its cause
             # Beam puts its own words, and the line of the file, around whatever a transform has raised.
             if (own := _own_error(error)) is not None:
                 raise type(own)(f"{known.file}: {own}") from error

@@ -160,7 +160,7 @@ def after_run(pipeline: apache_beam.Pipeline, ended: Callable[[bool], None]) -> 
 def _told(step: Callable[[], Any], ended: Callable[[bool], None]) -> Any:
     try:
         return step()
-    except BaseException as error:
+    except BaseException as error:  # an interrupt is told, too, and goes on
         ended(isinstance(error, KeyboardInterrupt))
         raise
 

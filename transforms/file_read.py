@@ -36,7 +36,7 @@ class _FileReceivers:
         receiver = FileReceiver(self.options, positions=self._positions())
         try:
             before_bind(receiver.receiver_id)
-        except BaseException:
+        except BaseException:  # an interrupt, too, must leave no file open
             receiver.close()
             raise
         return receiver
@@ -47,7 +47,7 @@ class _FileReceivers:
         shared = share(self.position)
         try:
             return _SharedPositions(shared)
-        except BaseException:
+        except BaseException:  # an interrupt, too, must not keep what is shared
             shared.close()
             raise
 

@@ -169,7 +169,7 @@ def _reported_once() -> Iterator[None]:
         logger.addFilter(foreign)
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # Beam raises whatever a transform raised, wrapped or not; all of it goes on
         if (own := unwrap(error) or _of_a_job(error)) is not None:
             raise own from error
         raise

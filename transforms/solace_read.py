@@ -215,7 +215,7 @@ class SolaceReceiverFactory:
             _replayed.add(self.token)
             window = _windows.setdefault(self.token, RepeatWindow(self.deduplicate)) if self.deduplicate else None
             return _OwnedReceiver(receiver, connection, window)
-        except BaseException:
+        except BaseException:  # an interrupt, too, must leave no connection open
             connection.close()
             raise
 

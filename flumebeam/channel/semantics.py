@@ -142,8 +142,8 @@ class BasicTransaction(ABC):
     def __enter__(self) -> Self:
         try:
             self.begin()
-        except BaseException:
-            self.close()  # or the channel would wait for ever for a block that was never entered
+        except BaseException:  # an interrupt, too: the channel would wait for ever for a block never entered
+            self.close()
             raise
         return self
 

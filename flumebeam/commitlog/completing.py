@@ -192,7 +192,7 @@ class PartitionKeeper:
             self._report(kept, 0)
             steps = [partitions.mark_open(scribe, life.epoch, path, ends[path], name) for path in new]
             marks = self._driver.run(together(steps))
-        except BaseException as error:
+        except BaseException as error:  # an interrupt, too: what was not marked is not waited for
             self.leave(life, ends)
             # Whoever settled the epoch of a fenced life has removed the directory of its marks.
             if isinstance(error, StorageError) and not self._driver.run(protocol.is_open(kept.layout, life.epoch)):

@@ -149,7 +149,7 @@ class Life:
                 run(publishing.mark_published(log.layout, record))
         except EpochClosedError as error:
             raise self._refused() from error
-        except BaseException as error:
+        except BaseException as error:  # whatever it was, an interrupt included, this life may not go on
             # Committed, or perhaps committed: only a successor that closes the epoch can tell, and publishes it.
             self._over = f"transaction {self._number} came to no known end ({error})"
             raise

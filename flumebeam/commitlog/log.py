@@ -94,7 +94,7 @@ class CommitLog:
             # First, so that a target that cannot be written is told by its own name; and soon, as it may be mistyped.
             greeter.run(make_directory(household.layout.base))
             household.settle_closed()
-        except BaseException:
+        except BaseException:  # an interrupt, too, must leave no thread behind
             driver.close()
             raise
         return cls(household, sleep)

@@ -115,7 +115,7 @@ class LocalHdfs:
             self.namenode.start()
             self.datanode.start()
             self.wait_until_ready(timeout_secs)
-        except BaseException:
+        except BaseException:  # an interrupt, too, must leave no process behind
             self.stop()
             raise
 

@@ -118,7 +118,7 @@ class LocalFileSystem:
                     os.fsync(descriptor)
                     status = os.fstat(descriptor)
                 _sync_directory(Path(path).parent)
-            except BaseException:
+            except BaseException:  # an interrupt, too, must leave no half file behind
                 with contextlib.suppress(OSError):
                     Path(path).unlink()
                 raise

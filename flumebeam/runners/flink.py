@@ -101,7 +101,7 @@ class LocalFlink:
             each.start()
         try:
             self.wait_until_ready()
-        except BaseException:
+        except BaseException:  # an interrupt, too, must leave no process behind
             self.stop()
             raise
 

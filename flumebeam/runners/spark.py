@@ -88,7 +88,7 @@ class LocalSpark:
                     logs = self._directory / "logs"
                     raise ConfigurationError(f"Spark is not ready after {_READY_SECS:g} s; its logs are in {logs}.")
                 time.sleep(_POLL_SECS)
-        except BaseException:
+        except BaseException:  # an interrupt, too, must leave no process behind
             self.stop()
             raise
 

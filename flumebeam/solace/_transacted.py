@@ -215,8 +215,8 @@ class VendorSession:
         except concurrent.futures.TimeoutError:
             self._dead = True
             return Outcome(OutcomeKind.UNKNOWN, f"no answer came within {self._deadline:.0f} s")
-        except BaseException:
-            self._dead = True  # interrupted: the commit goes on without us
+        except BaseException:  # interrupted: the commit goes on without us
+            self._dead = True
             raise
         return Outcome(OutcomeKind.COMMITTED)
 
@@ -234,7 +234,7 @@ class VendorSession:
         except (PubSubPlusClientError, concurrent.futures.TimeoutError) as error:
             self._dead = True
             return Outcome(OutcomeKind.ROLLED_BACK, f"the session was lost: {told_by(error)}")
-        except BaseException:
+        except BaseException:  # interrupted: nobody knows whether it was rolled back
             self._dead = True
             raise
         return Outcome(OutcomeKind.ROLLED_BACK, "rolled back as asked")
@@ -289,8 +289,8 @@ class VendorSession:
         except (ConnectionFailedError, QueueError):
             self._dead = True
             raise
-        except BaseException:
-            self._dead = True  # interrupted or out of memory in mid-batch: nobody knows what was sent
+        except BaseException:  # interrupted or out of memory in mid-batch: nobody knows what was sent
+            self._dead = True
             raise
 
     def _submit(self, job: Callable[[], _T]) -> _T:

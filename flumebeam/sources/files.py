@@ -179,7 +179,7 @@ class FileReceiver:
             except OSError as error:
                 stream.close()
                 raise _unreadable(path, error) from error
-            except BaseException:
+            except BaseException:  # an interrupt, too, must leave no file open
                 stream.close()
                 raise
             origin = position.identity.origin

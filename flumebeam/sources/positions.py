@@ -127,7 +127,7 @@ class PositionStore:
         self._lock = _lock(directory)
         try:
             self._positions = {position.identity.origin: position for position in map(_read, _files(directory))}
-        except BaseException:
+        except BaseException:  # an interrupt, too, must not keep the lock
             os.close(self._lock)
             raise
 

@@ -79,7 +79,7 @@ class HaHdfs:
     def __enter__(self) -> Self:
         try:
             self._start()
-        except BaseException:
+        except BaseException:  # an interrupt, too, must leave no process behind
             self.stop()
             raise
         return self
