@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from flumebeam.broker import BrokerConfig, DevelopmentBroker
 from tests.bench.procfs import Usage, usage
+from tests.bench.programs import end_by_input
 
 __all__ = ["BrokerProcess", "Depth"]
 
@@ -58,11 +59,7 @@ class BrokerProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            self._process.communicate(timeout=_EXIT_SECONDS)  # the end of its input ends it
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.communicate()
+        end_by_input(self._process)
 
     def usage(self) -> Usage:
         """Return what its process has used so far."""

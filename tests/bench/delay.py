@@ -11,11 +11,12 @@ import sys
 from types import TracebackType
 from typing import Final, Self
 
+from tests.bench.programs import end_by_input
+
 __all__ = ["Delay"]
 
 _CHUNK: Final = 1 << 18
 _UNDER_WAY: Final = 1_024  # chunks
-_EXIT_SECONDS: Final = 20.0
 
 
 class Delay:
@@ -39,11 +40,7 @@ class Delay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            self._process.communicate(timeout=_EXIT_SECONDS)  # the end of its input ends it
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.communicate()
+        end_by_input(self._process)
 
 
 async def _serve(host: str, port: int, seconds: float) -> None:

@@ -14,14 +14,24 @@ from typing import Final, Self
 
 from tests.bench.procfs import Usage, usage
 
-__all__ = ["Command", "Program", "ProgramFailedError"]
+__all__ = ["Command", "Program", "ProgramFailedError", "end_by_input"]
 
 _STOP_SECONDS: Final = 60.0
+_EXIT_SECONDS: Final = 20.0
 _NOTHING: Final = Usage(0.0, 0)
 
 
 class ProgramFailedError(Exception):
     """A program ended with an error; its last words are in the message."""
+
+
+def end_by_input(process: subprocess.Popen[str]) -> None:
+    """End a process that lives until its standard input ends; kill it if it does not."""
+    try:
+        process.communicate(timeout=_EXIT_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
 
 
 class Command:

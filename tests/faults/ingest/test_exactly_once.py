@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,15 +13,12 @@ import pytest
 from flumebeam.broker import DevelopmentBroker, LoseCommitResponse
 from flumebeam.channel.positioned import PositionRecord
 from flumebeam.errors import PositionError
-from flumebeam.pipelines.ingest import main
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.flows import FlowOptions
 from flumebeam.solace.session import connect
-from flumebeam.testing import running_broker
+from tests.faults.ingest.spool import LINES, run_to_the_end
 from tests.integration.pipelines.helpers import make_lines, spooled, start, stored
 from tests.programs import until
-
-LINES = 1_500
 
 # Runs the ingest and kills or freezes itself before or after the n-th call of a function.
 PROGRAM = """
@@ -63,26 +59,8 @@ sys.exit(main(sys.argv[5:]))
 """
 
 
-@pytest.fixture
-def broker() -> Iterator[DevelopmentBroker]:
-    with running_broker() as made:
-        made.create_queue("q", subscriptions=["logs"])
-        yield made
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Path:
-    spooled(tmp_path, "1.log", make_lines(LINES))
-    return tmp_path
-
-
 def arguments(spool: Path) -> list[str]:
     return [f"--spool_dir={spool}", "--topic=logs", "--position_queue=position"]
-
-
-def run_to_the_end(broker: DevelopmentBroker, spool: Path) -> None:
-    assert main([*arguments(spool), f"--solace_host={broker.url}"]) == 0
-    assert [path.name for path in spool.glob("*.log*")] == ["1.log.COMPLETED"]
 
 
 def check_exactly_once(broker: DevelopmentBroker) -> None:
@@ -103,7 +81,7 @@ def position(broker: DevelopmentBroker) -> PositionRecord:
 def test_without_a_fault_every_line_is_there_once_and_the_position_behind_the_last(
     broker: DevelopmentBroker, spool: Path
 ) -> None:
-    run_to_the_end(broker, spool)
+    run_to_the_end(broker, spool, arguments(spool))
 
     (mark,) = position(broker).marks.values()
     assert mark.offset == (spool / "1.log.COMPLETED").stat().st_size
@@ -137,7 +115,7 @@ def test_a_kill_at_any_point_loses_and_repeats_nothing(
     out, _ = killed.communicate(timeout=50)
     assert killed.returncode == -signal.SIGKILL, out
 
-    run_to_the_end(broker, spool)
+    run_to_the_end(broker, spool, arguments(spool))
 
     check_exactly_once(broker)
 
@@ -148,7 +126,7 @@ def test_an_unknown_commit_is_resolved_by_the_position(
 ) -> None:
     broker.fault(*[LoseCommitResponse(applied=applied)] * 3)
 
-    run_to_the_end(broker, spool)
+    run_to_the_end(broker, spool, arguments(spool))
 
     assert broker.pending_faults() == 0
     check_exactly_once(broker)
@@ -176,7 +154,7 @@ def test_a_zombie_publishes_nothing_more(broker: DevelopmentBroker, spool: Path,
     try:
         until(lambda: _is_stopped(frozen.pid), "it freezes")
         assert broker.cut_connections() >= 1  # as its keepalives do not come
-        run_to_the_end(broker, spool)
+        run_to_the_end(broker, spool, arguments(spool))
         os.kill(frozen.pid, signal.SIGCONT)
         out, _ = frozen.communicate(timeout=60)
     finally:

@@ -13,11 +13,9 @@ from pathlib import Path
 import pytest
 
 from flumebeam.broker import DevelopmentBroker
-from flumebeam.pipelines.ingest import main
-from flumebeam.testing import running_broker
-from tests.integration.pipelines.helpers import make_lines, spooled, start, stored
+from tests.faults.ingest.spool import LINES, run_to_the_end
+from tests.integration.pipelines.helpers import make_lines, start, stored
 
-LINES = 1_500
 TRANSACTION = 256
 
 # Runs the ingest and kills itself before or after the n-th call of a function.
@@ -65,26 +63,8 @@ sys.exit(main(sys.argv[4:]))
 """
 
 
-@pytest.fixture
-def broker() -> Iterator[DevelopmentBroker]:
-    with running_broker() as made:
-        made.create_queue("q", subscriptions=["logs"])
-        yield made
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Path:
-    spooled(tmp_path, "1.log", make_lines(LINES))
-    return tmp_path
-
-
 def arguments(spool: Path) -> list[str]:
     return [f"--spool_dir={spool}", "--topic=logs"]
-
-
-def run_to_the_end(broker: DevelopmentBroker, spool: Path) -> None:
-    assert main([*arguments(spool), f"--solace_host={broker.url}"]) == 0
-    assert [path.name for path in spool.glob("*.log*")] == ["1.log.COMPLETED"]
 
 
 def check_ids_and_count_repeats(broker: DevelopmentBroker) -> list[int]:
@@ -129,7 +109,7 @@ def test_a_kill_repeats_at_most_the_transaction_it_hit(
     out, _ = killed.communicate(timeout=50)
     assert killed.returncode == -signal.SIGKILL, out
 
-    run_to_the_end(broker, spool)
+    run_to_the_end(broker, spool, arguments(spool))
 
     repeated = sum(check_ids_and_count_repeats(broker))
     assert repeated <= TRANSACTION
@@ -148,7 +128,7 @@ def test_kills_at_random_moments_lose_nothing_and_repeat_a_transaction_each_at_m
         running.kill()
         running.communicate()
 
-    run_to_the_end(broker, spool)
+    run_to_the_end(broker, spool, arguments(spool))
 
     repeats = check_ids_and_count_repeats(broker)
     assert len(repeats) <= 3
