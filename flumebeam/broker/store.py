@@ -33,8 +33,9 @@ from flumebeam.broker.core.journal import (
     VpnSet,
 )
 from flumebeam.broker.core.profiles import Setup
+from flumebeam.broker.store_holdings import Holdings
 from flumebeam.broker.store_reading import read_records
-from flumebeam.broker.store_rows import DROP_VPN, STATEMENTS, Arrivals, Departures, Scope
+from flumebeam.broker.store_rows import DROP_VPN, STATEMENTS, Scope
 from flumebeam.broker.store_schema import TABLES, VERSION, upgrade
 from flumebeam.errors import ConfigurationError, ProtocolError, StorageError, StorageFullError
 
@@ -62,14 +63,24 @@ class Store:
     def __init__(self, directory: Path, connection: sqlite3.Connection) -> None:
         self._directory = directory
         self._connection = connection
-        self._scopes: dict[str, Scope] = {
-            name: Scope(number, dict(connection.execute("SELECT name, id FROM queues WHERE vpn = ?", (number,))))
-            for number, name in connection.execute("SELECT id, name FROM vpns").fetchall()
-        }
+        self._scopes: dict[str, Scope]
         """What is known of each message VPN."""
-        (self._last_queue,) = connection.execute("SELECT coalesce(max(id), 0) FROM queues").fetchone()
+        self._holdings: Holdings
+        self._last_queue: int
+        self._look()
         self.spooler_id, self._vpn = connection.execute("SELECT spooler_id, vpn FROM identity").fetchone()
         """Identity of the message spool that it holds, and the first message VPN."""
+
+    def _look(self) -> None:
+        """Find out what is there, at the start and after what failed."""
+        run = self._connection.execute
+        self._scopes = {
+            name: Scope(number, dict(run("SELECT name, id FROM queues WHERE vpn = ?", (number,))))
+            for number, name in run("SELECT id, name FROM vpns").fetchall()
+        }
+        (self._last_queue,) = run("SELECT coalesce(max(id), 0) FROM queues").fetchone()
+        self._holdings = Holdings(self._connection)
+        self._holdings.load()
 
     @classmethod
     def open(cls, directory: Path, vpn: str, spooler_id: int) -> Self:
@@ -134,8 +145,6 @@ class Store:
             StorageError: The database failed otherwise.
         """
         run = self._connection.execute
-        scopes = {name: Scope(scope.vpn, dict(scope.queues)) for name, scope in self._scopes.items()}
-        last_queue = self._last_queue
         try:
             run("BEGIN IMMEDIATE")
             self._apply(records)
@@ -143,7 +152,7 @@ class Store:
         except sqlite3.Error as error:
             with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
                 run("ROLLBACK")
-            self._scopes, self._last_queue = scopes, last_queue
+            self._look()
             text = f"The broker cannot write its data in {self._directory}: {error}"
             if _code(error) == sqlite3.SQLITE_FULL:
                 raise StorageFullError(f"{text}; make room on that disk.") from error
@@ -156,43 +165,40 @@ class Store:
             StorageError: The database failed. Nothing has changed.
         """
         run = self._connection.execute
-        scopes, last_queue = self._scopes, self._last_queue
         try:
             run("BEGIN IMMEDIATE")
             for table in TABLES:
                 run(f"DELETE FROM {table}")  # noqa: S608 - names of our own
             _begin(self._connection, spooler_id, self._vpn)
-            self._scopes = {self._vpn: Scope(_FIRST, {})}
+            self._look()
             self._apply(records)
             run("COMMIT")
         except sqlite3.Error as error:
             with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
                 run("ROLLBACK")
-            self._scopes, self._last_queue = scopes, last_queue
+            self._look()
             raise StorageError(f"The broker cannot replace its data in {self._directory}: {error}.") from error
         self.spooler_id = spooler_id
 
     def _apply(self, records: Iterable[Record]) -> None:
-        arrivals, departures = Arrivals(), Departures()
+        holdings = self._holdings
         scope = self._scopes[self._vpn]
         for record in records:
             if isinstance(record, Stored):
-                arrivals.add(record.messages, [scope.queues[name] for name in record.queues])
+                holdings.arrive(record.messages, tuple([scope.queues[name] for name in record.queues]))
             elif isinstance(record, Removed):
-                departures.add(scope.queues[record.queue], record.message_ids)
+                holdings.depart(scope.queues[record.queue], record.message_ids)
             elif isinstance(record, InVpn):
                 scope = self._scopes[record.name]
             elif isinstance(record, QueueDeleted):
-                # Records before name it, and its name may come again.
-                self._move(arrivals, departures)
+                # Its name may come again, its number does not.
                 self._drop_queue(scope.queues.pop(record.name))
-            elif isinstance(record, (Renumbered, DeliveredAgain)):
-                self._move(arrivals, departures)
-                self._mark(scope.queues[record.queue], record)
+            elif isinstance(record, Renumbered):
+                holdings.mark(scope.queues[record.queue], record.ids, counts=False)
+            elif isinstance(record, DeliveredAgain):
+                holdings.mark(scope.queues[record.queue], record.counts, counts=True)
             elif isinstance(record, Replayed):
-                # Some may have left the queue a moment ago.
-                self._move(arrivals, departures)
-                self._put_again(scope.queues[record.queue], record.message_ids)
+                holdings.come_again(scope.queues[record.queue], record.message_ids)
             elif isinstance(record, QueueSet):
                 self._set_queue(scope, record)
             elif isinstance(record, Configured):
@@ -204,12 +210,7 @@ class Store:
             else:
                 statement, parameters = STATEMENTS[type(record)]
                 self._connection.execute(statement, parameters(record, scope))
-        self._move(arrivals, departures)
-
-    def _move(self, arrivals: Arrivals, departures: Departures) -> None:
-        # What left a queue in the same batch had come before.
-        arrivals.write(self._connection)
-        departures.write(self._connection)
+        holdings.write()
 
     def _set_vpn(self, record: VpnSet) -> None:
         scope = self._scopes.get(record.name)
@@ -254,18 +255,6 @@ class Store:
     def _drop_queue(self, number: int) -> None:
         self._connection.execute("DELETE FROM subscriptions WHERE queue = ?", (number,))
         self._connection.execute("DELETE FROM queues WHERE id = ?", (number,))
-
-    def _put_again(self, queue: int, message_ids: Iterable[int]) -> None:
-        self._connection.executemany(
-            "INSERT INTO entries (message, queue) VALUES (?, ?)", ((number, queue) for number in message_ids)
-        )
-
-    def _mark(self, queue: int, record: Renumbered | DeliveredAgain) -> None:
-        if isinstance(record, Renumbered):
-            statement, values = "UPDATE entries SET delivery = ? WHERE message = ? AND queue = ?", record.ids
-        else:
-            statement, values = "UPDATE entries SET deliveries = ? WHERE message = ? AND queue = ?", record.counts
-        self._connection.executemany(statement, ((value, message, queue) for message, value in values))
 
     # Out
 

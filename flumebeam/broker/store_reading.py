@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import json
 import math
@@ -32,6 +33,7 @@ from flumebeam.broker.core.profiles import read_setup
 from flumebeam.broker.core.queue_settings import QueueSettings
 from flumebeam.broker.core.spool import SpooledMessage
 from flumebeam.broker.core.vpn import VpnSettings
+from flumebeam.broker.store_packs import decode_pack
 from flumebeam.broker.store_rows import Scope
 from flumebeam.smf.assuredctrl import AccessType, SessionState
 from flumebeam.smf.pubmsg import MessageTemplate
@@ -90,17 +92,41 @@ def _setup(connection: sqlite3.Connection, vpn: int) -> Iterator[Record]:
 def _messages(connection: sqlite3.Connection, scopes: Mapping[str, Scope]) -> Iterator[Record]:
     homes = {number: (name, queue) for name, scope in scopes.items() for queue, number in scope.queues.items()}
     templates: dict[bytes, MessageTemplate] = {}
-    rows = connection.execute(
-        "SELECT id, head, summary, body, arrived, group_concat(queue) FROM messages JOIN entries ON message = id "
-        "GROUP BY id ORDER BY id"
-    )
-    for queues, group in itertools.groupby(rows, lambda row: row[5]):
-        into = [homes[int(number)] for number in queues.split(",")]
+    found = heapq.merge(_rows(connection, templates), _packs(connection, templates), key=lambda one: one[0].id)
+    for queues, group in itertools.groupby(found, lambda one: one[1]):
+        into = [homes[number] for number in queues]
         # No message is in queues of two message VPNs.
         yield InVpn(into[0][0])
         names = tuple(queue for _, queue in into)
-        while chunk := list(itertools.islice(group, _LOADED_AT_ONCE)):
-            yield Stored([_message(templates, *row[:5]) for row in chunk], names)
+        while chunk := [message for message, _ in itertools.islice(group, _LOADED_AT_ONCE)]:
+            yield Stored(chunk, names)
+
+
+def _rows(
+    connection: sqlite3.Connection, templates: dict[bytes, MessageTemplate]
+) -> Iterator[tuple[SpooledMessage, tuple[int, ...]]]:
+    for *fields, queues in connection.execute(
+        "SELECT id, head, summary, body, arrived, group_concat(queue) FROM messages JOIN entries ON message = id "
+        "GROUP BY id ORDER BY id"
+    ):
+        yield _message(templates, *fields), tuple(sorted(map(int, queues.split(","))))
+
+
+def _packs(
+    connection: sqlite3.Connection, templates: dict[bytes, MessageTemplate]
+) -> Iterator[tuple[SpooledMessage, tuple[int, ...]]]:
+    for first, content in connection.execute("SELECT first, content FROM packs ORDER BY first"):
+        held = [
+            (queue, int.from_bytes(bits, "little"))
+            for queue, bits in connection.execute(
+                "SELECT queue, bits FROM held WHERE pack = ? ORDER BY queue", (first,)
+            )
+        ]
+        for message in decode_pack(first, content, templates):
+            offset = message.id - first
+            queues = tuple([queue for queue, bits in held if bits >> offset & 1])
+            if queues:
+                yield message, queues
 
 
 def _progress(connection: sqlite3.Connection, vpn: int) -> Iterator[Record]:
@@ -110,12 +136,12 @@ def _progress(connection: sqlite3.Connection, vpn: int) -> Iterator[Record]:
     for record, statement in (
         (
             Renumbered,
-            "SELECT name, message, delivery FROM entries JOIN queues ON queues.id = queue "
+            "SELECT name, message, delivery FROM marks JOIN queues ON queues.id = queue "
             "WHERE vpn = ? AND delivery IS NOT NULL ORDER BY queue, message",
         ),
         (
             DeliveredAgain,
-            "SELECT name, message, deliveries FROM entries JOIN queues ON queues.id = queue "
+            "SELECT name, message, deliveries FROM marks JOIN queues ON queues.id = queue "
             "WHERE vpn = ? AND deliveries IS NOT NULL ORDER BY queue, message",
         ),
     ):

@@ -27,9 +27,8 @@ from flumebeam.broker.core.journal import (
     Unconfigured,
     Unsubscribed,
 )
-from flumebeam.broker.core.spool import SpooledMessage
 
-__all__ = ["DROP_VPN", "STATEMENTS", "Arrivals", "Departures", "Scope"]
+__all__ = ["DROP_VPN", "STATEMENTS", "Scope", "execute_rows"]
 
 _MAX_ROWS: Final = 256
 """Rows of one statement; SQLite takes 32,766 parameters, and a statement of each size is kept compiled."""
@@ -42,57 +41,18 @@ class Scope(NamedTuple):
     queues: dict[str, int]
 
 
-class Arrivals:
-    """Messages that came, to be written together."""
+def execute_rows(
+    connection: sqlite3.Connection, statement: str, row: str, values: Sequence[Any], *leading: int
+) -> None:
+    """Carry out a statement for many rows, some hundred at once.
 
-    def __init__(self) -> None:
-        self._messages: list[Any] = []
-        self._entries: list[Any] = []
-
-    def add(self, messages: Sequence[SpooledMessage], queues: Sequence[int]) -> None:
-        """Gather messages that went into these queues, given by their numbers in the store."""
-        for message in messages:
-            self._messages += (message.id, message.template.head(), message.summary, message.body, message.arrived)
-            for queue in queues:
-                self._entries += (message.id, queue)
-
-    def write(self, connection: sqlite3.Connection) -> None:
-        """Write what was gathered, and begin anew."""
-        _execute(connection, "INSERT INTO messages VALUES {}", "(?,?,?,?,?)", self._messages)
-        _execute(connection, "INSERT INTO entries (message, queue) VALUES {}", "(?,?)", self._entries)
-        self._messages.clear()
-        self._entries.clear()
-
-
-class Departures:
-    """Messages that left their queues, to be deleted together."""
-
-    def __init__(self) -> None:
-        self._queues: dict[int, list[int]] = {}
-
-    def add(self, queue: int, messages: Sequence[int]) -> None:
-        """Gather messages that left a queue, given by their ids."""
-        self._queues.setdefault(queue, []).extend(messages)
-
-    def write(self, connection: sqlite3.Connection) -> None:
-        """Write what was gathered, and begin anew."""
-        for queue, messages in self._queues.items():
-            # Asked for as pairs, SQLite would search all entries.
-            _execute(
-                connection, "DELETE FROM entries WHERE queue = ? AND message IN (VALUES {})", "(?)", messages, queue
-            )
-        for messages in self._queues.values():
-            _execute(
-                connection,
-                "DELETE FROM messages WHERE id IN (VALUES {}) "
-                "AND NOT EXISTS (SELECT 1 FROM entries WHERE message = id)",
-                "(?)",
-                messages,
-            )
-        self._queues.clear()
-
-
-def _execute(connection: sqlite3.Connection, statement: str, row: str, values: list[Any], *leading: int) -> None:
+    Args:
+        connection: The database.
+        statement: With braces where the rows go.
+        row: Parameters of one row.
+        values: Of all rows, one after the other.
+        leading: What comes before the rows each time.
+    """
     # In powers of two, so that few different statements are compiled.
     width = row.count("?")
     position, rows = 0, _MAX_ROWS

@@ -61,6 +61,23 @@ _STEPS: Final = (
     CREATE TABLE broker (kind TEXT NOT NULL, name TEXT NOT NULL, fields TEXT NOT NULL,
         PRIMARY KEY (kind, name)) STRICT, WITHOUT ROWID;
     """,
+    # Many messages in one row, and a bit for each of them that a queue holds, counted from the first id. What is known
+    # of few of a queue's messages has a table of its own.
+    """
+    CREATE TABLE packs (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, messages INTEGER NOT NULL,
+        content BLOB NOT NULL) STRICT;
+    CREATE TABLE held (pack INTEGER NOT NULL, queue INTEGER NOT NULL, bits BLOB NOT NULL,
+        PRIMARY KEY (pack, queue)) STRICT, WITHOUT ROWID;
+    CREATE TABLE marks (queue INTEGER NOT NULL, message INTEGER NOT NULL, delivery INTEGER, deliveries INTEGER,
+        PRIMARY KEY (queue, message)) STRICT, WITHOUT ROWID;
+    INSERT INTO marks SELECT queue, message, delivery, deliveries FROM entries
+        WHERE delivery IS NOT NULL OR deliveries IS NOT NULL;
+    ALTER TABLE entries RENAME TO former_entries;
+    CREATE TABLE entries (message INTEGER NOT NULL, queue INTEGER NOT NULL,
+        PRIMARY KEY (message, queue)) STRICT, WITHOUT ROWID;
+    INSERT INTO entries SELECT message, queue FROM former_entries;
+    DROP TABLE former_entries;
+    """,
 )
 """What makes each version out of the one before, the first out of nothing. A step is never changed, only followed."""
 
@@ -75,6 +92,9 @@ TABLES: Final = (
     "subscriptions",
     "messages",
     "entries",
+    "packs",
+    "held",
+    "marks",
     "publishers",
     "sessions",
 )
