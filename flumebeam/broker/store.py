@@ -150,11 +150,9 @@ class Store:
             self._apply(records)
             run("COMMIT")
         except sqlite3.Error as error:
-            with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
-                run("ROLLBACK")
-            self._look()
+            known = self._undo()
             text = f"The broker cannot write its data in {self._directory}: {error}"
-            if _code(error) == sqlite3.SQLITE_FULL:
+            if _code(error) == sqlite3.SQLITE_FULL and known:
                 raise StorageFullError(f"{text}; make room on that disk.") from error
             raise StorageError(f"{text}.") from error
 
@@ -174,11 +172,19 @@ class Store:
             self._apply(records)
             run("COMMIT")
         except sqlite3.Error as error:
-            with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
-                run("ROLLBACK")
-            self._look()
+            self._undo()
             raise StorageError(f"The broker cannot replace its data in {self._directory}: {error}.") from error
         self.spooler_id = spooler_id
+
+    def _undo(self) -> bool:
+        """Roll back, and return whether what is there can still be read."""
+        with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
+            self._connection.execute("ROLLBACK")
+        try:
+            self._look()
+        except (sqlite3.Error, LookupError):
+            return False
+        return True
 
     def _apply(self, records: Iterable[Record]) -> None:
         holdings = self._holdings

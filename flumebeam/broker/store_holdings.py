@@ -162,6 +162,7 @@ class Holdings:
             small = [size <= _MAX_PACKED_BYTES for size in sizes]
             self._place_rows(compress(messages, map(not_, small)), compress(homes, map(not_, small)))
             messages, homes = list(compress(messages, small)), list(compress(homes, small))
+            sizes = list(compress(sizes, small))
         step = max(1, min(_MAX_PACK, _MAX_PACK_BYTES * len(sizes) // max(sum(sizes), 1)))
         end = self._packs[self._firsts[-1]].end if self._firsts else 0
         for start in range(0, len(messages), step):

@@ -26,7 +26,7 @@ def encode_pack(first: int, messages: Sequence[SpooledMessage]) -> bytes:
 
     Args:
         first: Number that ids are counted from, not above the first one.
-        messages: In the order of their ids, all of them less than 2**32 above ``first``.
+        messages: At least one, in the order of their ids, all of them less than 2**32 above ``first``.
     """
     count = len(messages)
     numbers: dict[MessageTemplate, int] = {}

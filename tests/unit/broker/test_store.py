@@ -24,18 +24,20 @@ from flumebeam.broker.core.broker_settings import (
 )
 from flumebeam.broker.core.journal import (
     Configured,
+    DeliveredAgain,
     InVpn,
     Issued,
     PublisherMoved,
     QueueDeleted,
     Record,
     Removed,
+    Renumbered,
     Stored,
     Subscribed,
     VpnSet,
 )
 from flumebeam.broker.core.profiles import ClientProfile, ClientUsername
-from flumebeam.broker.core.queue_settings import Permission
+from flumebeam.broker.core.queue_settings import Permission, QueueSettings
 from flumebeam.broker.core.templates import QueueTemplate, TopicEndpointTemplate
 from flumebeam.broker.core.vpn import VpnSettings
 from flumebeam.broker.core.vpns import configure_vpn
@@ -674,6 +676,34 @@ def test_database_of_the_first_version_is_read_and_goes_on(make_world: Callable[
     again_open.close()
 
 
+def test_what_a_row_for_each_message_said_is_known_after_the_upgrade(tmp_path: Path) -> None:
+    head = MessageTemplate(Peer.message(1, 1, 0, b"old").encode()[:-3]).head()
+    settings = json.dumps(asdict(QueueSettings(max_bytes=9, max_unacked=9, max_consumers=1)))
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        for step in _STEPS[:6]:
+            connection.executescript(step)
+        connection.execute("INSERT INTO identity VALUES (?, 'default', 1000, 50)", (SPOOLER,))
+        connection.execute("INSERT INTO vpns VALUES (1, 'default', NULL)")
+        connection.execute("INSERT INTO queues VALUES (3, 1, 'q', 1, NULL, 4, ?, 7)", (settings,))
+        connection.executemany("INSERT INTO messages VALUES (?, ?, x'', x'6f6c64', 1.5)", [(7, head), (8, head)])
+        connection.execute("INSERT INTO entries VALUES (7, 3, 9, 2), (8, 3, NULL, NULL)")
+        connection.execute("PRAGMA user_version = 6")
+        connection.execute(f"PRAGMA application_id = {0x666C756D}")
+    connection.close()
+
+    for _ in range(2):
+        store = Store.open(tmp_path, "default", 5)
+        records = list(store.records())
+        store.close()
+        (stored,) = (record for record in records if isinstance(record, Stored))
+        assert [(message.id, message.body, message.arrived) for message in stored.messages] == [
+            (7, b"old", 1.5),
+            (8, b"old", 1.5),
+        ]
+        assert [record for record in records if isinstance(record, Renumbered)] == [Renumbered("q", [(7, 9)])]
+        assert [record for record in records if isinstance(record, DeliveredAgain)] == [DeliveredAgain("q", [(7, 2)])]
+
+
 def test_nothing_is_noted_without_a_store(world: Any) -> None:
     peer = world.client()
     peer.publish(peer.publisher().flow_id, b"a")
@@ -692,7 +722,7 @@ def test_records_of_what_has_gone_are_no_state(make_world: Callable[..., Any]) -
 
 OPERATIONS = (
     *("publish", "stage", "commit", "rollback", "take", "settle", "refuse", "queue", "vpn", "cut", "expire"),
-    *("select", "partition", "value", "log", "replay"),
+    *("select", "partition", "value", "log", "replay", "many"),
 )
 
 
@@ -731,6 +761,11 @@ class Script:
 
     def _stage(self) -> None:
         self.app.publish(self.app_flow, b"x", b"yy", topic="t/2")
+
+    def _many(self) -> None:
+        for number in range(6):
+            self.app.publish(self.app_flow, b"m", b"%d" % number, topic=("t/2", "u")[number % 2])
+        self.app.commit(self.app_flow)
 
     def _commit(self) -> None:
         ids = [message.parameters.message_id for message in self.app.deliveries()]
