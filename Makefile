@@ -20,7 +20,7 @@ test: $(VENV)/test.stamp  ## every test, on real parts [ARGS="-k name"]
 
 .PHONY: test-runners
 test-runners: $(VENV)/test.stamp  ## every pipeline on Prism, Flink and Spark, standalone clusters included; prints the matrix
-	@PATH="$(CURDIR)/$(BIN):$$PATH" FLUMEBEAM_WRITE_MATRIX=1 $(BIN)/python -m pytest -p no:randomly -m "" tests/runners $(ARGS)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" FLUMEBEAM_WRITE_MATRIX=1 $(BIN)/python -m pytest -p no:randomly -m "" tests/runners tests/integration/runners $(ARGS)
 
 coverage: $(VENV)/test.stamp  ## fails unless unit tests take every branch of the wire codec and of the broker's core
 	@$(BIN)/python -m pytest -q tests/unit/smf tests/unit/broker --cov=flumebeam.smf --cov=flumebeam.broker.core \

@@ -183,6 +183,9 @@ def launch(name: str, pipeline: beam.Pipeline) -> None:
             else:
                 run_pipeline(pipeline)
         except RunnerError as error:
+            if job.flink:
+                # Its job server may be gone, and not the job; whoever lists jobs forgets those that have ended.
+                goes_on()
             if _SAVEPOINT_REFUSED not in str(error):
                 raise
             raise ConfigurationError(

@@ -149,6 +149,17 @@ def _of_a_job(error: Exception) -> RunnerError | None:
     return RunnerError(f"The job ended as {state}: {(causes or lines)[-1][:500]}")
 
 
+def _of_a_runner(error: Exception) -> RunnerError | None:
+    """Return the end of the program that the job was given to as an error of ours."""
+    if not isinstance(error, grpc.RpcError):
+        return None
+    code = getattr(error, "code", lambda: None)()
+    return RunnerError(
+        f"The runner's program no longer answers ({code.name if code else 'no status'}): what was not committed is "
+        "delivered again. Start the pipeline again; a job on a cluster may run on, which 'flumebeam jobs' tells."
+    )
+
+
 @contextmanager
 def _reported_once() -> Iterator[None]:
     """Raise errors of ours as they were raised, and keep Beam from logging them: they are reported by whoever runs it.
@@ -170,7 +181,7 @@ def _reported_once() -> Iterator[None]:
     try:
         yield
     except Exception as error:  # Beam raises whatever a transform raised, wrapped or not; all of it goes on
-        if (own := unwrap(error) or _of_a_job(error)) is not None:
+        if (own := unwrap(error) or _of_a_job(error) or _of_a_runner(error)) is not None:
             raise own from error
         raise
     finally:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import requests
 
 from flumebeam.daemons import Daemon, free_ports
-from flumebeam.errors import ConfigurationError
+from flumebeam.errors import ConfigurationError, RunnerError
 from flumebeam.runners.artifacts import spark_home
 from flumebeam.runners.jvm import java
 
@@ -48,11 +48,13 @@ class LocalSpark:
         self._directory = directory.absolute()
         self._home = spark_home()
         (self._directory / "logs").mkdir(parents=True, exist_ok=True)
-        rpc, self._web, *more = free_ports(2 + 2 * workers)
+        rpc, web, *more = free_ports(2 + 2 * workers)
+        self.web = f"127.0.0.1:{web}"
+        """Where the master shows what runs, and ends it when asked."""
         self.master = f"spark://127.0.0.1:{port or rpc}"
         """What ``--spark_master_url`` wants."""
         self.master_process = self._daemon(
-            "master", _MASTER, "--host", "127.0.0.1", "--port", str(port or rpc), "--webui-port", str(self._web)
+            "master", _MASTER, "--host", "127.0.0.1", "--port", str(port or rpc), "--webui-port", str(web)
         )
         self.workers = []
         for number in range(workers):
@@ -98,14 +100,27 @@ class LocalSpark:
             each.stop()
         self.master_process.kill()
 
+    def applications(self) -> list[str]:
+        """Return the names that the master has given to what runs.
+
+        Raises:
+            RunnerError: It does not answer.
+        """
+        try:
+            return [str(each["id"]) for each in self._shown()["activeapps"]]
+        except (requests.RequestException, ValueError, KeyError) as error:
+            raise RunnerError(f"No Spark master answers at http://{self.web}.") from error
+
     def _alive(self) -> int | None:
         try:
-            with requests.Session() as session:
-                session.trust_env = False
-                answer = session.get(f"http://127.0.0.1:{self._web}/json/", timeout=5)
-                return int(answer.json()["aliveworkers"])
+            return int(self._shown()["aliveworkers"])
         except (requests.RequestException, ValueError, KeyError):
             return None
+
+    def _shown(self) -> Any:
+        with requests.Session() as session:
+            session.trust_env = False
+            return session.get(f"http://{self.web}/json/", timeout=5).json()
 
     def _daemon(self, name: str, main_class: str, *arguments: str) -> Daemon:
         command = [*java("Spark", _HEAP_MB), "-cp", f"{self._home}/jars/*", main_class, *arguments]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,13 +20,27 @@ class Matrix:
 
     def __init__(self) -> None:
         self._cells: dict[str, dict[str, str]] = {}
+        self._elsewhere: dict[str, dict[str, str]] = {}
+        self._tests: dict[str, set[str]] = {}
 
     @property
     def empty(self) -> bool:
         return not self._cells
 
-    def note(self, row: str, runner: str, report: pytest.TestReport) -> None:
+    def note(
+        self, row: str, runner: str, report: pytest.TestReport, elsewhere: Mapping[str, str] | None = None
+    ) -> None:
+        """Note a result.
+
+        Args:
+            row: What was tried.
+            runner: Where.
+            report: How it went.
+            elsewhere: What stands under the runners that have no such test: why not, or where to look.
+        """
         cells = self._cells.setdefault(row, {})
+        self._elsewhere.setdefault(row, {}).update(elsewhere or {})
+        self._tests.setdefault(row, set()).add(report.nodeid.rpartition("/")[2].partition("[")[0])
         if report.failed:
             cells[runner] = "FAILED"
         elif report.skipped and report.longrepr is not None:
@@ -34,22 +50,21 @@ class Matrix:
             cells.setdefault(runner, str(dict(report.user_properties).get("cell", "yes")))
 
     def text(self) -> str:
+        """Return the table, and which tests fill each of its rows."""
         runners = [name for name in KINDS if any(name in cells for cells in self._cells.values())]
         lines = [f"| | {' | '.join(runners)} |", "|---" * (len(runners) + 1) + "|"]
         lines.append(f"| what ran | {' | '.join(KINDS[name][1] for name in runners)} |")
-        for row, cells in self._cells.items():
+        for row, own in self._cells.items():
+            cells = {**self._elsewhere[row], **own}
             lines.append(f"| {row} | {' | '.join(cells.get(name, 'not run') for name in runners)} |")
+        lines += ["", "| row | tests in `tests/runners` |", "|---|---|"]
+        for row, tests in self._tests.items():
+            lines.append(f"| {row} | {', '.join(f'`{name}`' for name in sorted(tests))} |")
         return "\n".join(lines)
 
     def write(self, page: Path) -> None:
-        """Put the table into the page; what this run did not run keeps what an earlier run has written."""
+        """Put the table into the page, in the place of that of an earlier run."""
         before, begin, rest = page.read_text(encoding="utf-8").partition(_BEGIN)
-        written, end, after = rest.partition(_END)
-        self._keep(written)
-        page.write_text(f"{before}{begin}\n\n{self.text()}\n\n{end}{after}", encoding="utf-8")
-
-    def _keep(self, written: str) -> None:
-        rows = [line.strip("|").split("|") for line in written.split("\n") if line.startswith("|")]
-        (_, *runners), _, _, *kept = [[cell.strip() for cell in row] for row in rows]
-        cells = {name: {**dict(zip(runners, old, strict=True)), **self._cells.pop(name, {})} for name, *old in kept}
-        self._cells = {**cells, **self._cells}
+        _, end, after = rest.partition(_END)
+        when = f"{datetime.now(UTC):%-d %B %Y, %H:%M} UTC"
+        page.write_text(f"{before}{begin}\n\nOne run, {when}.\n\n{self.text()}\n\n{end}{after}", encoding="utf-8")
