@@ -39,7 +39,7 @@ from flumebeam.runners.flink_rest import FlinkJob, FlinkRest
 from flumebeam.runners.job_servers import FlinkJobServer, JobServer, SparkJobServer
 from flumebeam.transforms import beam_compat
 from flumebeam.transforms.runner_settings import is_local, runs_in_driver
-from flumebeam.transforms.running import run_pipeline, submit_pipeline
+from flumebeam.transforms.running import quiet_ends, run_pipeline, submit_pipeline
 
 __all__ = ["POOL_PORT", "LaunchOptions", "check_launch", "launch", "prepare", "worker_command"]
 
@@ -47,6 +47,7 @@ _LOGGER: Final = logging.getLogger(__name__)
 POOL_PORT: Final = 50_000
 """Where a worker pool listens, in Beam's own container, too."""
 
+_NOTICE_SECONDS: Final = 3.0
 _SAVEPOINT_REFUSED: Final = "Failed to rollback to checkpoint/savepoint"
 _LOCAL_SPARK: Final = re.compile(r"local(\[.+\])?")
 
@@ -176,7 +177,7 @@ def launch(name: str, pipeline: beam.Pipeline) -> None:
         pid=os.getpid(),
         started_ms=SystemClock().epoch_ms(),
     )
-    with noted(job) as goes_on, _job_server(runner, options):
+    with noted(job) as goes_on, quiet_ends(), _job_server(runner, options):
         try:
             if options.view_as(LaunchOptions).detach:
                 goes_on(_detach(pipeline, job))
@@ -238,9 +239,10 @@ def _job_server(runner: str, options: PipelineOptions) -> Iterator[None]:
         else:
             spark = options.view_as(SparkRunnerOptions)
             server = SparkJobServer(Path(scratch), spark.spark_master_url, jar=spark.spark_job_server_jar)
-        with server:
-            portable.job_endpoint = server.endpoint
-            try:
+        try:
+            with server:
+                portable.job_endpoint = server.endpoint
                 yield
-            finally:
-                portable.job_endpoint = None
+        finally:
+            portable.job_endpoint = None
+            beam_compat.join_readers(_NOTICE_SECONDS)

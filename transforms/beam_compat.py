@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import itertools
 import platform
+import threading
+import time
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -32,6 +34,7 @@ __all__ = [
     "beams_prism",
     "before_run",
     "finds_prism",
+    "join_readers",
     "keep_metrics_flat",
     "options_of_job_server",
     "tear_down_always",
@@ -41,6 +44,7 @@ __all__ = [
 _KNOWN_VERSION: Final = "2.77."
 _MARK: Final = "_flumebeam_flat"
 _ANSWER_SECONDS: Final = 5.0
+_READING: Final = ("run_worker", "read_grpc_client_inputs", "wait_until_finish_read", "read_state")
 _ENDED_WELL: Final = (PipelineState.DONE, PipelineState.CANCELLED, PipelineState.DRAINED)
 
 
@@ -109,6 +113,18 @@ def watch_without_deadline(result: Any) -> None:
     job, service = result._job_id, result._job_service
     result._state_stream = service.GetStateStream(beam_job_api_pb2.GetJobStateRequest(job_id=job))
     result._message_stream = service.GetMessageStream(beam_job_api_pb2.JobMessagesRequest(job_id=job))
+
+
+def join_readers(seconds: float) -> None:
+    """Wait until the threads that read from a runner have noticed that its program has ended.
+
+    Args:
+        seconds: How long, in all.
+    """
+    deadline = time.monotonic() + seconds
+    for thread in threading.enumerate():
+        if thread.name.startswith(_READING) and thread is not threading.current_thread():
+            thread.join(max(0.0, deadline - time.monotonic()))
 
 
 class _AtRun:

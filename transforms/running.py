@@ -21,7 +21,7 @@ from flumebeam.transforms.receivers import RECEIVERS
 from flumebeam.transforms.signals import stop_on_signals
 from flumebeam.transforms.stopping import forget_stop, stop_requested
 
-__all__ = ["run_pipeline", "submit_pipeline", "unwrap", "wait_for_teardown"]
+__all__ = ["quiet_ends", "run_pipeline", "submit_pipeline", "unwrap", "wait_for_teardown"]
 
 _LOOK_SECONDS: Final = 0.2
 _STAYS_SECONDS: Final = 10.0
@@ -161,10 +161,10 @@ def _of_a_runner(error: Exception) -> RunnerError | None:
 
 
 @contextmanager
-def _reported_once() -> Iterator[None]:
-    """Raise errors of ours as they were raised, and keep Beam from logging them: they are reported by whoever runs it.
+def quiet_ends() -> Iterator[None]:
+    """Print nothing when a runner lets go of a worker or a driver in this process: so ends every job on Flink.
 
-    Nothing is logged either when a runner lets go of a worker in this process, which is how every job ends on Flink.
+    Errors of ours that Beam would log are not logged either: they are reported by whoever runs the pipeline.
     """
     loggers = [logging.getLogger(f"apache_beam.runners.{name}") for name in ("common", "worker.data_plane")]
 
@@ -180,11 +180,19 @@ def _reported_once() -> Iterator[None]:
         logger.addFilter(foreign)
     try:
         yield
-    except Exception as error:  # Beam raises whatever a transform raised, wrapped or not; all of it goes on
-        if (own := unwrap(error) or _of_a_job(error) or _of_a_runner(error)) is not None:
-            raise own from error
-        raise
     finally:
         threading.excepthook = hook_before
         for logger in loggers:
             logger.removeFilter(foreign)
+
+
+@contextmanager
+def _reported_once() -> Iterator[None]:
+    """Raise errors of ours as they were raised, and a runner's as one of ours."""
+    with quiet_ends():
+        try:
+            yield
+        except Exception as error:  # Beam raises whatever a transform raised, wrapped or not; all of it goes on
+            if (own := unwrap(error) or _of_a_job(error) or _of_a_runner(error)) is not None:
+                raise own from error
+            raise
