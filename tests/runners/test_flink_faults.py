@@ -65,6 +65,7 @@ def test_a_worker_is_killed(scene: Scene, flink: Runner) -> None:
     scene.holds_exactly(BODIES)
 
 
+@pytest.mark.representative
 @on("Flink cluster")
 @pytest.mark.row(
     "TaskManager or executor killed: goes on in another, exactly once",
@@ -99,6 +100,7 @@ def test_a_job_is_cancelled(scene: Scene, flink: Runner) -> None:
     scene.holds_exactly(BODIES)
 
 
+@pytest.mark.representative
 @on("Flink cluster")
 @pytest.mark.row(
     "savepoint (`flumebeam stop`), and restart from it: exactly once",

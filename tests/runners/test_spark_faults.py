@@ -55,6 +55,7 @@ def test_a_worker_is_killed(scene: Scene, spark: Runner) -> None:
     scene.holds_exactly(BODIES)
 
 
+@pytest.mark.representative
 @on("Spark cluster")
 @pytest.mark.row("TaskManager or executor killed: goes on in another, exactly once")
 def test_an_executor_is_killed(scene: Scene, spark: Runner) -> None:
