@@ -19,6 +19,7 @@ from tests.programs import until
 from tests.runners.faults import BODIES, PATIENCE, children, drain_the_rest, draining, on, own_server
 from tests.runners.kinds import Runner
 
+FLINK = {"Flink cluster": "restarts a job as a whole"}
 _IDLE_SECONDS = 20
 """Long enough for another worker to come up and find the rest."""
 
@@ -139,15 +140,20 @@ def test_workers_that_cannot_start_end_the_job(scene: Scene, spark: Runner, tmp_
 
 
 @on("Spark cluster")
-@pytest.mark.row("no task is tried twice")
+@pytest.mark.row(
+    "no task is tried twice",
+    {**dict.fromkeys(("FnApiRunner", "Prism", "Flink [local]", "Spark local"), "has no tasks elsewhere"), **FLINK},
+)
 def test_the_first_try_of_each_task_runs_on_executors(scene: Scene, spark: Runner) -> None:
     scene.fill(BODIES)
+    directory = spark.cluster.workers[0].log.parents[1]
+    before = set(directory.glob("work-*/app-*"))
 
     drain = scene.programs.start("run", "drain_to_hdfs", *scene.drain_options(), *spark.options)
     drain.ends_well(PATIENCE)
 
     scene.holds_exactly(BODIES)
-    directory = spark.cluster.workers[0].log.parents[1]
-    said = "".join(log.read_text(errors="replace") for log in directory.glob("work-*/app-*/*/stderr"))
+    mine = set(directory.glob("work-*/app-*")) - before
+    said = "".join(log.read_text(errors="replace") for each in mine for log in each.glob("*/stderr"))
     assert "Finished task 0.0 in stage" in said
     assert "Exception in task" not in said
