@@ -89,15 +89,6 @@ class FlinkRest:
         found = [job for job in self.jobs() if name_or_id in (job.id, job.name)]
         return max(found, key=lambda job: job.started_ms, default=None)
 
-    def checkpoint(self, job: str) -> str:
-        """Return where the last checkpoint of a job is that a restart can begin with; empty if there is none yet.
-
-        Raises:
-            RunnerError: Flink does not know the job, or does not answer.
-        """
-        found = self._ask("GET", f"/jobs/{job}/checkpoints")["latest"]["completed"]
-        return str(found["external_path"]) if found else ""
-
     def cancel(self, job: str) -> None:
         """End a job at once: what its bundles had not committed is delivered again.
 

@@ -135,14 +135,15 @@ def test_a_job_is_restored_from_a_checkpoint_that_was_kept(scene: Scene, flink: 
     often = ["--checkpointing_interval=1000", *kept]
     drain, rest = draining(scene, flink, *often)
     job = job_of(flink)
-    until(lambda: flink.cluster.rest.checkpoint(job.id) or not drain.running, "a checkpoint", PATIENCE)
+    checkpoints = flink.cluster.job_manager.log.parents[1] / "checkpoints" / job.id
+    until(lambda: [*checkpoints.glob("chk-*/_metadata")] or not drain.running, "a checkpoint", PATIENCE)
     flink.cluster.rest.cancel(job.id)
     assert drain.wait(PATIENCE) == 1
-    checkpoint = flink.cluster.rest.checkpoint(job.id)
-    assert Path(checkpoint.removeprefix("file:")).is_dir(), checkpoint
+    flink.cluster.rest.wait(job.id, PATIENCE)
+    checkpoint = max(checkpoints.glob("chk-*/_metadata"), key=lambda found: found.stat().st_mtime).parent
 
     scene.fill(rest)
-    again = [*scene.drain_options(*often, until_empty=False), *flink.options, f"--savepoint_path={checkpoint}"]
+    again = [*scene.drain_options(*often, until_empty=False), *flink.options, f"--savepoint_path=file:{checkpoint}"]
     drain = scene.programs.start("run", "drain_to_hdfs", *again)
     until(lambda: not scene.left or not drain.running, "all acknowledged", PATIENCE)
     scene.programs.start("stop", job_of(flink).name).ends_well(PATIENCE)
