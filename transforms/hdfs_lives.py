@@ -90,7 +90,6 @@ class Lives:
         driver = Driver(self._target.filesystem, clock=clock, patience=log.patience_seconds, threads=log.threads)
         return PartitionKeeper(
             driver,
-            self._target.root.rstrip("/"),
             plan.address.url,
             plan.partitions,
             clock=clock,

@@ -22,7 +22,7 @@ from apache_beam.utils.windowed_value import PaneInfo, PaneInfoTiming
 from flumebeam.batch import EventBatch
 from flumebeam.clock import SystemClock
 from flumebeam.commitlog.driver import Driver
-from flumebeam.commitlog.layout import LogLayout
+from flumebeam.commitlog.founding import found
 from flumebeam.commitlog.protocol import Scribe
 from flumebeam.commitlog.steps import stat
 from flumebeam.commitlog.whole_files import WINDOWS, sweep_old, write_once
@@ -224,9 +224,8 @@ class _WritePaneFn(beam.DoFn):
         plan = self._plan
         self._target = plan.address.open()
         self._driver = Driver(self._target.filesystem, clock=SystemClock(), patience=plan.patience_seconds, threads=1)
-        layout = LogLayout(self._target.root.rstrip("/"), WINDOWS)
-        self._scribe = Scribe(layout, lambda: secrets.token_hex(8), SystemClock().epoch_ms)
-        self._swept = False
+        self._root = self._target.root.rstrip("/")
+        self._scribe: Scribe | None = None
 
     def teardown(self) -> None:
         if self._target is not None:
@@ -274,7 +273,7 @@ class _WritePaneFn(beam.DoFn):
         good, letters = self._sifted(batches, directory or "/")
         lines = "".join(letter.line() for letter in letters).encode("ascii")
         if letters:
-            made = self._driver.run(write_once(self._scribe, letters_name, lambda: [lines]))
+            made = self._driver.run(write_once(self._begun(), letters_name, lambda: [lines]))
             self._dead.inc(len(letters) if made else 0)
         if good:
             self._once(name, good)
@@ -292,16 +291,23 @@ class _WritePaneFn(beam.DoFn):
 
     def _once(self, name: str, batches: Sequence[EventBatch]) -> bool:
         """Write a file unless it is there; tell whether this call made it."""
-        if not self._swept:
-            self._driver.run(sweep_old(self._scribe))
-            self._swept = True
-        made = self._driver.run(write_once(self._scribe, name, partial(encoded, self._plan.file_format, batches)))
+        content = partial(encoded, self._plan.file_format, batches)
+        made = self._driver.run(write_once(self._begun(), name, content))
         (self._written if made else self._known).inc(sum(map(len, batches)))
         self._files.inc(int(made))
         return made
 
     def _is_there(self, name: str) -> bool:
-        return self._driver.run(stat(self._scribe.layout.in_target(name))) is not None
+        return self._driver.run(stat(self._begun().layout.in_target(name))) is not None
+
+    def _begun(self) -> Scribe:
+        """Return the context of what is written; at first look for what dead writers left behind."""
+        if self._scribe is None:
+            names = partial(secrets.token_hex, 8)
+            layout = self._driver.run(found(self._root, WINDOWS, names))
+            self._scribe = Scribe(layout, names, SystemClock().epoch_ms)
+            self._driver.run(sweep_old(self._scribe))
+        return self._scribe
 
 
 def _text_of(window: Any) -> str:

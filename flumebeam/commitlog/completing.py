@@ -11,7 +11,7 @@ import posixpath
 import secrets
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
@@ -96,7 +96,6 @@ class PartitionKeeper:
 
     Args:
         driver: Performs steps on the target's file system; closed by :meth:`close`.
-        root: Directory of the target, absolute.
         url: Its address, for those who are told.
         options: When partitions are complete, and who is told.
         clock: Time.
@@ -108,7 +107,6 @@ class PartitionKeeper:
     def __init__(
         self,
         driver: Driver,
-        root: str,
         url: str,
         options: PartitionOptions,
         *,
@@ -117,7 +115,6 @@ class PartitionKeeper:
         at: Callable[[Any], None] = ignore,
     ) -> None:
         self._driver = driver
-        self._root = root
         self._url = url
         self._options = options
         self._delay_ms = round(options.delay_seconds * 1000)
@@ -323,7 +320,7 @@ class PartitionKeeper:
             self._waiting = None
             self._at(PartitionPoint.MARKED_READY)
 
-    def _tell(self, lives: Collection[_Kept]) -> None:
+    def _tell(self, lives: Sequence[_Kept]) -> None:
         """Tell of what is complete, if anything may be."""
         lowest = min(self._watermark(kept) for kept in lives) - self._delay_ms
         now = self._clock.monotonic()
@@ -332,7 +329,7 @@ class PartitionKeeper:
             if not due or now - self._surveyed < _SURVEY_SECONDS:
                 return
         self._surveyed = now
-        situation = self._driver.run(partitions.survey(self._root, self._known))
+        situation = self._driver.run(partitions.survey(lives[0].layout, self._known))
         judgements = partitions.judge(situation.marks, self._watermarks(lives, situation), self._delay_ms)
         self._waiting = {one.path: one.end_ms for one in judgements}
         for judgement in judgements:
@@ -350,19 +347,19 @@ class PartitionKeeper:
         own = {kept.life.epoch: Watermark(kept.log_name, kept.life.epoch, self._watermark(kept)) for kept in lives}
         return [*own.values(), *(one for one in situation.watermarks if one.epoch not in own)]
 
-    def _complete(self, lives: Collection[_Kept], judgement: Judgement) -> bool:
+    def _complete(self, lives: Sequence[_Kept], judgement: Judgement) -> bool:
         """Write the success file, call the hook, and forget the marks; tell whether all of it was done."""
         retry = self._retries.get(judgement.path)
         if retry is not None and self._clock.monotonic() < retry.at and not self._closed.is_set():
             return False
-        layout = next(iter(lives)).layout
+        layout = lives[0].layout
         if self._driver.run(partitions.write_success(layout, judgement.path, self._options.success_file)):
             self._at(PartitionPoint.SUCCESS_WRITTEN)
             kind = PartitionEventKind.LATE if judgement.late else PartitionEventKind.COMPLETE
             if not self._told(PartitionEvent(kind, self._url, judgement.path, judgement.end_ms)):
                 return False
             self._at(PartitionPoint.TOLD)
-        self._driver.run(partitions.forget(self._root, judgement.marks))
+        self._driver.run(partitions.forget(layout, judgement.marks))
         return True
 
     def _told(self, event: PartitionEvent) -> bool:

@@ -2,27 +2,32 @@
 
 ::
 
-    <target>/.flumebeam/<queue>-<hash>/
-        new/<fresh>               directories on their way to become epochs, records on their way to retired/
-        epochs/<epoch>/           open epochs, one per life; only a rename puts anything into one
+    <target>/.flumebeam               a file: which layout this target has (:mod:`flumebeam.commitlog.founding`)
+    <target>/.flumebeam.logs/_<queue>-<hash>/
+        _new/_<fresh>             directories on their way to become epochs, records on their way to _retired/
+        _epochs/<epoch>/          open epochs, one per life; only a rename puts anything into one
             _c-0000000007         transaction 7, committed
             _p-0000000006         transaction 6, committed and published
             _s-0000000007-0-1     first other name of part 0 of transaction 7, or of the file that is merged from it
             _m-0000000003-0       merge of the file whose first segment is part 0 of transaction 3, committed
             _d-0000000001-0       another one, committed, published, its segments gone
             _f-0000000005         ids of transactions 1 to 5, all published, and their segments that are not merged
-        closed/<epoch>.<fresh>/   the same, after a successor closed it
-        closed/_<fresh>/          one that is settled and on its way out
-        parts/<epoch>/_<fresh>    parts and segments, and records before they are renamed into the epoch
-        retired/_r-<fresh>        ids of epochs that are published and gone
-        days/<yyyymmdd>/          days on which something was committed
-        partitions/<epoch>/       if partitions are watched: what an epoch may still write into
+        _closed/<epoch>.<fresh>/  the same, after a successor closed it
+        _closed/_<fresh>/         one that is settled and on its way out
+        _parts/<epoch>/_<fresh>   parts and segments, and records before they are renamed into the epoch
+        _retired/_r-<fresh>       ids of epochs that are published and gone
+        _days/_<yyyymmdd>/        days on which something was committed
+        _partitions/<epoch>/      if partitions are watched: what an epoch may still write into
             _o-<path>.<fresh>     a partition, named by a hash, of which something may be unpublished
             _r-<path>.<fresh>     one of which everything that was committed is published
             _w-<milliseconds>     how far its receiver's watermark has come
 
-Everything is hidden twice from readers of the target, by the directory and by the ``_`` of each file: a pattern such
-as ``/data/*/*`` looks into hidden directories, but never takes hidden files (measured with Hadoop 3.4 and Spark 3.5).
+Every name begins with ``_`` or a dot. A pattern such as ``/data/*/*`` looks into hidden directories, since Hadoop and
+Spark leave hidden names out only where the pattern ends, and below that (measured with Hadoop 3.4 and Spark 3.5). So
+there must be none at any depth that is not hidden: MapReduce would take a directory for input, and stop.
+
+Targets of earlier versions keep their layout: ``<target>/.flumebeam`` is the directory of the logs then, and only files
+are hidden by their names; directories have the same names without ``_``.
 """
 
 from __future__ import annotations
@@ -30,13 +35,16 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import dataclass, replace
+from enum import Enum, IntEnum
 from typing import Final
 
-__all__ = ["HIDDEN_DIRECTORY", "Entry", "EntryKind", "FoundLog", "LogLayout", "QueueIdentity"]
+__all__ = ["MARKER", "Entry", "EntryKind", "FoundLog", "LayoutVersion", "LogLayout", "QueueIdentity"]
 
-HIDDEN_DIRECTORY: Final = ".flumebeam"
+MARKER: Final = ".flumebeam"
+"""Name below a target that says which layout it has."""
+
+_LOGS: Final = ".flumebeam.logs"
 """Name of the directory below a target that holds its commit logs."""
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.=-]+")
@@ -71,6 +79,15 @@ class FoundLog(QueueIdentity):
     def log_name(self) -> str:
         """Name of the log's directory."""
         return self.queue
+
+
+class LayoutVersion(IntEnum):
+    """How a target's logs are laid out; decided once, for all logs of the target."""
+
+    PLAIN = 1
+    """The logs are in ``.flumebeam``, and their directories have plain names."""
+    HIDDEN = 2
+    """Every name is hidden."""
 
 
 class EntryKind(Enum):
@@ -135,50 +152,76 @@ class LogLayout:
     Attributes:
         target: Directory under which final files appear, absolute, without ``/`` at its end.
         queue: The queue.
+        version: The target's layout.
     """
 
     target: str
     queue: QueueIdentity
+    version: LayoutVersion = LayoutVersion.HIDDEN
+
+    @property
+    def logs(self) -> str:
+        """Directory of all logs of the target."""
+        return f"{self.target}/{MARKER if self.version is LayoutVersion.PLAIN else _LOGS}"
 
     @property
     def base(self) -> str:
         """Directory of the log."""
-        return f"{self.target}/{HIDDEN_DIRECTORY}/{self.queue.log_name}"
+        return f"{self.logs}/{self.hidden(self.queue.log_name)}"
 
     @property
     def new(self) -> str:
         """Directory of what is not yet in its place."""
-        return f"{self.base}/new"
+        return self._directory("new")
 
     @property
     def epochs(self) -> str:
         """Directory of the open epochs."""
-        return f"{self.base}/epochs"
+        return self._directory("epochs")
 
     @property
     def closed(self) -> str:
         """Directory of the closed epochs."""
-        return f"{self.base}/closed"
+        return self._directory("closed")
 
     @property
     def parts(self) -> str:
         """Directory of the parts, by epoch."""
-        return f"{self.base}/parts"
+        return self._directory("parts")
 
     @property
     def retired(self) -> str:
         """Directory of the retired ids."""
-        return f"{self.base}/retired"
+        return self._directory("retired")
 
     @property
     def days(self) -> str:
         """Directory of the served days."""
-        return f"{self.base}/days"
+        return self._directory("days")
 
     @property
     def partitions(self) -> str:
         """Directory of what is known of partitions, by epoch."""
-        return f"{self.base}/partitions"
+        return self._directory("partitions")
+
+    def _directory(self, name: str) -> str:
+        return f"{self.base}/{self.hidden(name)}"
+
+    def hidden(self, name: str) -> str:
+        """Return the name that a directory of this layout has; :meth:`plain` is the way back."""
+        return name if self.version is LayoutVersion.PLAIN else f"_{name}"
+
+    def plain(self, name: str) -> str:
+        """Return what a directory of this layout is named after."""
+        return name if self.version is LayoutVersion.PLAIN else name.removeprefix("_")
+
+    def sibling(self, log_name: str) -> LogLayout:
+        """Return another log of the target.
+
+        Args:
+            log_name: Its name, without what hides its directory.
+        """
+        return replace(self, queue=FoundLog("", "", log_name))
 
     def epoch_partitions(self, epoch: str) -> str:
         """Directory of what an epoch says of partitions."""
@@ -200,10 +243,9 @@ class LogLayout:
         """Absolute path of something that a record names relative to the target."""
         return f"{self.target}/{path}"
 
-    @staticmethod
-    def epoch_name(receiver_id: str, fresh: str) -> str:
+    def epoch_name(self, receiver_id: str, fresh: str) -> str:
         """Name of a new epoch."""
-        return f"{safe_name(receiver_id)}.{fresh}"
+        return self.hidden(f"{safe_name(receiver_id)}.{fresh}")
 
     @staticmethod
     def epoch_of(closed_name: str) -> str:

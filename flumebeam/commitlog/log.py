@@ -27,12 +27,13 @@ from typing import Final
 from flumebeam.clock import Clock, SystemClock
 from flumebeam.commitlog import protocol
 from flumebeam.commitlog.driver import Driver, ignore
+from flumebeam.commitlog.founding import found
 from flumebeam.commitlog.household import Household
-from flumebeam.commitlog.layout import LogLayout, QueueIdentity
+from flumebeam.commitlog.layout import QueueIdentity
 from flumebeam.commitlog.life import Life
 from flumebeam.commitlog.options import CommitLogOptions
 from flumebeam.commitlog.protocol import Scribe
-from flumebeam.commitlog.steps import CrashPoint, make_directory
+from flumebeam.commitlog.steps import CrashPoint
 from flumebeam.errors import ConfigurationError
 from flumebeam.hdfs.filesystem import FileSystem
 
@@ -88,11 +89,10 @@ class CommitLog:
         patience = options.patience_seconds
         greeter = Driver(fs, clock=clock, patience=min(patience, _GREETING_SECONDS), at=at, sleep=sleep)
         driver = Driver(fs, clock=clock, patience=patience, threads=options.threads, at=at, sleep=sleep)
-        scribe = Scribe(LogLayout(target.rstrip("/"), queue), lambda: secrets.token_hex(8), clock.epoch_ms)
-        household = Household(scribe, driver, options, clock)
+        # First, so that a target that cannot be written is told by its own name; and soon, as it may be mistyped.
+        layout = greeter.run(found(target.rstrip("/"), queue, _fresh_name))
+        household = Household(Scribe(layout, _fresh_name, clock.epoch_ms), driver, options, clock)
         try:
-            # First, so that a target that cannot be written is told by its own name; and soon, as it may be mistyped.
-            greeter.run(make_directory(household.layout.base))
             household.settle_closed()
         except BaseException:  # an interrupt, too, must leave no thread behind
             driver.close()
@@ -124,3 +124,7 @@ class CommitLog:
     def close(self) -> None:
         """End the log's threads. Its lives must not be used any more. Idempotent."""
         self._household.close()
+
+
+def _fresh_name() -> str:
+    return secrets.token_hex(8)

@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable, MutableMapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from flumebeam.commitlog.layout import HIDDEN_DIRECTORY, FoundLog, LogLayout
+from flumebeam.commitlog.layout import LogLayout
 from flumebeam.commitlog.protocol import Scribe
 from flumebeam.commitlog.steps import (
     Steps,
@@ -174,21 +174,21 @@ class Situation:
     idle: tuple[str, ...]
 
 
-def survey(target: str, known: MutableMapping[str, Mark]) -> Steps[Situation]:
+def survey(any_log: LogLayout, known: MutableMapping[str, Mark]) -> Steps[Situation]:
     """Read what all logs of a target say of partitions.
 
     Args:
-        target: Directory of the target, absolute.
+        any_log: Any log of the target.
         known: Marks that were read before, by their place; has those that are there afterwards. Contents never change.
     """
     seen: set[str] = set()
     marks: list[Mark] = []
     watermarks: list[Watermark] = []
     idle: list[str] = []
-    for log in (yield from list_directory(f"{target}/{HIDDEN_DIRECTORY}")):
+    for log in (yield from list_directory(any_log.logs)):
         if log.kind is not FileKind.DIRECTORY:
             continue
-        layout = LogLayout(target, FoundLog("", "", log.name))
+        layout = any_log.sibling(any_log.plain(log.name))
         # Marks before epochs, open ones before closed ones: the way that things go.
         said: dict[str, set[str]] = {}
         for epoch in (yield from list_directory(layout.partitions)):
@@ -206,7 +206,7 @@ def survey(target: str, known: MutableMapping[str, Mark]) -> Steps[Situation]:
                 idle.append(layout.epoch_partitions(name))
             times = [int(match[1]) for entry in names if (match := _WATERMARK.fullmatch(entry))]
             if times and name in is_open:
-                watermarks.append(Watermark(log.name, name, max(times)))
+                watermarks.append(Watermark(layout.queue.log_name, name, max(times)))
     for place in known.keys() - seen:
         del known[place]
     return Situation(tuple(marks), tuple(watermarks), tuple(idle))
@@ -300,11 +300,16 @@ def write_success(layout: LogLayout, path: str, name: str) -> Steps[bool]:
     return True
 
 
-def forget(target: str, marks: Iterable[Mark]) -> Steps[None]:
-    """Remove marks of a partition that was told of."""
+def forget(any_log: LogLayout, marks: Iterable[Mark]) -> Steps[None]:
+    """Remove marks of a partition that was told of.
+
+    Args:
+        any_log: Any log of the target.
+        marks: All of it.
+    """
     yield from together(
         [
-            delete(f"{LogLayout(target, FoundLog('', '', mark.log)).epoch_partitions(mark.epoch)}/{name}")
+            delete(f"{any_log.sibling(mark.log).epoch_partitions(mark.epoch)}/{name}")
             for mark in marks
             for name in {mark.name, replace(mark, ready=False).name}
         ]

@@ -144,7 +144,7 @@ def open_epoch(scribe: Scribe, receiver_id: str) -> Steps[str]:
     while True:
         fresh = scribe.names()
         epoch = layout.epoch_name(receiver_id, fresh)
-        prepared = f"{layout.new}/{fresh}"
+        prepared = f"{layout.new}/{layout.hidden(fresh)}"
         yield from make_directory(prepared)
         answer = yield from rename(prepared, layout.epoch(epoch))
         if answer is RenameOutcome.RENAMED:

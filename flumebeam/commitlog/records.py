@@ -41,6 +41,8 @@ class RecordKind(Enum):
     """All transactions of this epoch up to a number are published; these are their ids, and segments not yet merged."""
     RETIRED = "retired"
     """Ids of epochs that are published and gone."""
+    LAYOUT = "layout"
+    """The target's logs are laid out by the version that is its number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,8 @@ class Record:
 
     Attributes:
         kind: What it says.
-        epoch: Name of the epoch it belongs to; empty for retired ids.
-        number: Number within the epoch, from 1; for a fold the last one it covers.
+        epoch: Name of the epoch it belongs to; empty for retired ids and layouts.
+        number: Number within the epoch, from 1; for a fold the last one it covers; of a layout its version.
         written_ms: Wall clock of the writer, milliseconds since 1970 UTC. For people; nothing is decided by it.
         parts: The parts it names.
         ids: Delivery ids it commits.

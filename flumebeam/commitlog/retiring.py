@@ -116,7 +116,7 @@ def prove(scribe: Scribe, names: Collection[str]) -> Steps[None]:
 def serve_day(scribe: Scribe) -> Steps[str]:
     """Note that something was committed today, and return the day."""
     day = _day(scribe)
-    yield from make_directory(f"{scribe.layout.days}/{day}")
+    yield from make_directory(f"{scribe.layout.days}/{scribe.layout.hidden(day)}")
     return day
 
 
@@ -129,7 +129,7 @@ def prune(scribe: Scribe, keep_days: int) -> Steps[int]:
         Number of files removed.
     """
     layout = scribe.layout
-    days = sorted(found.name for found in (yield from list_directory(layout.days)))
+    days = sorted(layout.plain(found.name) for found in (yield from list_directory(layout.days)))
     doomed = []
     for found in (yield from list_directory(layout.retired)):
         path = f"{layout.retired}/{found.name}"
@@ -140,7 +140,7 @@ def prune(scribe: Scribe, keep_days: int) -> Steps[int]:
         if facts["proven"] and sum(day > facts["day"] for day in days) >= keep_days:
             doomed.append(path)
     # Only the last days are ever counted.
-    old_days = [f"{layout.days}/{day}" for day in days[:-keep_days]]
+    old_days = [f"{layout.days}/{layout.hidden(day)}" for day in days[:-keep_days]]
     yield from together([delete(path) for path in (*doomed, *old_days)])
     return len(doomed)
 

@@ -15,11 +15,12 @@ from typing import Final
 from flumebeam.clock import Clock
 from flumebeam.commitlog import recovery
 from flumebeam.commitlog.driver import Driver
-from flumebeam.commitlog.layout import HIDDEN_DIRECTORY, FoundLog, LogLayout
+from flumebeam.commitlog.founding import look_up
+from flumebeam.commitlog.layout import FoundLog, LogLayout
 from flumebeam.commitlog.protocol import Scribe, close_epoch
 from flumebeam.commitlog.records import Record
 from flumebeam.commitlog.steps import Steps, list_directory, read, stat
-from flumebeam.errors import FlumebeamError
+from flumebeam.errors import CommitLogError, FlumebeamError
 from flumebeam.hdfs.filesystem import FileKind
 
 __all__ = ["EpochView", "LogView", "Stuck", "Surveyor"]
@@ -139,9 +140,13 @@ class Surveyor:
 
         Raises:
             StorageError: The target cannot be read.
+            CommitLogError: Its layout is that of a newer version.
         """
-        place = f"{self._target}/{HIDDEN_DIRECTORY}"
-        return [found.name for found in self._run(list_directory(place)) if found.kind is FileKind.DIRECTORY]
+        any_log = self._layout("")
+        if any_log is None:
+            return []
+        found = self._run(list_directory(any_log.logs))
+        return [any_log.plain(log.name) for log in found if log.kind is FileKind.DIRECTORY]
 
     def look(self, name: str) -> LogView:
         """Return what stands in a log.
@@ -185,8 +190,16 @@ class Surveyor:
             yield recovery.settle_open(scribe, found.name)
         yield recovery.sweep(scribe, None if close else _DAY_MS)
 
+    def _layout(self, name: str) -> LogLayout | None:
+        """Return the layout of a log; ``None`` if the target has none."""
+        version = self._run(look_up(self._target))
+        return None if version is None else LogLayout(self._target, FoundLog("", "", name), version)
+
     def _scribe(self, name: str) -> Scribe:
-        return Scribe(LogLayout(self._target, FoundLog("", "", name)), self._names, self._clock.epoch_ms)
+        layout = self._layout(name)
+        if layout is None:
+            raise CommitLogError(f"{self._target} has no commit log any more: somebody has removed it.")
+        return Scribe(layout, self._names, self._clock.epoch_ms)
 
 
 def _look(scribe: Scribe) -> Steps[LogView]:

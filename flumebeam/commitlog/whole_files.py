@@ -2,7 +2,7 @@
 
 For writers that nobody fences: several attempts at one file, of one worker after the other or of two at once, all have
 the same name, and only one of them gets it. Nothing is ever overwritten. Until its rename a file is hidden, below
-``.flumebeam``; what a dead writer leaves there is removed by others, a day later.
+the log's directory of new things; what a dead writer leaves there is removed by others, a day later.
 """
 
 from __future__ import annotations

@@ -95,7 +95,9 @@ class FileSourceOptions:
             return Path(self.tracker_dir)
         absolute = Path(self.path).absolute()
         if self.spool:
-            return absolute / ".flumebeam"
+            usual = absolute / ".flumebeam"
+            # In a directory that a drain writes into it is a file.
+            return absolute / ".flumebeam.positions" if usual.is_file() else usual
         home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
         name = hashlib.blake2b(os.fsencode(absolute), digest_size=8).hexdigest()
         return Path(home) / "flumebeam" / "positions" / name

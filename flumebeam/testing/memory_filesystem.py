@@ -137,6 +137,12 @@ class MemoryFileSystem:
         with self._lock:
             return {name: node.content for name, node in self._nodes.items() if node.content is not None}
 
+    @property
+    def directories(self) -> list[str]:
+        """Paths of all directories, sorted."""
+        with self._lock:
+            return sorted(name for name, node in self._nodes.items() if node.content is None)
+
     def _is_directory(self, path: str) -> bool:
         node = self._nodes.get(path)
         return node is not None and node.content is None

@@ -37,8 +37,8 @@ _OPTIONS = {
 }
 _FIXED = {
     "hdfs.inUsePrefix, hdfs.inUseSuffix, hdfs.emptyInUseSuffix": (
-        "not needed: what is being written stands in `.flumebeam`, under names that begin with `_`, and has its final "
-        "name only when it is whole"
+        "not needed: what is being written stands in `.flumebeam.logs`, under names that begin with `_`, and has its "
+        "final name only when it is whole"
     ),
     "hdfs.batchSize": "transactions: `WriteToHdfs(max_events=)`",
     "hdfs.minBlockReplicas": "not needed: no file is open on HDFS",

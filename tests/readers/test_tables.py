@@ -80,7 +80,7 @@ def put_files(storage: FileSystem, root: str, files: str) -> None:
         batch = EventBatch.from_bodies([json.dumps(_BODY | {"i": number}).encode()] * 3, {"host": "web1"})
         pieces = [*open_format(files, table=table).encode([batch])]
         storage.write(f"{root}/day_of=2024-02-2{8 + number % 2}/f{number}.{files}", pieces)
-        storage.write(f"{root}/.flumebeam/q/parts/e/_{number}", pieces)
+        storage.write(f"{root}/.flumebeam.logs/_q/_parts/_e/_{number}", pieces)
     storage.write(f"{root}/_dead-letters/_dead.jsonl", [b"{}\n"])
 
 

@@ -286,6 +286,10 @@ def _lines_below(root: Path) -> Counter[bytes]:
 
 
 def _left_over_below(root: Path) -> list[str]:
-    kept = {"epochs", "closed", "retired", "days"}
+    kept = {"_epochs", "_closed", "_retired", "_days"}
     hidden = [parts for parts, _ in _files_below(root) if any(part[0] in "._" for part in parts)]
-    return ["/".join(parts) for parts in hidden if not (parts[0] == ".flumebeam" and parts[2] in kept)]
+    return [
+        "/".join(parts)
+        for parts in hidden
+        if parts != (".flumebeam",) and not (parts[0] == ".flumebeam.logs" and parts[2] in kept)
+    ]

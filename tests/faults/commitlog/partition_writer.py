@@ -59,7 +59,7 @@ def main(target: str, point: str, nth: int) -> None:
     hook = PartitionOptions(delay_seconds=0, on_complete=told)
     silent: int | None = None
     keeper = PartitionKeeper(
-        Driver(fs, clock=clock, threads=1), target, target, hook, clock=clock, silence=lambda _: silent, at=at
+        Driver(fs, clock=clock, threads=1), target, hook, clock=clock, silence=lambda _: silent, at=at
     )
     life = log.begin_life(f"receiver-{os.getpid()}")
     keeper.adopt(life)

@@ -58,5 +58,5 @@ def test_a_successor_that_is_killed_while_it_takes_over_loses_and_repeats_nothin
     assert _write(tmp_path) == 0
 
     assert _events(tmp_path) == list(range(_EVENTS))
-    parts = tmp_path / ".flumebeam"
-    assert len([path for path in parts.rglob("_*") if path.is_file() and "/parts/" in str(path)]) == 0
+    parts = tmp_path / ".flumebeam.logs"
+    assert len([path for path in parts.rglob("_*") if path.is_file() and "/_parts/" in str(path)]) == 0

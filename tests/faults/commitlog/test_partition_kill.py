@@ -66,4 +66,4 @@ def test_success_comes_after_everything_and_is_told_whoever_is_killed(tmp_path: 
     assert {partition for _, partition, _ in told} == _WHOLE.keys()
     assert len(told) <= _PARTITIONS + 1
     assert all(kind == "complete" and seen == _WHOLE[partition] for kind, partition, seen in told)
-    assert not list(tmp_path.glob(".flumebeam/*/partitions/*/_[or]-*"))
+    assert not list(tmp_path.glob(".flumebeam.logs/*/_partitions/*/_[or]-*"))

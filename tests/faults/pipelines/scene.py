@@ -133,11 +133,13 @@ class Scene:
     def rubbish(self) -> list[Path]:
         """Files below the target that are neither data nor what a commit log keeps for good."""
         data = set(self.files())
-        kept = {"epochs", "closed", "retired", "days"}
+        kept = {"_epochs", "_closed", "_retired", "_days"}
         return [
             path
             for path in self._below()
-            if path not in data and not (self._parts(path)[0] == ".flumebeam" and self._parts(path)[2] in kept)
+            if path not in data
+            and self._parts(path) != (".flumebeam",)
+            and not (self._parts(path)[0] == ".flumebeam.logs" and self._parts(path)[2] in kept)
         ]
 
     def holds_exactly(self, bodies: Sequence[bytes]) -> None:

@@ -109,7 +109,7 @@ def test_a_disk_that_is_full_for_a_while_is_waited_for(scene: Scene, disk: Small
     until(lambda: not scene.left, "the first hundred drained")
     disk.fill()
     scene.fill(LINES[100:])
-    [parts] = scene.view.glob(".flumebeam/*/parts/*")
+    [parts] = scene.view.glob(".flumebeam.logs/*/_parts/*")
     before = parts.stat().st_mtime_ns
     until(lambda: parts.stat().st_mtime_ns != before, "an attempt to write a part")
 

@@ -164,13 +164,13 @@ def test_a_repair_removes_an_epoch_on_its_way_out_and_no_segment_of_others(tmp_p
     with pytest.raises(_KilledError):
         killed.end()
     # Its next step, the last but one.
-    (settled,) = tmp_path.glob(".flumebeam/*/closed/*")
+    (settled,) = tmp_path.glob(".flumebeam.logs/*/_closed/*")
     settled.rename(settled.with_name("_0123456789abcdef"))
 
     assert [epoch["ids"] for epoch in shown(tmp_path)["epochs"]] == [2]
     assert commits("repair", str(tmp_path)).exit_code == 0
 
-    assert [*tmp_path.glob(".flumebeam/*/closed/*")] == []
+    assert [*tmp_path.glob(".flumebeam.logs/*/_closed/*")] == []
     alive.end()
     assert events(tmp_path) == ["1", "2", "3"]
 
@@ -179,7 +179,7 @@ def test_a_record_that_a_killed_writer_had_on_its_way_is_removed_when_all_writer
     killed = begin(tmp_path, "killed", dies_at=CrashPoint.COMMITTED)
     with pytest.raises(_KilledError):
         commit(killed, 1)
-    (new,) = tmp_path.glob(".flumebeam/*/new")
+    (new,) = tmp_path.glob(".flumebeam.logs/*/_new")
     record = new / "_0123456789abcdef"
     record.write_bytes(b"its ids, written and not yet renamed")
 

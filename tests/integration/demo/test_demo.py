@@ -26,7 +26,7 @@ def demo(output: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def lines_below(directory: Path) -> Iterator[bytes]:
     for path in directory.rglob("[!._]*.txt"):
-        if ".flumebeam" not in path.parts:
+        if ".flumebeam.logs" not in path.parts:
             yield from path.read_bytes().split(b"\n")[:-1]
 
 

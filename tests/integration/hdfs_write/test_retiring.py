@@ -40,13 +40,13 @@ def _events(target: Path) -> list[int]:
 
 def _retired(target: Path) -> list[tuple[bool, int]]:
     """For each file of retired ids, whether it is proven, and how many ids are in it."""
-    files = target.glob(".flumebeam/*/retired/*")
+    files = target.glob(".flumebeam.logs/*/_retired/*")
     records = [Record.from_bytes(file.read_bytes(), str(file)) for file in files]
     return sorted((record.facts["proven"], len(record.ids)) for record in records)
 
 
 def _epochs(target: Path) -> list[Path]:
-    return list(target.glob(".flumebeam/*/epochs/*"))
+    return list(target.glob(".flumebeam.logs/*/_epochs/*"))
 
 
 def test_a_drain_that_ends_in_order_retires_its_ids_as_proven(
@@ -134,7 +134,7 @@ def test_the_log_of_many_short_runs_stays_small_though_other_queues_leave_gaps_i
         assert receiver.close()
         life.end()
         log.close()
-        places = list(tmp_path.glob(".flumebeam/*/*/**/*"))
+        places = list(tmp_path.glob(".flumebeam.logs/*/*/**/*"))
         sizes.append((len(places), sum(path.stat().st_size for path in places if path.is_file())))
 
     files, nbytes = (max(figures) for figures in zip(*sizes[20:40], strict=True))

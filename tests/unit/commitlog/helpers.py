@@ -69,7 +69,7 @@ class Rig:
 
     def hidden(self, part: str) -> list[str]:
         """Hidden files whose path has ``part``."""
-        return sorted(name for name in self.memory.files if "/.flumebeam/" in name and part in name)
+        return sorted(name for name in self.memory.files if "/.flumebeam.logs/" in name and part in name)
 
 
 def ids(*numbers: int) -> pa.FixedSizeBinaryArray:

@@ -449,7 +449,7 @@ class World:
 
     def _check_finals(self, wanted: set[int], *, exact: bool) -> None:
         files = self.fs.files
-        finals = [content for path, content in files.items() if "/.flumebeam/" not in path]
+        finals = [content for path, content in files.items() if "/.flumebeam.logs/" not in path]
         found = sorted(int(line) for content in finals for line in content.splitlines())
         if len(set(found)) < len(found):
             raise BrokenPromiseError(f"repeated: {found}")

@@ -50,7 +50,6 @@ class Drain:
         self.dies = dies
         self.keeper = PartitionKeeper(
             Driver(rig.fs, clock=rig.clock, sleep=rig.sleep, patience=5.0),
-            TARGET,
             f"file://{TARGET}",
             PartitionOptions(delay_seconds=60.0, on_complete=self._hear),
             clock=rig.clock,
@@ -119,7 +118,7 @@ def success(rig: Rig, path: str = "h00") -> bool:
 
 
 def leftovers(rig: Rig) -> list[str]:
-    return [name for name in rig.memory.files if "/partitions/" in name and "/_w-" not in name]
+    return [name for name in rig.memory.files if "/_partitions/" in name and "/_w-" not in name]
 
 
 BEYOND = HOUR + 60 * SECOND
@@ -393,7 +392,7 @@ def test_a_partition_that_somebody_took_away_is_told_to_nobody(rig: Rig) -> None
 
 def test_a_mark_that_cannot_be_written_commits_nothing(rig: Rig) -> None:
     drain = Drain(rig)
-    rig.fail(Fault(Failure.DENIED, "write", "/partitions/", skip=1))
+    rig.fail(Fault(Failure.DENIED, "write", "/_partitions/", skip=1))
 
     with pytest.raises(StorageError, match="permission"):
         drain.commit(1)
@@ -411,7 +410,7 @@ def test_a_target_that_does_not_answer_for_a_while_delays_what_is_told(
     drain = Drain(rig)
     drain.commit(1)
     drain.silent_ms = BEYOND
-    rig.fail(Fault(Failure.SILENT, "rename", "/partitions/", times=-1))
+    rig.fail(Fault(Failure.SILENT, "rename", "/_partitions/", times=-1))
     drain.keeper._try_tick()
     assert "cannot be looked at yet" in caplog.text
     rig.fs.faults.clear()

@@ -55,13 +55,13 @@ def test_segments_are_hidden_until_they_are_one_file(can_concat: bool) -> None:
     for number in range(5):
         commit(life, number)
     assert rig.finals == {}
-    assert len(rig.hidden("/parts/")) == 5
+    assert len(rig.hidden("/_parts/")) == 5
 
     life.end()
 
     (content,) = rig.finals.values()
     assert content == b"0\n1\n2\n3\n4\n"
-    assert rig.hidden("/parts/") == []
+    assert rig.hidden("/_parts/") == []
     log.close()
 
 

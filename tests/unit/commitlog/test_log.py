@@ -162,47 +162,49 @@ def test_parts_of_a_refused_life_are_swept() -> None:
     rig = Rig()
     old = rig.log().begin_life("r1")
     old.fence()
-    rig.fail(Fault(Failure.SILENT, "rename", "/epochs/", times=-1))
+    rig.fail(Fault(Failure.SILENT, "rename", "/_epochs/", times=-1))
     with pytest.raises(StorageUnavailableError):
         commit(old, 1)
     rig.fs.faults.clear()
-    assert len(rig.hidden("/parts/")) == 2
+    assert len(rig.hidden("/_parts/")) == 2
 
     rig.log().begin_life("r2").fence()
 
-    assert rig.hidden("/parts/") == []
+    assert rig.hidden("/_parts/") == []
 
 
 def test_a_part_that_appears_hours_later_is_swept_by_the_next_fence() -> None:
     rig = Rig()
     old = rig.log().begin_life("r1")
     old.fence()
-    rig.fail(Fault(Failure.LATE, "write", "/parts/"))
+    rig.fail(Fault(Failure.LATE, "write", "/_parts/"))
     commit(old, 1)
     new = rig.log().begin_life("r2")
     new.fence()
     rig.memory.make_directory(f"{new._log.layout.parts}/{old.epoch}")
     assert rig.fs.release() == 1
-    assert len(rig.hidden("/parts/")) == 1
+    assert len(rig.hidden("/_parts/")) == 1
 
     new.fence()
 
-    assert rig.hidden("/parts/") == []
+    assert rig.hidden("/_parts/") == []
 
 
 def test_what_a_killed_life_had_on_its_way_is_given_up_after_a_day() -> None:
     rig = Rig()
     commit(rig.log().begin_life("killed"), 1)
-    rig.memory.write(f"{TARGET}/.flumebeam/{QUEUE.log_name}/new/_0123456789abcdef", [b"ids, written and not renamed"])
+    rig.memory.write(
+        f"{TARGET}/.flumebeam.logs/_{QUEUE.log_name}/_new/_0123456789abcdef", [b"ids, written and not renamed"]
+    )
     life = rig.log().begin_life("next")
 
     rig.clock.advance(86_000)
     life.fence()
-    assert len(rig.hidden("/new/")) == 1
+    assert len(rig.hidden("/_new/")) == 1
     rig.clock.advance(500)
     life.fence()
 
-    assert rig.hidden("/new/") == []
+    assert rig.hidden("/_new/") == []
 
 
 # -- lost answers -----------------------------------------------------------------------------------------------------
@@ -212,11 +214,11 @@ def test_what_a_killed_life_had_on_its_way_is_given_up_after_a_day() -> None:
 @pytest.mark.parametrize(
     ("operation", "path"),
     [
-        ("write", "/parts/"),
-        ("rename", "/epochs/"),
+        ("write", "/_parts/"),
+        ("rename", "/_epochs/"),
         ("rename", "/target/2026"),
         ("rename", "/_p-"),
-        ("rename", "/new/"),
+        ("rename", "/_new/"),
         ("make_directory", ""),
         ("stat", ""),
     ],
@@ -242,7 +244,7 @@ def test_a_commit_without_an_answer_ends_the_life_and_its_successor_tells() -> N
         rig = Rig()
         old = rig.log().begin_life("r1")
         old.fence()
-        rig.fail(Fault(failure, "rename", "/epochs/", times=-1))
+        rig.fail(Fault(failure, "rename", "/_epochs/", times=-1))
         with pytest.raises(StorageUnavailableError):
             commit(old, 1)
         assert old.over
@@ -355,7 +357,7 @@ def test_a_refused_write_is_told_at_once_and_leaves_nothing_behind() -> None:
 
     assert rig.slept == []
     assert not life.over
-    assert rig.hidden("/parts/") == []
+    assert rig.hidden("/_parts/") == []
 
 
 # -- living with others -----------------------------------------------------------------------------------------------
@@ -427,7 +429,7 @@ def test_another_name_that_somebody_took_away_before_it_counted_is_found_by_the_
 
     def write_and_lose(path: str, chunks: Iterable[bytes]) -> FileStat:
         status = write(path, chunks)
-        if "/new/_" in path:
+        if "/_new/_" in path:
             rig.memory.delete(path)
         return status
 
@@ -547,7 +549,7 @@ def test_idle_epochs_of_a_shared_queue_are_closed_and_settled() -> None:
     other = rig.log().begin_life("r2")
     commit(other, 1, 2)
 
-    assert rig.hidden(f"/epochs/{idle.epoch}") == []
+    assert rig.hidden(f"/_epochs/{idle.epoch}") == []
     with pytest.raises(EpochClosedError):
         commit(idle, 3)
     assert rig.events == [b"1", b"2"]
@@ -568,7 +570,7 @@ class _Blinking(MemoryFileSystem):
         return shown
 
 
-@pytest.mark.parametrize(("path", "access"), [("/retired/", QueueAccess.EXCLUSIVE), ("/_p-", QueueAccess.SHARED)])
+@pytest.mark.parametrize(("path", "access"), [("/_retired/", QueueAccess.EXCLUSIVE), ("/_p-", QueueAccess.SHARED)])
 def test_a_name_that_moves_while_its_directory_is_listed_is_not_overlooked(path: str, access: QueueAccess) -> None:
     rig = Rig(access=access)
     fs = _Blinking()
@@ -592,7 +594,7 @@ def test_records_of_a_long_life_are_folded_into_one_set() -> None:
     for number in range(9):
         commit(life, number)
 
-    assert [path.rpartition("/")[2] for path in rig.hidden("/epochs/")] == ["_f-0000000008", "_p-0000000009"]
+    assert [path.rpartition("/")[2] for path in rig.hidden("/_epochs/")] == ["_f-0000000008", "_p-0000000009"]
     successor = rig.log().begin_life("r2")
     successor.fence()
     assert successor.committed(ids(*range(10))).tolist() == [True] * 9 + [False]
@@ -636,7 +638,7 @@ def test_files_of_retired_ids_stay_few() -> None:
         if number % 2:
             life.end()
 
-    assert len(rig.hidden("/retired/")) <= 34
+    assert len(rig.hidden("/_retired/")) <= 34
     assert all(_knows(rig, number) for number in range(80))
 
 
@@ -748,7 +750,7 @@ def test_an_end_that_the_target_does_not_answer_is_no_error_and_proves_nothing()
     rig = Rig(keep_days=1)
     life = rig.log().begin_life("r1")
     commit(life, 1)
-    rig.fail(Fault(Failure.SILENT, "rename", "/closed/", times=-1))
+    rig.fail(Fault(Failure.SILENT, "rename", "/_closed/", times=-1))
 
     life.end()
 
@@ -848,7 +850,7 @@ def test_a_log_of_a_newer_version_is_left_alone() -> None:
     old = rig.log().begin_life("r1")
     commit(old, 1)
     new = rig.log().begin_life("r2")
-    (record,) = rig.hidden("/epochs/")
+    (record,) = rig.hidden("/_epochs/")
     content = rig.memory.read(record)
     assert content is not None
     rig.memory.delete(record)

@@ -59,7 +59,7 @@ def test_nothing_happens_and_the_promise_is_kept(can_concat: bool) -> None:
     world = _world({}, can_concat)
 
     assert 30 < world.run() < 200
-    finals = [content for path, content in world.fs.files.items() if "/.flumebeam/" not in path]
+    finals = [content for path, content in world.fs.files.items() if "/.flumebeam.logs/" not in path]
     assert sorted(map(len, finals)) == [2, 4], "two events in one file, one in the other"
 
 

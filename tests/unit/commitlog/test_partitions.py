@@ -109,7 +109,7 @@ def test_what_an_epoch_says_is_found_by_all_others() -> None:
     log.driver.run(mark_ready(log.layout, first))
     log.driver.run(move_watermark(log.layout, log.epoch, 0, 7))
 
-    found = log.driver.run(survey(TARGET, {}))
+    found = log.driver.run(survey(LogLayout(TARGET, QUEUE), {}))
 
     assert {(one.path, one.ready, one.end_ms) for one in found.marks} == {("p", True, END), ("q/r", False, END)}
     assert [one.at_ms for one in found.watermarks] == [7]
@@ -121,10 +121,10 @@ def test_the_marks_of_an_epoch_are_ready_when_it_is_settled_and_not_before() -> 
     log.open("p")
     log.driver.run(close_epoch(log.scribe, log.epoch))
     (closed,) = log.rig.fs.list(log.layout.closed)
-    before = log.driver.run(survey(TARGET, {}))
+    before = log.driver.run(survey(LogLayout(TARGET, QUEUE), {}))
     log.rig.fs.delete(f"{log.layout.closed}/{closed.name}")
 
-    after = log.driver.run(survey(TARGET, {}))
+    after = log.driver.run(survey(LogLayout(TARGET, QUEUE), {}))
 
     assert ([one.ready for one in before.marks], before.watermarks) == ([False], ())
     assert ([one.ready for one in after.marks], after.watermarks) == ([True], ())
@@ -134,20 +134,20 @@ def test_half_a_mark_of_a_writer_that_died_is_none() -> None:
     log = Log()
     log.rig.fs.write(f"{log.layout.epoch_partitions(log.epoch)}/_o-0123456789abcdef.x", [b'{"path": "p", "en'])
 
-    assert log.driver.run(survey(TARGET, {})).marks == ()
+    assert log.driver.run(survey(LogLayout(TARGET, QUEUE), {})).marks == ()
 
 
 def test_a_mark_and_a_watermark_are_written_until_it_is_answered() -> None:
     log = Log()
-    log.rig.fail(Fault(Failure.SILENT, "write", "/partitions/", times=2))
+    log.rig.fail(Fault(Failure.SILENT, "write", "/_partitions/", times=2))
     one = log.open("p")
     for failure in (Failure.SILENT, Failure.ANSWER_LOST):
-        log.rig.fail(Fault(failure, "rename", "/partitions/", times=1))
+        log.rig.fail(Fault(failure, "rename", "/_partitions/", times=1))
     log.driver.run(mark_ready(log.layout, one))
-    log.rig.fail(Fault(Failure.ANSWER_LOST, "rename", "/partitions/", times=1))
+    log.rig.fail(Fault(Failure.ANSWER_LOST, "rename", "/_partitions/", times=1))
     log.driver.run(move_watermark(log.layout, log.epoch, 0, 5))
 
-    found = log.driver.run(survey(TARGET, {}))
+    found = log.driver.run(survey(LogLayout(TARGET, QUEUE), {}))
 
     assert [(mark.path, mark.ready) for mark in found.marks] == [("p", True)]
     assert [mark.at_ms for mark in found.watermarks] == [5]

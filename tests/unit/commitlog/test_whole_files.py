@@ -73,7 +73,7 @@ def test_a_writer_that_is_overtaken_leaves_nothing_behind() -> None:
 
     assert interrupted(Writer(rig, "a"), Writer(rig, "b").write) == (False, 1)
     assert rig.finals == {"d/f": b"x"}
-    assert rig.hidden("/new/") == []
+    assert rig.hidden("/_new/") == []
 
 
 def test_what_was_swept_away_is_written_again() -> None:
@@ -98,9 +98,9 @@ def test_what_a_dead_writer_left_is_removed_a_day_later() -> None:
     writer.write()
     rig.memory.write(f"{writer.layout.new}/_left", [b"half"])
     writer.driver.run(sweep_old(writer.scribe))
-    assert len(rig.hidden("/new/")) == 1
+    assert len(rig.hidden("/_new/")) == 1
 
     rig.clock.advance(86_401)
     writer.driver.run(sweep_old(writer.scribe))
 
-    assert rig.hidden("/new/") == []
+    assert rig.hidden("/_new/") == []

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from flumebeam.commitlog.layout import MARKER
 from flumebeam.errors import ConfigurationError
 from flumebeam.sources.options import FileSourceOptions, WhenDone
 
@@ -35,6 +36,12 @@ def test_only_files_of_a_spool_directory_are_renamed_unless_told_otherwise() -> 
 
 def test_positions_of_a_spool_directory_stand_in_it(tmp_path: Path) -> None:
     assert FileSourceOptions(path=str(tmp_path), spool=True).tracker_path == tmp_path / ".flumebeam"
+
+
+def test_positions_of_a_spool_directory_that_is_the_target_of_a_drain_stand_beside_its_mark(tmp_path: Path) -> None:
+    (tmp_path / MARKER).write_bytes(b"a layout")
+
+    assert FileSourceOptions(path=str(tmp_path), spool=True).tracker_path == tmp_path / ".flumebeam.positions"
 
 
 def test_positions_of_other_files_stand_in_the_users_state_one_directory_per_path(

@@ -262,11 +262,11 @@ def test_instances_of_one_sink_share_the_life_of_a_receiver(tmp_path: Path) -> N
     second.fn.teardown()
 
     assert lines(tmp_path) == [1, 2, 3]
-    assert len(list(tmp_path.glob(".flumebeam/*/epochs/*"))) == 1
+    assert len(list(tmp_path.glob(".flumebeam.logs/*/_epochs/*"))) == 1
 
 
 def _epochs(target: Path) -> list[str]:
-    return sorted(path.name.partition(".")[0] for path in target.glob(".flumebeam/*/epochs/*"))
+    return sorted(path.name.partition(".")[0].removeprefix("_") for path in target.glob(".flumebeam.logs/*/_epochs/*"))
 
 
 def test_the_epoch_of_a_named_queue_is_open_before_its_receiver_is_bound(
@@ -403,7 +403,7 @@ def test_a_writer_of_program_events_that_was_idle_too_long_goes_on(
 ) -> None:
     one = worker(max_events=2)
     one.bundle(EventBatch.from_bodies([b"1"]))
-    (epoch,) = tmp_path.glob(".flumebeam/*/epochs/*")
+    (epoch,) = tmp_path.glob(".flumebeam.logs/*/_epochs/*")
     os.utime(epoch, (0, 0))
     worker().bundle(EventBatch.from_bodies([b"2"]))
 
@@ -439,8 +439,8 @@ def test_a_target_that_was_full_or_silent_for_a_while_delays_events_and_nothing_
     worker: Callable[..., Worker], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     faults = [
-        Fault(Failure.FULL, "write", "/parts/", times=2),
-        Fault(Failure.SILENT, "rename", "/epochs/", times=2),
+        Fault(Failure.FULL, "write", "/_parts/", times=2),
+        Fault(Failure.SILENT, "rename", "/_epochs/", times=2),
         Fault(Failure.ANSWER_LOST, "rename", str(tmp_path / "FlumeData")),
     ]
     target = Target(FaultyFileSystem(LocalFileSystem(), *faults), str(tmp_path))
@@ -539,7 +539,7 @@ def test_a_queue_is_drained_to_files_and_acknowledged(queue: MemoryQueue, tmp_pa
 
 def proofs(target: Path) -> list[bool]:
     """For each file of retired ids, whether their acknowledgement is proven."""
-    files = target.glob(".flumebeam/*/retired/*")
+    files = target.glob(".flumebeam.logs/*/_retired/*")
     return [Record.from_bytes(file.read_bytes(), str(file)).facts["proven"] for file in files]
 
 

@@ -68,7 +68,7 @@ def test_an_event_that_cannot_be_written_is_a_dead_letter_of_the_same_commit(
     assert dead[0]["target"] == "b"
     assert dead[0]["cause"] == "200 is no number below 100"
     assert dead[0]["headers"]["part"] == "b"
-    hidden = [path for path in (tmp_path / ".flumebeam").rglob("_*") if "/parts/" in str(path) and path.is_file()]
+    hidden = [path for path in (tmp_path / ".flumebeam.logs").rglob("_*") if "/_parts/" in str(path) and path.is_file()]
     assert hidden == []
 
 

@@ -288,4 +288,4 @@ def test_a_pipeline_that_failed_and_is_started_anew_as_the_same_run_repeats_no_e
     run_failing("FnApiRunner", tmp_path)
 
     assert events(tmp_path / "target") == list(range(20))
-    assert not list((tmp_path / "target").glob(".flumebeam/*/new/_*"))
+    assert not list((tmp_path / "target").glob(".flumebeam.logs/*/_new/_*"))
