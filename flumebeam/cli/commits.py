@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Final
@@ -15,6 +15,7 @@ import typer
 from flumebeam.clock import SystemClock
 from flumebeam.commitlog.driver import Driver
 from flumebeam.commitlog.survey import LogView, Surveyor
+from flumebeam.commitlog.waiting import PartitionWait, WaitingPartition
 from flumebeam.errors import ConfigurationError
 from flumebeam.exits import Exit
 from flumebeam.hdfs.options import HdfsOptions, KerberosOptions, TlsOptions
@@ -51,13 +52,16 @@ def show(
     ca_file: _CaFile = None,
     patience: _Patience = _PATIENCE_SECS,
 ) -> None:
-    """Show each log; the exit status is 0 if nothing is stuck, else 1."""
+    """Show each log, and what partitions wait for; the exit status is 0 if nothing is stuck, else 1."""
     stuck = False
     with _surveyor(target, principal, keytab, ca_file, patience) as surveyor:
-        for name in _chosen(surveyor, target, queue):
+        names = _chosen(surveyor, target, queue)
+        partitions = surveyor.partitions()
+        for name in names:
             view = surveyor.look(name)
             stuck = stuck or (view.lag_seconds or 0) > older_than
-            typer.echo(_as_json(view) if as_json else _as_text(view))
+            own = [partition for partition in partitions if name in partition.logs]
+            typer.echo(_as_json(view, own) if as_json else _as_text(view, own))
     sys.exit(Exit.FAILED if stuck else Exit.OK)
 
 
@@ -118,8 +122,9 @@ def _chosen(surveyor: Surveyor, target: str, queue: str) -> list[str]:
     return names
 
 
-def _as_json(view: LogView) -> str:
+def _as_json(view: LogView, partitions: Sequence[WaitingPartition]) -> str:
     more = {
+        "partitions": [asdict(partition) for partition in partitions],
         "lag_seconds": view.lag_seconds,
         "oldest_unacknowledged_ms": view.oldest_unacknowledged_ms,
         "last_commit_ms": view.last_commit_ms,
@@ -127,7 +132,7 @@ def _as_json(view: LogView) -> str:
     return json.dumps({**asdict(view), **more})
 
 
-def _as_text(view: LogView) -> str:
+def _as_text(view: LogView, partitions: Sequence[WaitingPartition]) -> str:
     rows = [view.name]
     for epoch in view.epochs:
         state = "open" if epoch.is_open else "closed, to be settled"
@@ -148,7 +153,30 @@ def _as_text(view: LogView) -> str:
             f"  committed and without a final name: {len(view.stuck)} files, for up to {view.lag_seconds:.0f} s"
         )
     rows += (f"    {one.final} ({one.events} events): {one.why}" for one in view.stuck)
+    if partitions:
+        rows.append(f"  partitions that wait to be complete: {len(partitions)}")
+    for partition in partitions:
+        again = ", complete before, for files that came late" if partition.late else ""
+        rows.append(f"    {partition.path} (ends {_moment(partition.end_ms)}{again}) waits for")
+        rows += (f"      {reason}" for wait in partition.waits for reason in _reasons(partition, wait))
+        if not partition.waits:
+            rows.append("      its success file and its hook: a drain that runs writes the one and calls the other")
     return "\n".join(rows)
+
+
+def _reasons(partition: WaitingPartition, wait: PartitionWait) -> Iterator[str]:
+    """Say what a partition waits for, one reason a line."""
+    if not wait.epoch:
+        yield f"{wait.log}: no drain of that queue runs; start it, or say --success_file no more"
+    if wait.watermark_ms is not None:
+        yield (
+            f"{wait.log}, epoch {wait.epoch}: its watermark is {_moment(wait.watermark_ms)}, and must reach "
+            f"{_moment(partition.end_ms + partition.delay_ms)}"
+        )
+    if wait.files:
+        yield f"{wait.log}, epoch {wait.epoch}: {wait.events} events in {wait.files} parts are not in final files"
+    elif wait.unpublished:
+        yield f"{wait.log}, epoch {wait.epoch}: has not said that all it wrote there is in final files"
 
 
 def _moment(ms: int | None) -> str:

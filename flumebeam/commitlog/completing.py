@@ -187,7 +187,7 @@ class PartitionKeeper:
         scribe, name = self._scribe(kept.layout), self._options.success_file
         try:
             self._report(kept, 0)
-            steps = [partitions.mark_open(scribe, life.epoch, path, ends[path], name) for path in new]
+            steps = [partitions.mark_open(scribe, life.epoch, path, ends[path], name, self._delay_ms) for path in new]
             marks = self._driver.run(together(steps))
         except BaseException as error:  # an interrupt, too: what was not marked is not waited for
             self.leave(life, ends)

@@ -70,6 +70,7 @@ class Mark:
         end_ms: When its time is over, milliseconds since 1970 UTC.
         late: Whether it was complete when the mark was made.
         ready: Whether all that the epoch has committed in it is published.
+        delay_ms: How much later its events may come, as its writer has it. For people; nothing is decided by it.
     """
 
     log: str
@@ -79,6 +80,7 @@ class Mark:
     end_ms: int
     late: bool
     ready: bool = False
+    delay_ms: int = 0
 
     @property
     def name(self) -> str:
@@ -222,21 +224,23 @@ def _marks_of(
     for (_, key), content in zip(new, contents, strict=True):
         # Half a mark is of a writer that is at it, or died: it has committed nothing yet.
         if content is not None and (facts := _facts(content)) is not None:
-            known[f"{directory}/{key}"] = Mark(layout.queue.log_name, epoch, key, *facts)
+            path, end_ms, late, delay_ms = facts
+            known[f"{directory}/{key}"] = Mark(layout.queue.log_name, epoch, key, path, end_ms, late, delay_ms=delay_ms)
     return [
         replace(known[f"{directory}/{key}"], ready=ready) for _, ready, key in found if f"{directory}/{key}" in known
     ]
 
 
-def _facts(content: bytes) -> tuple[str, int, bool] | None:
+def _facts(content: bytes) -> tuple[str, int, bool, int] | None:
     try:
         facts = json.loads(content)
-        return str(facts["path"]), int(facts["end_ms"]), bool(facts["late"])
+        # Earlier versions did not say the delay.
+        return str(facts["path"]), int(facts["end_ms"]), bool(facts["late"]), int(facts.get("delay_ms", 0))
     except (ValueError, KeyError, TypeError):
         return None
 
 
-def mark_open(scribe: Scribe, epoch: str, path: str, end_ms: int, success_file: str) -> Steps[Mark]:
+def mark_open(scribe: Scribe, epoch: str, path: str, end_ms: int, success_file: str, delay_ms: int = 0) -> Steps[Mark]:
     """Leave an open mark of a partition, durably; to be done before anything of it is committed.
 
     Args:
@@ -245,13 +249,14 @@ def mark_open(scribe: Scribe, epoch: str, path: str, end_ms: int, success_file: 
         path: The partition, relative to the target.
         end_ms: When its time is over, milliseconds since 1970 UTC.
         success_file: Name of the file that says that it is complete.
+        delay_ms: How much later its events may come.
     """
     layout = scribe.layout
     late = (yield from stat(layout.in_target(f"{path}/{success_file}"))) is not None
     digest = hashlib.sha256(path.encode()).hexdigest()[:_DIGEST_CHARACTERS]
-    content = json.dumps({"path": path, "end_ms": end_ms, "late": late}).encode("ascii")
+    content = json.dumps({"path": path, "end_ms": end_ms, "late": late, "delay_ms": delay_ms}).encode("ascii")
     while True:
-        mark = Mark(layout.queue.log_name, epoch, f"{digest}.{scribe.names()}", path, end_ms, late)
+        mark = Mark(layout.queue.log_name, epoch, f"{digest}.{scribe.names()}", path, end_ms, late, delay_ms=delay_ms)
         answer = yield from write(f"{layout.epoch_partitions(epoch)}/{mark.name}", [content])
         if not isinstance(answer, Unanswered):
             return mark

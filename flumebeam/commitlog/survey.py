@@ -20,6 +20,7 @@ from flumebeam.commitlog.layout import FoundLog, LogLayout
 from flumebeam.commitlog.protocol import Scribe, close_epoch
 from flumebeam.commitlog.records import Record
 from flumebeam.commitlog.steps import Steps, list_directory, read, stat
+from flumebeam.commitlog.waiting import WaitingPartition, waiting
 from flumebeam.errors import CommitLogError, FlumebeamError
 from flumebeam.hdfs.filesystem import FileKind
 
@@ -159,6 +160,16 @@ class Surveyor:
             CommitLogError: A record is damaged, or was written by a newer version.
         """
         return self._run(_look(self._scribe(name)))
+
+    def partitions(self) -> list[WaitingPartition]:
+        """Return the partitions of the target that wait to be complete.
+
+        Raises:
+            StorageError: The target cannot be read.
+            CommitLogError: A record is damaged, or was written by a newer version.
+        """
+        any_log = self._layout("")
+        return [] if any_log is None else self._run(waiting(any_log))
 
     def repair(self, name: str, *, close: bool = False) -> list[FlumebeamError]:
         """Publish what is committed and remove what belongs to nobody; return what could not be done.

@@ -138,10 +138,10 @@ class MemoryFileSystem:
             return {name: node.content for name, node in self._nodes.items() if node.content is not None}
 
     @property
-    def directories(self) -> list[str]:
+    def directories(self) -> tuple[str, ...]:
         """Paths of all directories, sorted."""
         with self._lock:
-            return sorted(name for name, node in self._nodes.items() if node.content is None)
+            return tuple(sorted(name for name, node in self._nodes.items() if node.content is None))
 
     def _is_directory(self, path: str) -> bool:
         node = self._nodes.get(path)

@@ -13,10 +13,14 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from flumebeam.cli.main import app
+from flumebeam.clock import SystemClock
+from flumebeam.commitlog.completing import PartitionKeeper
+from flumebeam.commitlog.driver import Driver
 from flumebeam.commitlog.layout import QueueIdentity
 from flumebeam.commitlog.life import Life
 from flumebeam.commitlog.log import CommitLog
 from flumebeam.commitlog.options import CommitLogOptions, QueueAccess
+from flumebeam.commitlog.partition_options import PartitionOptions
 from flumebeam.commitlog.protocol import PartDraft
 from flumebeam.commitlog.rolling import RollOptions
 from flumebeam.commitlog.steps import CrashPoint
@@ -190,3 +194,53 @@ def test_a_record_that_a_killed_writer_had_on_its_way_is_removed_when_all_writer
     assert commits("repair", str(tmp_path), "--close").exit_code == 0
     assert [*new.iterdir()] == []
     assert events(tmp_path) == ["1"]
+
+
+# -- partitions -------------------------------------------------------------------------------------------------------
+
+
+def test_a_partition_that_waits_is_shown_with_whose_watermark_and_what_is_unpublished(tmp_path: Path) -> None:
+    fs, clock, queue = LocalFileSystem(), SystemClock(), QueueIdentity("", "", "hours")
+    log = CommitLog.open(fs, str(tmp_path), queue, CommitLogOptions(roll=NEVER))
+    driver = Driver(fs, clock=clock)
+    keeper = PartitionKeeper(driver, str(tmp_path), PartitionOptions(), clock=clock, silence=lambda _: None)
+    life = log.begin_life("r1")
+    keeper.adopt(life)
+    keeper.begin(life)
+    life.fence()
+    keeper.enter(life, {"h=00": 3_600_000})
+    draft = PartDraft("h=00", f"f.{life.file_stem()}.txt", lambda: [b"1\n2\n3\n"], 3, "bytes")
+    life.commit([draft], delivery_ids(DeliveryId(1, number) for number in range(3)))
+    keeper.leave(life, ["h=00"], 1_000)
+
+    wait = {"log": queue.log_name, "epoch": life.epoch, "watermark_ms": 0, "unpublished": True, "files": 1, "events": 3}
+    facts = {"path": "h=00", "end_ms": 3_600_000, "delay_ms": 60_000, "late": False, "logs": [queue.log_name]}
+    assert shown(tmp_path)["partitions"] == [{**facts, "waits": [wait]}]
+    text = commits("show", str(tmp_path)).stdout
+    assert "h=00 (ends 1970-01-01 01:00:00 UTC) waits for" in text
+    assert "its watermark is 1970-01-01 00:00:00 UTC, and must reach 1970-01-01 01:01:00 UTC" in text
+    assert "3 events in 1 parts are not in final files" in text
+
+    # Its process is killed, and somebody settles what it left.
+    keeper.close()
+    log.close()
+    assert commits("repair", str(tmp_path), "--close").exit_code == 0
+
+    [partition] = shown(tmp_path)["partitions"]
+    assert [(one["epoch"], one["watermark_ms"], one["unpublished"]) for one in partition["waits"]] == [
+        ("", None, False)
+    ]
+    assert f"{queue.log_name}: no drain of that queue runs" in commits("show", str(tmp_path)).stdout
+
+    # The next drain makes it complete, and nothing waits.
+    log = CommitLog.open(fs, str(tmp_path), queue, CommitLogOptions(roll=NEVER))
+    driver = Driver(fs, clock=clock)
+    keeper = PartitionKeeper(driver, str(tmp_path), PartitionOptions(), clock=clock, silence=lambda _: 3_660_000)
+    life = log.begin_life("r2")
+    keeper.adopt(life)
+    keeper.begin(life)
+    life.fence()
+    keeper.close()
+    log.close()
+    assert (tmp_path / "h=00" / "_SUCCESS").exists()
+    assert shown(tmp_path)["partitions"] == []

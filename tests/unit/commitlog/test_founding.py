@@ -224,4 +224,4 @@ def test_looking_at_a_target_decides_nothing() -> None:
         looking.send(perform(memory, next(looking)))
 
     assert end.value.value is None
-    assert list(memory.directories) == ["/", TARGET]
+    assert memory.directories == ("/", TARGET)
