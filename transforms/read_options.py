@@ -70,10 +70,15 @@ class ReadLimits:
 class BundleLimits:
     """How much one bundle reads: what a transaction of the sink, and a part of a file, can hold at most.
 
+    A bundle that has read so many events or bytes goes on only if the commit step has acknowledged all of them
+    meanwhile: to end a bundle costs a runner as much as to read hundreds of events. So a sink that commits within a
+    bundle makes few of them, and one that commits at their ends gets no more than this.
+
     Attributes:
         events: Events, or of packed ones their messages, at least 1. Half of the broker's limit of unacknowledged
             messages per flow (10,000 unless it was changed) lets it deliver while the sink commits.
-        nbytes: Bytes of bodies and headers, at least 1; one batch may exceed it.
+        nbytes: Bytes of bodies and headers, at least 1; one batch may exceed it. Four times as many end a bundle in any
+            case.
         seconds: Seconds, more than 0. Bounds the delay of a commit at low rates, and how long a stop takes.
     """
 

@@ -29,9 +29,9 @@ from flumebeam.batch import EventBatch
 from flumebeam.clock import Clock, SystemClock
 from flumebeam.deliveries import Durable, Receiver
 from flumebeam.errors import ConfigurationError, ReceiverLostError
-from flumebeam.solace.packing import messages_in
 from flumebeam.transforms import beam_compat, runner_checks
 from flumebeam.transforms.acknowledge import durable_of
+from flumebeam.transforms.bundle_load import BundleLoad
 from flumebeam.transforms.graph_checks import NotedRead, note_read
 from flumebeam.transforms.read_options import AcknowledgeBy, BundleLimits, ReadLimits
 from flumebeam.transforms.receivers import RECEIVERS, ReceiverFactory, SourceUser
@@ -92,7 +92,8 @@ class _Reader(beam.DoFn):
         # The clocks of a read start when its receivers are open, however long that took.
         position = position.begin(plan.clock.epoch_ms())
         end = plan.clock.monotonic() + plan.bundle.seconds
-        bundle_messages = bundle_bytes = reads = empty_reads = 0
+        load = BundleLoad(plan.bundle)
+        reads = empty_reads = 0
         settlement = None
         if finalizer is not None:
             # Also for a bundle that will read nothing: Prism asks for the finalization of every bundle of such a step.
@@ -106,16 +107,15 @@ class _Reader(beam.DoFn):
                 self._unacknowledged.set(RECEIVERS.unacknowledged(plan.identity))
                 tracker.try_claim(position._replace(finished=True))
                 return
-            room = plan.bundle.events - bundle_messages
-            full = room < 1 or bundle_bytes >= plan.bundle.nbytes or plan.clock.monotonic() >= end
-            if full and not plan.one_call:
+            if load.full and self._all_is_durable():
+                load.lighten()
+            if (load.full or plan.clock.monotonic() >= end) and not plan.one_call:
                 self._unacknowledged.set(RECEIVERS.unacknowledged(plan.identity))
                 self._rest(share, position, watermark)
                 tracker.try_claim(position._replace(resting=True))
                 tracker.defer_remainder()
                 return
-            if plan.one_call:
-                room = plan.bundle.events
+            room = plan.bundle.events if plan.one_call else load.room
             if share.max_events is not None:
                 room = min(room, share.max_events - position.events)
             # Nobody waits for one flow while another one has something.
@@ -131,8 +131,7 @@ class _Reader(beam.DoFn):
             empty_reads = 0
             position = position.advance(len(batch), plan.clock.epoch_ms())
             tracker.try_claim(position)
-            bundle_messages += messages_in(batch)
-            bundle_bytes += batch.nbytes
+            load.add(batch)
             self._received.inc(len(batch))
             if plan.acknowledge is AcknowledgeBy.AT_ONCE:
                 _tell(durable_of(batch))
@@ -168,6 +167,11 @@ class _Reader(beam.DoFn):
         if limits.max_seconds is not None and now_ms - position.started_ms >= limits.max_seconds * 1000:
             return True
         return self._drained(position, empty)
+
+    def _all_is_durable(self) -> bool:
+        """Tell whether the commit step has followed up all that was read; others speak too early or too late."""
+        by_step = self._plan.acknowledge is AcknowledgeBy.COMMIT_STEP
+        return by_step and not RECEIVERS.unacknowledged(self._plan.identity)
 
     def _drained(self, position: Position, empty: bool) -> bool:
         limits, silent_ms = self._plan.limits, self._plan.clock.epoch_ms() - position.last_event_ms

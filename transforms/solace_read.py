@@ -62,9 +62,11 @@ class ReadFromSolace(beam.PTransform):
         max_seconds: End after so many seconds.
         until_empty: End when nothing has come for ``idle_seconds``.
         idle_seconds: See ``until_empty``.
-        bundle_events: Events, or of packed ones their messages, that one bundle reads at most. Keep it at half of the
-            broker's limit of unacknowledged messages per flow, or below.
-        bundle_bytes: Bytes that one bundle reads at most; one batch may exceed it.
+        bundle_events: Events, or of packed ones their messages, that one bundle reads before the commit step has
+            acknowledged them; it goes on when all are. Keep it at half of the broker's limit of unacknowledged messages
+            per flow, or below.
+        bundle_bytes: Bytes that one bundle reads before they are acknowledged, and a quarter of what it reads in all;
+            one batch may exceed it.
         bundle_seconds: Seconds that one bundle takes at most, and so the delay of its commit at low rates.
         flows: Consumers to bind. More than one shares the messages of a non-exclusive queue; on an exclusive one the
             second is refused when it is bound, for no program is told what a queue is before.

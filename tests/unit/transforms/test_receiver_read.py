@@ -129,13 +129,50 @@ def test_a_read_ends_after_max_seconds(queue: MemoryQueue) -> None:
 def test_an_endless_read_goes_on_over_bundles_until_a_stop_and_ends_as_done(queue: MemoryQueue) -> None:
     queue.put(numbers(1_000))
 
-    result = read(
-        queue, beam.ParDo(Sink()), beam.ParDo(StopAfter(1_000)), AcknowledgeBatches(), bundle=BundleLimits(events=100)
-    )
+    COUNTED.clear()
+    steps = [beam.ParDo(Sink()), beam.ParDo(StopAfter(1_000)), beam.ParDo(CountBundles())]
+
+    result = read(queue, *steps, beam.ParDo(DurableAtTheEnd()), Acknowledge(), bundle=BundleLimits(events=100))
 
     assert result.state == "DONE"
     assert numbers(1_000) == SEEN == queue.acknowledged
     assert len(queue.opened) == 1
+    assert len(COUNTED) >= 10
+
+
+def test_a_bundle_goes_on_beyond_its_events_while_its_sink_commits_within_it(queue: MemoryQueue) -> None:
+    queue.put(numbers(1_000))
+    COUNTED.clear()
+
+    read(
+        queue,
+        beam.ParDo(CountBundles()),
+        AcknowledgeBatches(),
+        limits=UNTIL_EMPTY,
+        bundle=BundleLimits(events=100, seconds=60),
+    )
+
+    assert queue.acknowledged == numbers(1_000)
+    assert len(COUNTED) == 1
+
+
+@pytest.mark.parametrize("by", [AcknowledgeBy.BUNDLE_FINALIZATION, AcknowledgeBy.AT_ONCE])
+def test_a_bundle_ends_at_its_events_where_no_sink_says_that_they_are_durable(
+    queue: MemoryQueue, by: AcknowledgeBy
+) -> None:
+    queue.put(numbers(1_000))
+    COUNTED.clear()
+
+    read(
+        queue,
+        beam.ParDo(CountBundles()),
+        limits=UNTIL_EMPTY,
+        acknowledge=by,
+        bundle=BundleLimits(events=100, seconds=60),
+    )
+
+    assert queue.acknowledged == numbers(1_000)
+    assert len(COUNTED) >= 10
 
 
 def test_a_stop_from_another_thread_ends_an_idle_read(queue: MemoryQueue) -> None:
