@@ -62,6 +62,13 @@ class QueueOptions(PipelineOptions):
             help="give back what was not acknowledged in that time [wait for ever]",
         )
         parser.add_argument(
+            "--transaction_messages",
+            type=int,
+            default=0,
+            metavar="N",
+            help="take in transactions of up to N, at most the broker's limit [0, acknowledge each message]",
+        )
+        parser.add_argument(
             "--failed_bundles",
             default="released",
             metavar="WHAT",
@@ -97,6 +104,7 @@ class QueueOptions(PipelineOptions):
             deduplicate=self.deduplicate,
             acknowledge_within=self.acknowledge_within,
             failed_bundles=self.failed_bundles,
+            transaction_messages=self.transaction_messages,
             until_empty=self.until_empty,
             idle_seconds=self.idle_seconds,
             max_events=self.max_events,

@@ -80,11 +80,14 @@ class BundleLimits:
         nbytes: Bytes of bodies and headers, at least 1; one batch may exceed it. Four times as many end a bundle in any
             case.
         seconds: Seconds, more than 0. Bounds the delay of a commit at low rates, and how long a stop takes.
+        transaction: Whether a bundle is a transaction of the source, which gives no more than ``events`` before all of
+            them are acknowledged.
     """
 
     events: int = 5_000
     nbytes: int = 16 << 20
     seconds: float = 1.0
+    transaction: bool = False
 
     def __post_init__(self) -> None:
         """Check the limits.

@@ -372,6 +372,11 @@ class ReadFromReceivers(beam.PTransform):
             identity=uuid.uuid4().hex,
             one_call=self._limits.bounded and not finalizing and not runner.resumes_finite_reads,
         )
+        if plan.one_call and plan.bundle.transaction:
+            raise ConfigurationError(
+                "This runner reads everything in one bundle, and a transaction ends with its bundle: leave out "
+                "transaction_messages, so that messages are acknowledged by id."
+            )
         reader = _READERS[self._limits.bounded, finalizing](plan)
         shares = make_shares(self._flows, self._limits.max_events, together=runner.one_worker)
         batches = (

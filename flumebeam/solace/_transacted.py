@@ -10,6 +10,7 @@ import concurrent.futures
 import threading
 import uuid
 from collections.abc import Callable, Sequence
+from time import sleep
 from typing import Any, Final, TypeVar
 
 import pyarrow as pa
@@ -19,7 +20,6 @@ from solace.messaging.errors.pubsubplus_client_error import (
     TransactionRollbackError,
 )
 from solace.messaging.messaging_service import MessagingService
-from solace.messaging.resources.queue import Queue
 
 from flumebeam.batch import EventBatch
 from flumebeam.errors import ConnectionFailedError, QueueError
@@ -34,6 +34,7 @@ from flumebeam.solace._client import (
 from flumebeam.solace._lanes import Lane, choose_lane, open_lane
 from flumebeam.solace._properties import transaction_properties
 from flumebeam.solace._reader import MessageReader
+from flumebeam.solace._transacted_flow import bind_transacted_flow
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.fields import PLAIN_FIELDS, MessageFields
 from flumebeam.solace.mapping import OutgoingEvents, ReceivedMessage
@@ -44,6 +45,7 @@ __all__ = ["REFUSALS", "VendorSession"]
 
 _T = TypeVar("_T")
 _CLOSE_SECONDS: Final = 5.0
+_FEW: Final = 100  # messages whose batch costs as much as they do
 REFUSALS: Final = {
     "NO_SUBSCRIPTION_MATCH": "no queue is subscribed to a topic of it",
     "SPOOL_OVER_QUOTA": "a queue's or the broker's quota is reached",
@@ -69,6 +71,7 @@ class VendorSession:
         selector: Take only messages that it matches; empty for all.
         losses: Returns how often the connection was lost so far.
         on_close: Called once when the session is closed.
+        on_flow_event: Called with the number of each event of the flow, by the client's thread.
 
     Raises:
         QueueError: The queue is unknown, or permission is missing.
@@ -83,6 +86,7 @@ class VendorSession:
         selector: str,
         losses: Callable[[], int],
         on_close: Callable[[VendorSession], None],
+        on_flow_event: Callable[[int], None] | None = None,
     ) -> None:
         self._service = service
         self._options = options
@@ -90,6 +94,7 @@ class VendorSession:
         self._selector = selector
         self._losses = losses
         self._on_close = on_close
+        self._on_flow_event = on_flow_event
         self._receiver_id = uuid.uuid4().hex
         self._deadline = operation_deadline(options.reconnect)
         self._reader = MessageReader()
@@ -118,10 +123,7 @@ class VendorSession:
         self._publisher = self._session.create_transactional_message_publisher_builder().build().start()
         self._flow: Any = None
         if self._queue is not None:
-            builder = self._session.create_transactional_message_receiver_builder()
-            if self._selector:
-                builder = builder.with_message_selector(self._selector)
-            self._flow = builder.build(Queue.durable_exclusive_queue(self._queue)).start()
+            self._flow = bind_transacted_flow(self._session, self._queue, self._selector, self._on_flow_event)
         self._lane = open_lane(
             self._lane_name, service=self._service, session=self._session, publisher=self._publisher, flow=self._flow
         )
@@ -157,21 +159,35 @@ class VendorSession:
             ConnectionFailedError: The session is dead, or the connection was lost within the transaction; what was
                 taken comes again.
         """
+        messages = self.take(max_messages, timeout)
+        fence = self._baseline != self._fenced_at
+        if messages:
+            self._fenced_at = self._baseline
+        return events_of(messages, receiver=self._receiver_id, queue=self._queue or "", fence=fence)
+
+    def take(self, max_messages: int, timeout: float, linger: float = 0.0) -> list[ReceivedMessage]:
+        """Take messages as :meth:`receive` does, as they are.
+
+        Args:
+            max_messages: How many at most.
+            timeout: Longest wait for the first one, seconds.
+            linger: Pause for more if only few have come, seconds.
+
+        Raises:
+            QueueError, ConnectionFailedError: As :meth:`receive`.
+        """
         if self._flow is None:
             raise QueueError("This session takes from no queue: name one when it is opened.")
         lane = self._enter_transaction("Taking")
-        losses = self._losses()
-        messages = self._run("Taking", lambda: self._receive_all(lane, max_messages, timeout))
-        if messages:
-            self._touched = True
+        messages = self._run("Taking", lambda: self._take_all(lane, max_messages, timeout, linger))
         self._check_unbroken("Taking")
-        fence = losses != self._fenced_at
-        if messages:
-            self._fenced_at = losses
-        return events_of(messages, receiver=self._receiver_id, queue=self._queue or "", fence=fence)
+        return messages
 
-    def _receive_all(self, lane: Lane, max_messages: int, timeout: float) -> list[ReceivedMessage]:
+    def _take_all(self, lane: Lane, max_messages: int, timeout: float, linger: float) -> list[ReceivedMessage]:
         found = lane.receive(max_messages, round(timeout * 1000), self._reader)
+        if linger and 0 < len(found) < min(_FEW, max_messages):
+            sleep(linger)
+            found += lane.receive(max_messages - len(found), 0, self._reader)
         messages = [message for message in found if message is not None]
         if len(messages) < len(found):
             raise QueueError(
@@ -243,6 +259,11 @@ class VendorSession:
     def alive(self) -> bool:
         """Whether another transaction can be tried on this session."""
         return not self._dead and self._session.is_connected and self._service.is_connected
+
+    @property
+    def dead(self) -> bool:
+        """Whether nothing can be done on it any more, however the connection fares."""
+        return self._dead
 
     def close(self) -> None:
         """Release the session; what is open is rolled back. Idempotent, never hangs.

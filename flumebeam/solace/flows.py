@@ -72,6 +72,8 @@ class FlowOptions:
         give_back: How messages are given back that were handed out and not acknowledged. All but ``RELEASED`` needs a
             broker of version 10.2.1 or later, which refuses the bind otherwise.
         shared: Refuse a flow that the broker lets stand by: others are to share the queue with it.
+        transaction_messages: Take in transactions of up to so many messages, each of which acknowledges all of its
+            messages at once; 0 acknowledges every message by id.
 
     Raises:
         ConfigurationError: A combination that cannot work.
@@ -82,6 +84,7 @@ class FlowOptions:
     replay: ReplayStart | None = None
     give_back: GiveBack = GiveBack.RELEASED
     shared: bool = False
+    transaction_messages: int = 0
 
     def __post_init__(self) -> None:
         if len(self.selector) > _MAX_SELECTOR_CHARS:
@@ -92,6 +95,18 @@ class FlowOptions:
             raise ConfigurationError("Flows that browse see everything, each of them: leave out flows, or browse.")
         if self.browse and self.give_back is not GiveBack.RELEASED:
             raise ConfigurationError("A flow that browses takes nothing and gives nothing back: leave out one of them.")
+
+        if self.transaction_messages:
+            self._check_transactions()
+
+    def _check_transactions(self) -> None:
+        if self.transaction_messages < 0:
+            raise ConfigurationError(f"A transaction holds at least one message, got {self.transaction_messages}.")
+        if self.browse or self.replay is not None or self.give_back is not GiveBack.RELEASED:
+            raise ConfigurationError(
+                "What is taken in transactions is neither browsed nor replayed, and a bundle that failed is rolled "
+                "back as it is: leave out transaction_messages, or browse, replay_from and failed_bundles."
+            )
 
     def properties(self) -> dict[str, str]:
         """Return the native properties of the flow that differ from those of a plain one."""

@@ -13,7 +13,8 @@ import time
 import weakref
 from collections.abc import Callable, Iterable
 from ctypes import POINTER, c_char_p, c_int, cast
-from typing import Any, Final, TypeVar
+from functools import partial
+from typing import Any, Final, TypeAlias, TypeVar
 
 import solace
 from solace.messaging.core._core_api_utility import prepare_array
@@ -36,6 +37,7 @@ from flumebeam.solace._plain_publisher import VendorPublisher
 from flumebeam.solace._receiver import FlowReceiver
 from flumebeam.solace._tokens import TokenKeeper, tokens_of
 from flumebeam.solace._transacted import VendorSession
+from flumebeam.solace._transaction_receiver import TransactionReceiver
 from flumebeam.solace.auth import OAuthAuthentication
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.flows import FlowOptions
@@ -47,7 +49,8 @@ _NOTICE_SECONDS: Final = 1.0
 _CONFIRMED_IF_THERE: Final = 0x01 | 0x02
 """Flags of the C library: wait for the broker's answer, and take no queue for a success."""
 _ACCESS_TYPES: Final = {"exclusive": "1", "non-exclusive": "0"}
-_Part = TypeVar("_Part", VendorSession, FlowReceiver, VendorPublisher)
+_Part = TypeVar("_Part", VendorSession, FlowReceiver, TransactionReceiver, VendorPublisher)
+_AnyPart: TypeAlias = VendorSession | FlowReceiver | TransactionReceiver | VendorPublisher
 
 
 def connect(options: SolaceOptions) -> VendorConnection:
@@ -93,7 +96,7 @@ class VendorConnection:
         self._away = self._lost = self._closed = False
         self._settled = True  # until something stands against it
         self._disconnected = False
-        self._parts: set[VendorSession | FlowReceiver | VendorPublisher] = set()
+        self._parts: set[_AnyPart] = set()
         # The public listeners are called by another thread, some time later. These run in the thread that sees the
         # connection break, before anything can be sent or received over a new one.
         events = service.session
@@ -131,8 +134,8 @@ class VendorConnection:
 
     def receiver(
         self, queue: str, *, before_bind: Callable[[str], None] | None = None, flow: FlowOptions | None = None
-    ) -> FlowReceiver:
-        """Bind a consumer flow whose messages are acknowledged by id.
+    ) -> FlowReceiver | TransactionReceiver:
+        """Bind a consumer flow whose messages are acknowledged by id, or in transactions if it is to be bound so.
 
         Args:
             queue: Name of a durable queue.
@@ -146,6 +149,18 @@ class VendorConnection:
         """
         self._must_be_usable()
         how = flow or FlowOptions()
+        if how.transaction_messages:
+            return self._opened(
+                lambda: TransactionReceiver(
+                    partial(self._open_session, queue, how.selector),
+                    self._options,
+                    queue,
+                    before_bind,
+                    how,
+                    lambda: self._away,
+                    self._forget,
+                )
+            )
         return self._opened(lambda: FlowReceiver(self._service, self._options, queue, before_bind, how, self._forget))
 
     def publisher(self, *, direct: bool = False) -> VendorPublisher:
@@ -269,6 +284,16 @@ class VendorConnection:
             self._changed.wait_for(lambda: not self._away or self._lost or self._closed, _NOTICE_SECONDS)
             return lost and not (self._lost or self._closed)
 
+    def _open_session(self, queue: str, selector: str, on_flow_event: Callable[[int], None]) -> VendorSession:
+        """Open a session for a receiver, which closes it; that it can be opened proves that the connection is back."""
+        losses = self._losses
+        session = VendorSession(
+            self._service, self._options, queue, selector, lambda: self._losses, lambda _: None, on_flow_event
+        )
+        with self._changed:
+            self._away = self._away and self._losses != losses
+        return session
+
     def _kept(self, part: _Part, losses: int) -> _Part:
         with self._changed:
             self._parts.add(part)
@@ -279,10 +304,10 @@ class VendorConnection:
             raise lost_error(self._options, "The connection cannot be used")
         return part
 
-    def _forget(self, part: VendorSession | FlowReceiver | VendorPublisher) -> None:
+    def _forget(self, part: _AnyPart) -> None:
         with self._lock:
             self._parts.discard(part)
-            if isinstance(part, FlowReceiver) and not part.settled:
+            if isinstance(part, FlowReceiver | TransactionReceiver) and not part.settled:
                 self._settled = False
 
     def _on_loss(self, _event: object) -> None:
@@ -303,7 +328,7 @@ class VendorConnection:
         with self._lock:
             parts = tuple(self._parts)
         for part in parts:
-            if isinstance(part, FlowReceiver):
+            if isinstance(part, FlowReceiver | TransactionReceiver):
                 part.fence()
 
     def _on_down(self, event: Any) -> None:
@@ -316,7 +341,7 @@ class VendorConnection:
             self._settled = self._settled and event.exception is None
             parts = tuple(self._parts)
         for part in parts:
-            if isinstance(part, FlowReceiver):
+            if isinstance(part, FlowReceiver | TransactionReceiver):
                 part.fail(lost_error(self._options, "Receiving ends"))
 
 

@@ -177,12 +177,14 @@ class _Slice:
 
     def _start(self, moment: str = "", nth: int = 0, by: signal.Signals = signal.SIGKILL) -> Program:
         if not self._beam:
-            # Lives that roll and lives that do not take turns, and settle what the others left.
+            # Lives that roll and lives that do not take turns, and settle what the others left; so do those that
+            # acknowledge by id and those that take in transactions.
             rolled = self._chance.random() < 0.7
-            arguments: tuple[Any, ...] = (self._broker.url, "q", self._place.address, moment, nth, by, rolled)
+            taken = self._chance.choice((0, 256))
+            arguments: tuple[Any, ...] = (self._broker.url, "q", self._place.address, moment, nth, by, rolled, taken)
             return self._programs.fork_main(writer.write, *arguments)
         options = ["--queue=q", f"--target={self._place.address}", "--path=%{part}", "--target_read_timeout_seconds=4"]
-        options += ["--roll_bytes=8000", "--roll_seconds=1"]
+        options += ["--roll_bytes=8000", "--roll_seconds=1", f"--transaction_messages={self._chance.choice((0, 256))}"]
         return self._programs.fork_main(killing.drain_that_dies, options, moment or killing.TOLD, nth, by)
 
     def _at_a_point(self) -> None:

@@ -23,6 +23,7 @@ from flumebeam.formats import open_format
 from flumebeam.hdfs.options import HdfsOptions
 from flumebeam.hdfs.targets import open_target
 from flumebeam.solace.config import ReconnectPolicy, SolaceOptions
+from flumebeam.solace.flows import FlowOptions
 from flumebeam.solace.session import connect
 
 __all__ = ["ENDED", "RECEIVED", "TOLD", "WRITTEN", "write"]
@@ -52,7 +53,16 @@ class _Moment:
         self.pass_by(point.name)
 
 
-def write(host: str, queue: str, target: str, moment: str, nth: int, by: signal.Signals, rolled: bool = False) -> int:
+def write(
+    host: str,
+    queue: str,
+    target: str,
+    moment: str,
+    nth: int,
+    by: signal.Signals,
+    rolled: bool = False,
+    transaction_messages: int = 0,
+) -> int:
     """Drain a queue until SIGTERM; return 0 then, and 1 for what ends a drain.
 
     Args:
@@ -63,6 +73,7 @@ def write(host: str, queue: str, target: str, moment: str, nth: int, by: signal.
         nth: At which pass; 0 for never.
         by: SIGKILL or SIGSTOP.
         rolled: Whether files are merged of several transactions.
+        transaction_messages: Take in transactions of up to so many; 0 acknowledges by id.
     """
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
@@ -71,11 +82,16 @@ def write(host: str, queue: str, target: str, moment: str, nth: int, by: signal.
     roll = RollOptions(max_bytes=400, max_seconds=1) if rolled else None
     options = CommitLogOptions(fold_after=3, patience_seconds=60, roll=roll)
     log = CommitLog.open(place.filesystem, place.root, QueueIdentity("", "", queue), options, at=dying.at)
+    flow = FlowOptions(transaction_messages=transaction_messages)
     connection = connect(SolaceOptions(host=host, reconnect=ReconnectPolicy(attempts=20)))
     try:
         while not stopped:
             lives: list[Life] = []
-            receiver = connection.receiver(queue, before_bind=lambda name: lives.append(log.begin_life(name)))  # noqa: B023
+            receiver = connection.receiver(
+                queue,
+                before_bind=lambda name: lives.append(log.begin_life(name)),  # noqa: B023
+                flow=flow,
+            )
             life = lives[0]
             try:
                 while not stopped:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from flumebeam.solace.config import ReconnectPolicy, SolaceOptions
+from flumebeam.solace.flows import FlowOptions
 from flumebeam.testing.broker import DevelopmentBroker, running_broker
 
 PATIENT = ReconnectPolicy(
@@ -28,3 +29,12 @@ def broker() -> Iterator[DevelopmentBroker]:
 def options(broker: DevelopmentBroker, request: pytest.FixtureRequest) -> SolaceOptions:
     """Options that ride over some seconds without a broker, on each lane."""
     return SolaceOptions(host=broker.url, reconnect=PATIENT, lane=request.param)
+
+
+@pytest.fixture(
+    params=[FlowOptions(), FlowOptions(transaction_messages=256)], ids=["acknowledged by id", "in transactions"]
+)
+def how(request: pytest.FixtureRequest) -> FlowOptions:
+    """Both ways to take."""
+    options: FlowOptions = request.param
+    return options

@@ -10,11 +10,15 @@ from time import monotonic
 import pytest
 
 from flumebeam.batch import EventBatch
+from flumebeam.broker.faults import LoseCommitResponse
 from flumebeam.errors import ConnectionFailedError, QueueError
 from flumebeam.solace.config import ReconnectPolicy, SolaceOptions
+from flumebeam.solace.flows import FlowOptions
 from flumebeam.solace.session import VendorConnection, connect
 from flumebeam.testing.broker import DevelopmentBroker
 from tests.integration.client.helpers import acknowledge, bodies, drink, eventually, fill
+
+IN_TRANSACTIONS = FlowOptions(transaction_messages=256)
 
 
 @pytest.fixture
@@ -32,10 +36,10 @@ def fence(batch: EventBatch) -> bool:
 
 
 def test_what_comes_after_a_reconnect_asks_for_a_fence_and_nothing_comes_twice(
-    broker: DevelopmentBroker, options: SolaceOptions, connection: VendorConnection
+    broker: DevelopmentBroker, options: SolaceOptions, connection: VendorConnection, how: FlowOptions
 ) -> None:
     fill(connection, *range(5))
-    receiver = connection.receiver("q")
+    receiver = connection.receiver("q", flow=how)
     first = drink(receiver, 5)
     assert numbers(first) == list(range(5))
 
@@ -53,11 +57,11 @@ def test_what_comes_after_a_reconnect_asks_for_a_fence_and_nothing_comes_twice(
 
 
 def test_what_lay_unread_when_the_connection_broke_is_delivered_once(
-    broker: DevelopmentBroker, options: SolaceOptions, connection: VendorConnection
+    broker: DevelopmentBroker, options: SolaceOptions, connection: VendorConnection, how: FlowOptions
 ) -> None:
     fill(connection, *range(50))
-    receiver = connection.receiver("q")
-    eventually(lambda: len(receiver._buffer) >= 50)
+    receiver = connection.receiver("q", flow=how)
+    eventually(lambda: broker.queue("q").unacknowledged == 50)
 
     broker.cut_connections()
     with connect(options) as other:
@@ -90,10 +94,12 @@ def test_an_acknowledgement_that_a_cut_swallowed_is_repeated_and_its_message_not
     eventually(lambda: broker.queue("q").messages == 0)
 
 
-def test_a_broker_that_is_away_for_a_while_is_survived(broker: DevelopmentBroker, options: SolaceOptions) -> None:
+def test_a_broker_that_is_away_for_a_while_is_survived(
+    broker: DevelopmentBroker, options: SolaceOptions, how: FlowOptions
+) -> None:
     with connect(options) as connection:
         fill(connection, *range(10))
-        receiver = connection.receiver("q")
+        receiver = connection.receiver("q", flow=how)
         seen = numbers(drink(receiver, 10).slice(0, 10))
         broker.restart(keep_state=True, down_seconds=2.0)
         with connect(options) as other:
@@ -103,13 +109,13 @@ def test_a_broker_that_is_away_for_a_while_is_survived(broker: DevelopmentBroker
     assert seen == list(range(11))
     eventually(lambda: broker.queue("q").unacknowledged == 0)
     with connect(options) as connection:
-        assert numbers(drink(connection.receiver("q"), 11)) == list(range(11))
+        assert numbers(drink(connection.receiver("q", flow=how), 11)) == list(range(11))
 
 
-def test_a_broker_that_stays_away_ends_receiving_in_seconds(broker: DevelopmentBroker) -> None:
+def test_a_broker_that_stays_away_ends_receiving_in_seconds(broker: DevelopmentBroker, how: FlowOptions) -> None:
     with connect(SolaceOptions(host=broker.url, reconnect=ReconnectPolicy.fail_fast())) as connection:
         fill(connection, 1)
-        receiver = connection.receiver("q")
+        receiver = connection.receiver("q", flow=how)
         batch = drink(receiver, 1)
         broker.refuse_connections()
         broker.cut_connections()
@@ -126,8 +132,8 @@ def test_a_broker_that_stays_away_ends_receiving_in_seconds(broker: DevelopmentB
     assert monotonic() - begun < 15
 
 
-def test_a_receiver_can_be_closed_while_another_thread_receives(connection: VendorConnection) -> None:
-    receiver = connection.receiver("q")
+def test_a_receiver_can_be_closed_while_another_thread_receives(connection: VendorConnection, how: FlowOptions) -> None:
+    receiver = connection.receiver("q", flow=how)
     caught: list[BaseException] = []
 
     def receive() -> None:
@@ -145,10 +151,12 @@ def test_a_receiver_can_be_closed_while_another_thread_receives(connection: Vend
     assert len(caught) == 1
 
 
-def test_closing_ends_in_time_while_the_broker_is_frozen(broker: DevelopmentBroker, options: SolaceOptions) -> None:
+def test_closing_ends_in_time_while_the_broker_is_frozen(
+    broker: DevelopmentBroker, options: SolaceOptions, how: FlowOptions
+) -> None:
     connection = connect(options)
     fill(connection, 1)
-    receiver = connection.receiver("q")
+    receiver = connection.receiver("q", flow=how)
     acknowledge(receiver, drink(receiver, 1))
     connection.transacted_session(queue=None)
     broker.freeze()
@@ -162,13 +170,13 @@ def test_closing_ends_in_time_while_the_broker_is_frozen(broker: DevelopmentBrok
 
 @pytest.mark.parametrize("attempts", [0, 60])
 def test_closing_proves_nothing_if_the_connection_breaks_before_the_broker_has_answered(
-    broker: DevelopmentBroker, options: SolaceOptions, attempts: int
+    broker: DevelopmentBroker, options: SolaceOptions, attempts: int, how: FlowOptions
 ) -> None:
     for _ in range(10):
         connection = connect(replace(options, reconnect=replace(options.reconnect, attempts=attempts)))
         if not broker.queue("q").messages:
             fill(connection, 1)
-        receiver = connection.receiver("q")
+        receiver = connection.receiver("q", flow=how)
         acknowledge(receiver, drink(receiver, 1))
         broker.freeze()
         receiver.close()
@@ -181,10 +189,12 @@ def test_closing_proves_nothing_if_the_connection_breaks_before_the_broker_has_a
         broker.thaw()
 
 
-def test_closing_proves_nothing_after_a_reconnect(broker: DevelopmentBroker, options: SolaceOptions) -> None:
+def test_closing_proves_nothing_after_a_reconnect(
+    broker: DevelopmentBroker, options: SolaceOptions, how: FlowOptions
+) -> None:
     connection = connect(options)
     fill(connection, 1)
-    receiver = connection.receiver("q")
+    receiver = connection.receiver("q", flow=how)
     acknowledge(receiver, drink(receiver, 1))
     broker.cut_connections()
     eventually(lambda: connection._losses == 1 and not connection.away)
@@ -192,25 +202,27 @@ def test_closing_proves_nothing_after_a_reconnect(broker: DevelopmentBroker, opt
     assert not connection.close()
 
 
-def test_closing_proves_nothing_if_the_queue_was_taken_away(broker: DevelopmentBroker, options: SolaceOptions) -> None:
+def test_closing_proves_nothing_if_the_queue_was_taken_away(
+    broker: DevelopmentBroker, options: SolaceOptions, how: FlowOptions
+) -> None:
     connection = connect(options)
     fill(connection, 1)
-    receiver = connection.receiver("q")
+    receiver = connection.receiver("q", flow=how)
     acknowledge(receiver, drink(receiver, 1))
     broker.delete_queue("q")
     with pytest.raises(QueueError):
         receiver.receive(1, 20)
 
-    assert not connection.close()
+    assert connection.close() is bool(how.transaction_messages)  # what is committed is
 
 
 @pytest.mark.timeout(120)
 def test_whatever_is_cut_every_event_is_delivered_once_in_order(
-    broker: DevelopmentBroker, options: SolaceOptions, connection: VendorConnection
+    broker: DevelopmentBroker, options: SolaceOptions, connection: VendorConnection, how: FlowOptions
 ) -> None:
     total = 3000
     fill(connection, *range(total))
-    receiver = connection.receiver("q")
+    receiver = connection.receiver("q", flow=how)
     stop = threading.Event()
 
     def saw() -> None:
@@ -232,3 +244,64 @@ def test_whatever_is_cut_every_event_is_delivered_once_in_order(
 
     assert got == list(range(total))
     eventually(lambda: broker.queue("q").messages == 0, 20)
+
+
+@pytest.mark.parametrize("applied", [True, False])
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_commit_whose_answer_is_lost_loses_nothing_and_delivers_nothing_twice(
+    broker: DevelopmentBroker, connection: VendorConnection, applied: bool, cut: bool
+) -> None:
+    fill(connection, *range(20))
+    receiver = connection.receiver("q", flow=IN_TRANSACTIONS)
+    batch = drink(receiver, 20)
+    broker.fault(LoseCommitResponse(applied=applied, cut=cut))
+    acknowledge(receiver, batch)
+
+    with connect(connection.options) as other:
+        fill(other, 20)
+    last = drink(receiver, 1)
+
+    assert numbers(last) == [20]
+    acknowledge(receiver, last)
+    eventually(lambda: broker.queue("q").messages == 0)
+
+
+def test_a_transaction_that_a_cut_ended_is_committed_when_what_is_still_to_be_acknowledged_is(
+    broker: DevelopmentBroker, options: SolaceOptions, connection: VendorConnection
+) -> None:
+    fill(connection, *range(20))
+    receiver = connection.receiver("q", flow=IN_TRANSACTIONS)
+    batch = drink(receiver, 20)
+    acknowledge(receiver, batch.slice(0, 10))
+    broker.cut_connections()
+    with connect(options) as other:
+        fill(other, 20)
+
+    last = drink(receiver, 1)
+    acknowledge(receiver, last)
+    assert broker.queue("q").messages >= 11  # what is acknowledged may have been taken again, and committed
+    acknowledge(receiver, batch)
+
+    assert numbers(last) == [20]
+    eventually(lambda: broker.queue("q").messages == 0)
+    assert receiver.close()
+
+
+def test_a_broker_that_lost_its_state_within_a_transaction_is_survived(
+    broker: DevelopmentBroker, options: SolaceOptions, connection: VendorConnection
+) -> None:
+    fill(connection, *range(10))
+    receiver = connection.receiver("q", flow=IN_TRANSACTIONS)
+    batch = drink(receiver, 10)
+    broker.restart(keep_state=False)
+    broker.create_queue("q", subscriptions=["logs/>"])
+    acknowledge(receiver, batch)
+    with connect(options) as other:
+        fill(other, 10)
+
+    last = drink(receiver, 1)
+
+    assert numbers(last) == [10]
+    assert fence(last)
+    acknowledge(receiver, last)
+    eventually(lambda: broker.queue("q").messages == 0)

@@ -27,8 +27,11 @@ MOMENTS = [point.name for point in CrashPoint if point is not CrashPoint.SUPERSE
 MOMENTS += [killing.RECEIVED, killing.WRITTEN, killing.TOLD]
 
 
-def die(scene: Scene, moment: str, nth: int = 1, rolled: tuple[str, ...] = ()) -> None:
-    arguments = scene.drain_options(BY_PART, *rolled)
+IN_TRANSACTIONS = "--transaction_messages=256"
+
+
+def die(scene: Scene, moment: str, nth: int = 1, more: tuple[str, ...] = ()) -> None:
+    arguments = scene.drain_options(BY_PART, *more)
     drain = scene.programs.fork_main(killing.drain_that_dies, arguments, moment, nth)
     status = drain.wait()
     assert status == -signal.SIGKILL, f"{moment} was not reached, status {status}: {drain.err}"
@@ -42,6 +45,16 @@ def test_a_drain_killed_there_and_started_again_has_every_event_once(scene: Scen
     die(scene, moment)
 
     scene.drain_all(BY_PART)
+
+    scene.holds_exactly(LINES)
+
+
+@pytest.mark.parametrize("moment", ["COMMITTED", "PART_PUBLISHED", killing.RECEIVED, killing.WRITTEN, killing.TOLD])
+def test_a_drain_killed_in_a_transaction_and_started_again_has_every_event_once(scene: Scene, moment: str) -> None:
+    scene.fill(LINES)
+    die(scene, moment, 2, (IN_TRANSACTIONS,))
+
+    scene.drain_all(BY_PART, IN_TRANSACTIONS)
 
     scene.holds_exactly(LINES)
 

@@ -12,10 +12,15 @@ import pytest
 from tests.faults.pipelines.scene import TRANSACTION, Scene, numbered
 from tests.programs import until
 
+BOTH_WAYS = pytest.mark.parametrize(
+    "how", [[], ["--transaction_messages=256"]], ids=["acknowledged by id", "in transactions"]
+)
 
-def test_a_drain_survives_a_broker_that_is_away_and_repeats_nothing(scene: Scene) -> None:
+
+@BOTH_WAYS
+def test_a_drain_survives_a_broker_that_is_away_and_repeats_nothing(scene: Scene, how: list[str]) -> None:
     lines = numbered(4_000)
-    drain = scene.drain(until_empty=False)
+    drain = scene.drain(*how, until_empty=False)
     scene.fill(lines[:2_000])
     until(lambda: scene.count() >= 100, "the first events in files")
 
@@ -50,9 +55,10 @@ def _more_than(scene: Scene, lines: int) -> bool:
     return scene.count() > lines
 
 
-def test_a_drain_whose_connection_is_cut_again_and_again_repeats_nothing(scene: Scene) -> None:
+@BOTH_WAYS
+def test_a_drain_whose_connection_is_cut_again_and_again_repeats_nothing(scene: Scene, how: list[str]) -> None:
     lines = numbered(5_000)
-    drain = scene.drain(until_empty=False)
+    drain = scene.drain(*how, until_empty=False)
     until(lambda: scene.broker.queue(scene.queue).consumers, "the drain bound")
     for start in range(0, len(lines), 1_000):
         scene.fill(lines[start : start + 1_000])

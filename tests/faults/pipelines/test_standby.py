@@ -52,9 +52,15 @@ FROZEN_AT = [
 ]
 
 
-@pytest.mark.parametrize("moment", FROZEN_AT)
-def test_a_frozen_drain_that_wakes_up_after_the_standby_took_over_repeats_nothing(scene: Scene, moment: str) -> None:
-    options = scene.drain_options("--path=%{part}", until_empty=False)
+@pytest.mark.parametrize(
+    ("moment", "how"),
+    [(moment, []) for moment in FROZEN_AT]
+    + [(moment, ["--transaction_messages=256"]) for moment in (killing.RECEIVED, "COMMITTED", killing.WRITTEN)],
+)
+def test_a_frozen_drain_that_wakes_up_after_the_standby_took_over_repeats_nothing(
+    scene: Scene, moment: str, how: list[str]
+) -> None:
+    options = scene.drain_options("--path=%{part}", *how, until_empty=False)
     frozen = scene.programs.fork_main(killing.drain_that_dies, options, moment, 2, signal.SIGSTOP)
     standing_by(scene, 1)
     standby = scene.drain("--path=%{part}", until_empty=False)

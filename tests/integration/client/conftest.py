@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from flumebeam.solace.config import ReconnectPolicy, SolaceOptions
+from flumebeam.solace.flows import FlowOptions
 from flumebeam.solace.session import VendorConnection, connect
 from flumebeam.testing.broker import DevelopmentBroker, running_broker
 
@@ -25,3 +26,12 @@ def options(broker: DevelopmentBroker) -> SolaceOptions:
 def connection(options: SolaceOptions) -> Iterator[VendorConnection]:
     with connect(options) as connection:
         yield connection
+
+
+@pytest.fixture(
+    params=[FlowOptions(), FlowOptions(transaction_messages=256)], ids=["acknowledged by id", "in transactions"]
+)
+def how(request: pytest.FixtureRequest) -> FlowOptions:
+    """Both ways to take."""
+    options: FlowOptions = request.param
+    return options

@@ -49,26 +49,30 @@ def test_acknowledging_twice_or_what_was_never_delivered_changes_nothing(
     eventually(lambda: broker.queue("q").messages == 1)
 
 
-def test_a_receiver_is_named_before_its_flow_is_bound(broker: DevelopmentBroker, connection: VendorConnection) -> None:
+def test_a_receiver_is_named_before_its_flow_is_bound(
+    broker: DevelopmentBroker, connection: VendorConnection, how: FlowOptions
+) -> None:
     seen: list[tuple[str, int]] = []
 
-    receiver = connection.receiver("q", before_bind=lambda name: seen.append((name, broker.queue("q").consumers)))
+    receiver = connection.receiver(
+        "q", flow=how, before_bind=lambda name: seen.append((name, broker.queue("q").consumers))
+    )
 
     assert seen == [(receiver.receiver_id, 0)]
     assert broker.queue("q").consumers == 1
     receiver.close()
-    other = connection.receiver("q")
+    other = connection.receiver("q", flow=how)
     assert other.receiver_id != receiver.receiver_id
     assert other.receiver_id.isalnum()
 
 
-def test_only_the_first_batch_after_a_bind_asks_for_a_fence(connection: VendorConnection) -> None:
+def test_only_the_first_batch_after_a_bind_asks_for_a_fence(connection: VendorConnection, how: FlowOptions) -> None:
     fill(connection, 1, 2)
-    receiver = connection.receiver("q")
+    receiver = connection.receiver("q", flow=how)
     assert len(receiver.receive(1, 0)) <= 1
     fences = []
     receiver.close()
-    receiver = connection.receiver("q")
+    receiver = connection.receiver("q", flow=how)
     for _ in range(2):
         batch = drink(receiver, 1)
         assert batch.provenance is not None
@@ -77,17 +81,17 @@ def test_only_the_first_batch_after_a_bind_asks_for_a_fence(connection: VendorCo
     assert fences[0]
 
 
-def test_the_batches_of_one_bind_are_fenced_once(connection: VendorConnection) -> None:
+def test_the_batches_of_one_bind_are_fenced_once(connection: VendorConnection, how: FlowOptions) -> None:
     fill(connection, 1, 2, 3)
-    receiver = connection.receiver("q")
+    receiver = connection.receiver("q", flow=how)
 
     batches = [drink(receiver, 1) for _ in range(3)]
 
     assert [batch.provenance is not None and batch.provenance.fence for batch in batches] == [True, False, False]
 
 
-def test_receiving_nothing_takes_the_timeout_and_no_longer(connection: VendorConnection) -> None:
-    receiver = connection.receiver("q")
+def test_receiving_nothing_takes_the_timeout_and_no_longer(connection: VendorConnection, how: FlowOptions) -> None:
+    receiver = connection.receiver("q", flow=how)
     begun = monotonic()
 
     assert len(receiver.receive(10, 0.2)) == 0
@@ -136,17 +140,19 @@ def test_an_unknown_queue_is_named(connection: VendorConnection) -> None:
         connection.transacted_session(queue="nowhere")
 
 
-def test_a_deleted_queue_ends_receiving(broker: DevelopmentBroker, connection: VendorConnection) -> None:
-    receiver = connection.receiver("q")
+def test_a_deleted_queue_ends_receiving(
+    broker: DevelopmentBroker, connection: VendorConnection, how: FlowOptions
+) -> None:
+    receiver = connection.receiver("q", flow=how)
     broker.delete_queue("q")
 
     with pytest.raises(QueueError, match=r"'q' at tcp://.* ended the flow"):
         receiver.receive(1, 20)
 
 
-def test_a_closed_receiver_refuses_politely(connection: VendorConnection) -> None:
+def test_a_closed_receiver_refuses_politely(connection: VendorConnection, how: FlowOptions) -> None:
     fill(connection, 1)
-    receiver = connection.receiver("q")
+    receiver = connection.receiver("q", flow=how)
     batch = drink(receiver, 1)
 
     receiver.close()
@@ -158,10 +164,12 @@ def test_a_closed_receiver_refuses_politely(connection: VendorConnection) -> Non
         acknowledge(receiver, batch)
 
 
-def test_closing_the_connection_sends_what_was_acknowledged(broker: DevelopmentBroker, options: SolaceOptions) -> None:
+def test_closing_the_connection_sends_what_was_acknowledged(
+    broker: DevelopmentBroker, options: SolaceOptions, how: FlowOptions
+) -> None:
     with connect(options) as connection:
         fill(connection, *range(100))
-        receiver = connection.receiver("q")
+        receiver = connection.receiver("q", flow=how)
         acknowledge(receiver, drink(receiver, 100))
 
     eventually(lambda: broker.queue("q").messages == 0)
@@ -225,10 +233,10 @@ def test_what_is_given_back_as_rejected_leaves_the_queue_for_that_of_dead_messag
 
 
 def test_a_flow_that_is_bound_as_ever_gives_back_by_its_end_only(
-    broker: DevelopmentBroker, connection: VendorConnection
+    broker: DevelopmentBroker, connection: VendorConnection, how: FlowOptions
 ) -> None:
     fill(connection, 1, 2)
-    receiver = connection.receiver("q")
+    receiver = connection.receiver("q", flow=how)
     drink(receiver, 2)
 
     assert receiver.give_back() == 0
@@ -254,14 +262,15 @@ def test_a_flow_that_is_to_share_a_queue_is_refused_where_the_broker_lets_it_sta
 
 
 def test_a_replay_that_the_broker_starts_loses_nothing_and_brings_nothing_twice(
-    broker: DevelopmentBroker, connection: VendorConnection
+    broker: DevelopmentBroker, connection: VendorConnection, how: FlowOptions
 ) -> None:
     broker.keep_replay_log()
     fill(connection, *range(20))
-    receiver = connection.receiver("q")
+    receiver = connection.receiver("q", flow=how)
     seen = drink(receiver, 15)
     acknowledge(receiver, seen.slice(0, 10))
-    eventually(lambda: broker.queue("q").messages == 10)
+    left = 20 if how.transaction_messages else 10  # nothing is committed before all of it is acknowledged
+    eventually(lambda: broker.queue("q").messages == left)
 
     broker.start_replay("q")
     fill(connection, 20)

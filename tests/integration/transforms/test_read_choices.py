@@ -77,6 +77,24 @@ def test_a_replay_brings_what_was_taken_before_once_and_not_at_every_bind(
     assert take(connection) == []
 
 
+def test_a_queue_is_read_in_transactions_of_a_bundle_each(
+    broker: DevelopmentBroker, connection: SolaceOptions, publish: Publish
+) -> None:
+    publish(numbers(700))
+
+    # The broker allows 256 messages in one.
+    assert take(connection, transaction_messages=256) == numbers(700)
+    assert broker.queue("logs").messages == 0
+
+
+def test_repeats_are_dropped_in_transactions_as_well(broker: DevelopmentBroker, connection: SolaceOptions) -> None:
+    for ids in (["1", "2", "3"], ["2", "3", "4"], ["3"]):
+        put(connection, EventBatch.from_bodies([f"{id_}".encode() for id_ in ids], {}, {"flumebeam.id": ids}))
+
+    assert take(connection, transaction_messages=2, deduplicate=100) == [b"1", b"2", b"3", b"4"]
+    assert broker.queue("logs").messages == 0
+
+
 def test_topics_make_the_queue_that_is_read_and_it_stays(broker: DevelopmentBroker, connection: SolaceOptions) -> None:
     broker.delete_queue("logs")
 
@@ -124,6 +142,9 @@ def test_repeated_application_message_ids_are_dropped_acknowledged_and_counted(
         ({"acknowledge_within": 1.0}, "a bundle may take 1.0 s"),
         ({"watermark_idle_seconds": -1.0}, "must not be negative"),
         ({"deduplicate": -1}, "deduplicate must not be negative"),
+        ({"transaction_messages": -1}, "at least one message, got -1"),
+        ({"transaction_messages": 256, "browse": True}, "leave out transaction_messages"),
+        ({"transaction_messages": 256, "failed_bundles": "failed"}, "leave out transaction_messages"),
     ],
 )
 def test_what_cannot_work_is_refused_when_the_graph_is_built(options: dict[str, object], why: str) -> None:
