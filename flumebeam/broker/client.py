@@ -18,10 +18,12 @@ __all__ = ["Client"]
 
 _PACE_SECONDS: Final = 0.02
 """Time between two portions of a slow connection."""
+_READ_BYTES: Final = 262_144
+"""What is read at once; a connection that gets little touches little of it."""
 _logger = logging.getLogger("flumebeam.broker")
 
 
-class Client(asyncio.Protocol):
+class Client(asyncio.BufferedProtocol):
     """One connection's socket.
 
     Args:
@@ -36,6 +38,9 @@ class Client(asyncio.Protocol):
         self._codec = codec
         self._connection: Connection
         self._transport: asyncio.Transport
+        # Bytes made by the transport for each portion are as large as the largest one could be: from the kernel, and
+        # back to it, which costs as much as to read them.
+        self._room = memoryview(bytearray(_READ_BYTES))
         self._bytes_per_second: int | None = None
         """Speed in each direction; 0 is frozen, None unlimited."""
         self._arrived, self._unsent = bytearray(), bytearray()
@@ -57,8 +62,13 @@ class Client(asyncio.Protocol):
         if self._server.sockets.speed is not None:
             self.limit(self._server.sockets.speed)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where the next bytes go."""
+        return self._room
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Hand bytes to the core, now or in time."""
+        data = bytes(self._room[:nbytes])
         if self._bytes_per_second is None:
             self._take(data)
         else:

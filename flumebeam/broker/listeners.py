@@ -197,7 +197,7 @@ class Listener:
         """Whether clients can connect."""
         return self._server is not None
 
-    async def open(self, make: Callable[[Codec | None], asyncio.Protocol]) -> None:
+    async def open(self, make: Callable[[Codec | None], asyncio.BaseProtocol]) -> None:
         """Listen; one that listens already is left alone.
 
         Args:

@@ -60,6 +60,7 @@ class BrokerServer:
     def __init__(self, config: BrokerConfig, clock: Clock, give_up: Callable[[FlumebeamError], None]) -> None:
         self._config = config
         self._clock = clock
+        self._loop = asyncio.get_running_loop()
         self.sockets = Sockets(config, self._client, lambda: self.engine.host.settings.trust)
         self._ticker: asyncio.TimerHandle | None = None
         self._give_up = give_up
@@ -141,7 +142,7 @@ class BrokerServer:
 
     def now(self) -> float:
         """Return the loop's time, seconds."""
-        return asyncio.get_running_loop().time()
+        return self._loop.time()
 
     # Connections
 
