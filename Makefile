@@ -18,9 +18,20 @@ demo: $(VENV)/run.stamp  ## real log lines through the embedded broker into file
 test: $(VENV)/test.stamp  ## every test, on real parts [ARGS="-k name"]
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(ARGS)
 
-.PHONY: test-runners
-test-runners: $(VENV)/test.stamp  ## every pipeline on Prism, Flink and Spark, standalone clusters included; prints the matrix
-	@PATH="$(CURDIR)/$(BIN):$$PATH" FLUMEBEAM_WRITE_MATRIX=1 $(BIN)/python -m pytest -p no:randomly -m "" tests/runners tests/integration/runners $(ARGS)
+.PHONY: test-runners test-prism test-flink test-spark
+RUNNERS = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -p no:randomly -m "" tests/runners tests/integration/runners
+
+test-runners: $(VENV)/test.stamp  ## every pipeline and fault on Prism, Flink and Spark, standalone clusters included; prints the matrix
+	@FLUMEBEAM_WRITE_MATRIX=1 $(RUNNERS) $(ARGS)
+
+test-prism: $(VENV)/test.stamp  ## of these, what runs on Prism
+	@$(RUNNERS) -k prism $(ARGS)
+
+test-flink: $(VENV)/test.stamp  ## of these, what runs on Flink, in its job server and on a cluster
+	@$(RUNNERS) -k flink $(ARGS)
+
+test-spark: $(VENV)/test.stamp  ## of these, what runs on Spark, in its job server and on a cluster
+	@$(RUNNERS) -k spark $(ARGS)
 
 coverage: $(VENV)/test.stamp  ## fails unless unit tests take every branch of the wire codec and of the broker's core
 	@$(BIN)/python -m pytest -q tests/unit/smf tests/unit/broker --cov=flumebeam.smf --cov=flumebeam.broker.core \
