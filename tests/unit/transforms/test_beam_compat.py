@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import gc
+import threading
+import time
 from collections.abc import Iterator
 from types import GeneratorType
 
@@ -14,7 +16,7 @@ from apache_beam.runners.worker import data_plane
 from flumebeam.batch import EventBatch
 from flumebeam.testing.memory_queue import MemoryQueue, MemoryReceiverFactory
 from flumebeam.transforms.acknowledge import AcknowledgeBatches
-from flumebeam.transforms.beam_compat import keep_metrics_flat, tear_down_always
+from flumebeam.transforms.beam_compat import join_readers, keep_metrics_flat, tear_down_always
 from flumebeam.transforms.read_options import BundleLimits, ReadLimits
 from flumebeam.transforms.receiver_read import ReadFromReceivers
 
@@ -94,3 +96,22 @@ def test_a_worker_whose_runner_hung_up_goes_on_to_its_teardown() -> None:
     factory._data_channel_cache["gone"] = Cut()
 
     factory.close()
+
+
+def test_what_reads_from_a_runner_that_ends_has_time_to_notice_and_not_more() -> None:
+    ended, never, noticed = threading.Event(), threading.Event(), []
+
+    def notice() -> None:
+        ended.wait()
+        noticed.append(True)
+
+    threading.Thread(target=notice, name="run_worker_1-1", daemon=True).start()
+    threading.Timer(0.05, ended.set).start()
+    join_readers(30)
+    assert noticed
+
+    threading.Thread(target=never.wait, name="wait_until_finish_read", daemon=True).start()
+    begin = time.monotonic()
+    join_readers(0.05)
+    assert time.monotonic() - begin < 20
+    never.set()

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any, Never
 
 import apache_beam as beam
+import grpc
 import pytest
 from apache_beam.runners.runner import PipelineRunner
 
@@ -111,3 +112,18 @@ def test_an_error_in_this_process_loses_the_name_of_the_step() -> None:
 @pytest.mark.parametrize("text", ["", "flumebeam.errors.NoSuchError: x", "flumebeam.errors.Final: x"])
 def test_text_without_an_error_of_ours_is_none(text: str) -> None:
     assert unwrap(RuntimeError(text)) is None
+
+
+class Gone(PipelineRunner):
+    """A runner whose program has ended."""
+
+    def run_pipeline(self, pipeline: beam.Pipeline, options: Any) -> Never:
+        raise grpc.RpcError("Socket closed")
+
+
+def test_a_runner_whose_program_has_ended_is_one_sentence() -> None:
+    pipeline = beam.Pipeline(runner=Gone())
+    _ = pipeline | beam.Create([1])
+
+    with pytest.raises(RunnerError, match=r"^The runner's program no longer answers \(no status\): .*'flumebeam jobs'"):
+        run_pipeline(pipeline)
