@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 
 from flumebeam.batch import EventBatch
 from flumebeam.deliveries import Durable
 from flumebeam.errors import ConfigurationError
+from flumebeam.transforms import metrics
 from flumebeam.transforms.receivers import RECEIVERS
 
 __all__ = ["Acknowledge", "AcknowledgeBatches", "durable_of"]
@@ -36,8 +36,8 @@ class _AcknowledgeFn(beam.DoFn):
     """Tells the receivers at once: a bundle may be a whole run, and a source delivers only so much without answer."""
 
     def __init__(self) -> None:
-        self._acknowledged = Metrics.counter("flumebeam", "events_acknowledged")
-        self._latency = Metrics.distribution("flumebeam", "acknowledge_latency_ms")
+        self._acknowledged = metrics.counter("events_acknowledged")
+        self._latency = metrics.distribution("acknowledge_latency_ms")
 
     def process(self, durable: Durable) -> Iterator[None]:
         if len(durable.ids):

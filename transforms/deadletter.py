@@ -13,6 +13,7 @@ from apache_beam.transforms.window import GlobalWindows
 
 from flumebeam.deliveries import DeadLetter, Durable
 from flumebeam.errors import StorageError
+from flumebeam.transforms import metrics
 
 __all__ = ["DeadLetter", "DeadLettersToFiles"]
 
@@ -44,6 +45,7 @@ class _KeepFn(beam.DoFn):
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
+        self._kept = metrics.counter("dead_letters_kept")
 
     def start_bundle(self) -> None:
         self._letters: list[DeadLetter] = []
@@ -55,6 +57,7 @@ class _KeepFn(beam.DoFn):
         if not self._letters:
             return
         _write(Path(self._directory), self._letters)
+        self._kept.inc(len(self._letters))
         for letter in self._letters:
             for durable in letter.durables():
                 yield GlobalWindows.windowed_value(durable)

@@ -32,6 +32,10 @@ class _FileReceivers:
     def source(self) -> str:
         return self.options.path
 
+    @property
+    def lineage(self) -> tuple[str, ...]:
+        return "filesystem", "localhost", self.options.path
+
     def open(self, before_bind: Callable[[str], None]) -> Receiver:
         receiver = FileReceiver(self.options, positions=self._positions())
         try:

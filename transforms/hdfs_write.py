@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.metrics import Metrics
 from apache_beam.utils.windowed_value import WindowedValue
 
 from flumebeam.batch import BatchProvenance, EventBatch
@@ -29,6 +28,7 @@ from flumebeam.hdfs.partition_time import PartitionTime
 from flumebeam.hdfs.paths import PathOptions, PathTemplate
 from flumebeam.hdfs.targets import HdfsOptions, parse_target
 from flumebeam.solace.packing import messages_in
+from flumebeam.transforms import metrics
 from flumebeam.transforms.deadletter_topic import DeadLetterTopic, LetterPublisher
 from flumebeam.transforms.hdfs_lives import Lives, LivesPlan
 from flumebeam.transforms.hdfs_transaction import FileNaming, PendingTransaction
@@ -233,12 +233,15 @@ class _WriteFn(beam.DoFn):
         self._limits = limits
         self._clock = clock
         self._lives: Lives | None = None
-        self._written = Metrics.counter("flumebeam", "events_written")
-        self._known = Metrics.counter("flumebeam", "events_known")
-        self._dead = Metrics.counter("flumebeam", "events_dead")
-        self._files = Metrics.counter("flumebeam", "files_written")
-        self._small = Metrics.counter("flumebeam", "files_small")
-        self._transactions = Metrics.counter("flumebeam", "transactions_committed")
+        self._written = metrics.counter("events_written")
+        self._known = metrics.counter("events_known")
+        self._dead = metrics.counter("events_dead")
+        self._files = metrics.counter("files_written")
+        self._small = metrics.counter("files_small")
+        self._transactions = metrics.counter("transactions_committed")
+        self._commit_ms = metrics.distribution("commit_ms")
+        self._transaction_events = metrics.distribution("transaction_events")
+        self._lineage = metrics.LineageNote(*metrics.target_lineage(plan.address), sink=True)
 
     def setup(self) -> None:
         self._lives = Lives.join(self._plan)
@@ -327,6 +330,7 @@ class _WriteFn(beam.DoFn):
         pending = self._pending.pop(receiver)
         if not pending.events:
             return
+        begun = self._clock.monotonic()
         try:
             ids = self._commit_watched(pending) if receiver != _NOBODY else self._commit_with_dead_letters(pending)
         except EpochClosedError:
@@ -336,6 +340,9 @@ class _WriteFn(beam.DoFn):
             # Closed because nothing was committed for long; nobody else has these events.
             pending.life = self._life_of_nobody()
             ids = self._commit_with_dead_letters(pending)
+        self._commit_ms.update(round(1000 * (self._clock.monotonic() - begun)))
+        self._transaction_events.update(pending.events)
+        self._lineage.tell()
         made = pending.life.take_made()
         self._written.inc(pending.events - pending.dead)
         self._dead.inc(pending.dead)

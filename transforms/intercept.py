@@ -9,6 +9,7 @@ import apache_beam as beam
 from flumebeam.batch import EventBatch
 from flumebeam.errors import ConfigurationError
 from flumebeam.interceptors import Chain, Interceptor
+from flumebeam.transforms import metrics
 
 __all__ = ["Intercept"]
 
@@ -16,6 +17,7 @@ __all__ = ["Intercept"]
 class _InterceptFn(beam.DoFn):
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
+        self._passed = metrics.counter("events_intercepted")
 
     def process(self, batch: EventBatch) -> Iterator[EventBatch]:
         passed = self._chain(batch)
@@ -24,6 +26,7 @@ class _InterceptFn(beam.DoFn):
                 f"An interceptor made {len(passed)} events of {len(batch)}: an event that vanishes is never "
                 "acknowledged, so its source would stand still. Let interceptors only change events."
             )
+        self._passed.inc(len(passed))
         yield passed
 
 

@@ -21,7 +21,6 @@ from weakref import ref
 
 import apache_beam as beam
 from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
-from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Timestamp
 
@@ -29,7 +28,7 @@ from flumebeam.batch import EventBatch
 from flumebeam.clock import Clock, SystemClock
 from flumebeam.deliveries import Durable, Receiver
 from flumebeam.errors import ConfigurationError, ReceiverLostError
-from flumebeam.transforms import beam_compat, runner_checks
+from flumebeam.transforms import beam_compat, metrics, runner_checks
 from flumebeam.transforms.acknowledge import durable_of
 from flumebeam.transforms.bundle_load import BundleLoad
 from flumebeam.transforms.graph_checks import NotedRead, note_read
@@ -69,10 +68,11 @@ class _Reader(beam.DoFn):
     def __init__(self, plan: _Plan) -> None:
         self._plan = plan
         self._user: SourceUser | None = None
-        self._received = Metrics.counter("flumebeam", "events_received")
-        self._acknowledged = Metrics.counter("flumebeam", "events_acknowledged")
-        self._given_back = Metrics.counter("flumebeam", "events_given_back")
-        self._unacknowledged = Metrics.gauge("flumebeam", "events_unacknowledged")
+        self._received = metrics.counter("events_received")
+        self._acknowledged = metrics.counter("events_acknowledged")
+        self._given_back = metrics.counter("events_given_back")
+        self._unacknowledged = metrics.gauge("events_unacknowledged")
+        self._lineage = metrics.LineageNote(*plan.factory.lineage)
 
     def setup(self) -> None:
         self._user = RECEIVERS.join(self._plan.identity)
@@ -89,6 +89,7 @@ class _Reader(beam.DoFn):
         if not stop_requested():
             for flow in share.flows:
                 self._receiver(flow)
+            self._lineage.tell()
         # The clocks of a read start when its receivers are open, however long that took.
         position = position.begin(plan.clock.epoch_ms())
         end = plan.clock.monotonic() + plan.bundle.seconds

@@ -56,6 +56,11 @@ class ReceiverFactory(Protocol):
         """Name of what is read: the queue, the directory, the file pattern. Bind hooks are called with it."""
         ...
 
+    @property
+    def lineage(self) -> tuple[str, ...]:
+        """What is read, for Beam's lineage: the kind of place, and its name there, the largest part first."""
+        ...
+
     def open(self, before_bind: Callable[[str], None]) -> Receiver:
         """Open a receiver.
 

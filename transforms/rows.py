@@ -25,6 +25,7 @@ from flumebeam.deliveries import DeadLetter, Durable
 from flumebeam.errors import ConfigurationError, FormatError
 from flumebeam.event import Event, Provenance
 from flumebeam.ids import DeliveryId, delivery_ids
+from flumebeam.transforms import metrics
 from flumebeam.transforms.events import FromEvents
 
 __all__ = ["ORIGIN_FIELD", "FromRows", "JsonToRows", "ParsedRows", "RowsToDurables", "RowsToJson", "ToRows", "are_rows"]
@@ -149,6 +150,7 @@ class _ParseFn(beam.DoFn):
         self._headers = headers
         self._type = row_type
         self._invalid = invalid
+        self._dead = metrics.counter("dead_letters")
 
     def setup(self) -> None:
         import jsonschema
@@ -170,6 +172,7 @@ class _ParseFn(beam.DoFn):
                         f"An event of {event.provenance.queue if event.provenance else 'a program'!r} cannot be a row, "
                         f"{cause}. Change the schema, or have dead letters made of such events."
                     ) from error
+                self._dead.inc()
                 yield TaggedOutput(_INVALID, DeadLetter(event, "", cause))
             else:
                 yield row

@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 
 from flumebeam.batch import EventBatch
+from flumebeam.channel.publishing import MEASURED
 from flumebeam.channel.topics import TopicFunction, topic_function
 from flumebeam.clock import Clock, SystemClock
 from flumebeam.errors import ConfigurationError
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.fields import PLAIN_FIELDS, MessageFields
+from flumebeam.solace.ports import OutcomeKind
+from flumebeam.transforms import metrics
 from flumebeam.transforms.read_options import ReadLimits
 from flumebeam.transforms.stopping import stop_requested
 
@@ -73,7 +75,17 @@ class MoveOnSolace(beam.PTransform):
             max_events=max_events, max_seconds=max_seconds, until_empty=until_empty, idle_seconds=idle_seconds
         )
         self._move = _MoveFn(
-            options, queue, topic_function(topic), function or _as_it_is, fields, max_transaction_messages, limits
+            options,
+            queue,
+            topic_function(topic),
+            function or _as_it_is,
+            fields,
+            max_transaction_messages,
+            limits,
+            (
+                metrics.LineageNote("solace", options.host, options.vpn, queue),
+                metrics.LineageNote("solace", options.host, options.vpn, str(topic), sink=True),
+            ),
         )
         self._shown = {"queue": queue, "topic": str(topic), "host": options.host, "vpn": options.vpn}
 
@@ -101,6 +113,7 @@ class _MoveFn(beam.DoFn):
         fields: MessageFields,
         max_messages: int,
         limits: ReadLimits,
+        lineage: tuple[metrics.LineageNote, metrics.LineageNote],
     ) -> None:
         self._options = options
         self._queue = queue
@@ -109,7 +122,10 @@ class _MoveFn(beam.DoFn):
         self._fields = fields
         self._max_messages = max_messages
         self._limits = limits
-        self._moved = Metrics.counter("flumebeam", "events_moved")
+        self._moved = metrics.counter("events_moved")
+        self._outcomes = {kind: metrics.counter(f"transactions_{kind.value.replace(' ', '_')}") for kind in OutcomeKind}
+        self._distributions = {name: metrics.distribution(name) for name in MEASURED}
+        self._lineage = lineage
 
     def process(self, _: None) -> Iterator[int]:
         from flumebeam.channel.moving import Mover  # load a native library: only the worker pays
@@ -120,7 +136,17 @@ class _MoveFn(beam.DoFn):
         begun = last = clock.monotonic()
         total = 0
         with SolaceChannel(self._options, queue=self._queue, max_transaction_messages=self._max_messages) as channel:
-            mover = Mover(channel, self._function, self._topics, self._max_messages // 2, self._fields)
+            mover = Mover(
+                channel,
+                self._function,
+                self._topics,
+                self._max_messages // 2,
+                self._fields,
+                observe=lambda name, value: self._distributions[name].update(value),
+                ended=lambda kind: self._outcomes[kind].inc(),
+            )
+            for note in self._lineage:
+                note.tell()
             while not stop_requested():
                 now = clock.monotonic()
                 if limits.max_seconds is not None and now - begun >= limits.max_seconds:

@@ -11,7 +11,6 @@ from typing import Any, Final, Literal, TypeVar
 import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
-from apache_beam.metrics import Metrics
 
 from flumebeam.batch import EventBatch
 from flumebeam.deliveries import Receiver
@@ -19,7 +18,7 @@ from flumebeam.errors import ConfigurationError
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.flows import FlowOptions, GiveBack, ReplayStart
 from flumebeam.solace.ports import Connection, FlowOfQueue
-from flumebeam.transforms import job_queues
+from flumebeam.transforms import job_queues, metrics
 from flumebeam.transforms.read_options import AcknowledgeBy, BundleLimits, ReadLimits
 from flumebeam.transforms.receiver_read import ReadFromReceivers
 from flumebeam.transforms.repeats import RepeatWindow
@@ -215,6 +214,11 @@ class SolaceReceiverFactory:
         if self.deduplicate < 0:
             raise ConfigurationError(f"deduplicate must not be negative, got {self.deduplicate}.")
 
+    @property
+    def lineage(self) -> tuple[str, ...]:
+        """What is read: broker, message VPN and queue."""
+        return "solace", self.connection.host, self.connection.vpn, self.source
+
     def open(self, before_bind: Callable[[str], None]) -> Receiver:
         """Connect and bind a flow.
 
@@ -256,7 +260,7 @@ class _OwnedReceiver:
         self._receiver = receiver
         self._connection = connection
         self._window = window
-        self._repeated = Metrics.counter("flumebeam", "events_repeated")
+        self._repeated = metrics.counter("events_repeated")
         self._fence = False  # of batches that were dropped whole
         self._only_repeats = False
         self._waiting: dict[bytes, str] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from enum import Enum
@@ -10,19 +11,19 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
 from weakref import ref
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.utils.windowed_value import WindowedValue
 
 from flumebeam.batch import EventBatch
 from flumebeam.channel.base import Channel
-from flumebeam.channel.publishing import OnOverQuota, OnUnknown, Publisher, PublisherCounts
+from flumebeam.channel.publishing import MEASURED, OnOverQuota, OnUnknown, Publisher, PublisherCounts
 from flumebeam.channel.topics import TopicFunction, topic_function
 from flumebeam.deliveries import Durable
 from flumebeam.errors import ConfigurationError, PublishRefusedError
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.fields import PLAIN_FIELDS, MessageFields
 from flumebeam.solace.packing import Packing
+from flumebeam.transforms import metrics
 from flumebeam.transforms.broker_position import BrokerPosition, share
 from flumebeam.transforms.deadletter import DeadLetter
 from flumebeam.transforms.graph_checks import NotedLetters, note_letters
@@ -35,7 +36,6 @@ __all__ = ["WriteResult", "WriteToSolace"]
 
 _DEAD_LETTERS: Final = "dead_letters"
 _WRITTEN: Final = "written"
-_OBSERVED: Final = ("commit_ms", "transaction_events")
 _MODES: Final = ("transacted", "persistent", "direct")
 _E = TypeVar("_E", bound=Enum)
 
@@ -174,6 +174,9 @@ class WriteToSolace(beam.PTransform):
             self._open,
             self._topics,
             keeps_dead_letters=self._dead_letters is not None,
+            lineage=metrics.LineageNote(
+                "solace", self._shown["host"], self._shown["vpn"], self._shown["topic"], sink=True
+            ),
         )
         outputs = batches | "Publish" >> beam.ParDo(write).with_outputs(_DEAD_LETTERS, main=_WRITTEN)
         letters = outputs[_DEAD_LETTERS]
@@ -227,6 +230,7 @@ class PublishFn(beam.DoFn):
         open_publisher: Opens the publisher of one instance; pickled.
         topics: The topics of a batch; pickled.
         keeps_dead_letters: Whether somebody takes the dead letters; if not, the first one is an error.
+        lineage: Where they go.
     """
 
     def __init__(
@@ -235,14 +239,17 @@ class PublishFn(beam.DoFn):
         topics: TopicFunction,
         *,
         keeps_dead_letters: bool,
+        lineage: metrics.LineageNote,
     ) -> None:
+        self._lineage = lineage
         self._open_publisher = open_publisher
         self._topics = topics
         self._keeps_dead_letters = keeps_dead_letters
         self._publisher: Publisher | PlainPublisher | None = None
         self._counted = PublisherCounts()
-        self._distributions = {name: Metrics.distribution("flumebeam", name) for name in _OBSERVED}
-        self._counters = {name: Metrics.counter("flumebeam", name) for name in asdict(self._counted)}
+        self._distributions = {name: metrics.distribution(name) for name in MEASURED}
+        self._observed: deque[tuple[str, int]] = deque()
+        self._counters = {name: metrics.counter(name) for name in asdict(self._counted)}
 
     def start_bundle(self) -> None:
         """Forget what an earlier bundle may have left; connect if this is the first one."""
@@ -295,11 +302,16 @@ class PublishFn(beam.DoFn):
         return TaggedOutput(_DEAD_LETTERS, settled)
 
     def _observe(self, name: str, value: int) -> None:
-        self._distributions[name].update(value)
+        # Beam knows a metric of a bundle only in the bundle's own thread, and commits are made in another one.
+        self._observed.append((name, value))
 
     def _count(self) -> None:
         if self._publisher is None:
             return
+        while self._observed:
+            name, value = self._observed.popleft()
+            self._distributions[name].update(value)
+        self._lineage.tell()
         now = asdict(self._publisher.counts)
         for name, before in asdict(self._counted).items():
             if now[name] > before:

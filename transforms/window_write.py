@@ -10,10 +10,10 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from time import monotonic
 from typing import Any, Final
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 from apache_beam.transforms.trigger import AccumulationMode
 from apache_beam.transforms.window import GlobalWindow, IntervalWindow
 from apache_beam.utils.timestamp import Timestamp
@@ -30,6 +30,7 @@ from flumebeam.errors import ConfigurationError, FormatError
 from flumebeam.formats import Format, chosen_format, wants_provenance
 from flumebeam.hdfs.paths import PathOptions, PathTemplate, safe_text
 from flumebeam.hdfs.targets import HdfsOptions, Target, TargetAddress, parse_target
+from flumebeam.transforms import metrics
 from flumebeam.transforms.deadletter import DeadLetter
 from flumebeam.transforms.poison import encoded, sift
 
@@ -215,10 +216,13 @@ class _WritePaneFn(beam.DoFn):
     def __init__(self, plan: _PanePlan) -> None:
         self._plan = plan
         self._target: Target | None = None
-        self._written = Metrics.counter("flumebeam", "events_written")
-        self._files = Metrics.counter("flumebeam", "files_written")
-        self._known = Metrics.counter("flumebeam", "events_known")
-        self._dead = Metrics.counter("flumebeam", "events_dead")
+        self._written = metrics.counter("events_written")
+        self._files = metrics.counter("files_written")
+        self._known = metrics.counter("events_known")
+        self._dead = metrics.counter("events_dead")
+        self._commit_ms = metrics.distribution("commit_ms")
+        self._transaction_events = metrics.distribution("transaction_events")
+        self._lineage = metrics.LineageNote(*metrics.target_lineage(plan.address), sink=True)
 
     def setup(self) -> None:
         plan = self._plan
@@ -292,7 +296,12 @@ class _WritePaneFn(beam.DoFn):
     def _once(self, name: str, batches: Sequence[EventBatch]) -> bool:
         """Write a file unless it is there; tell whether this call made it."""
         content = partial(encoded, self._plan.file_format, batches)
+        begun = monotonic()
         made = self._driver.run(write_once(self._begun(), name, content))
+        if made:
+            self._commit_ms.update(round(1000 * (monotonic() - begun)))
+            self._transaction_events.update(sum(map(len, batches)))
+        self._lineage.tell()
         (self._written if made else self._known).inc(sum(map(len, batches)))
         self._files.inc(int(made))
         return made

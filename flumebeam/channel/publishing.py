@@ -36,7 +36,7 @@ from flumebeam.solace.fields import PLAIN_FIELDS, MessageFields
 from flumebeam.solace.packing import Packing, by_topic
 from flumebeam.solace.ports import Outcome, OutcomeKind
 
-__all__ = ["OnOverQuota", "OnUnknown", "Publisher", "PublisherCounts", "observe_nothing"]
+__all__ = ["MEASURED", "OnOverQuota", "OnUnknown", "Publisher", "PublisherCounts", "observe_nothing"]
 
 _REPEATED: Final = {REPEATED_HEADER: "true"}
 _logger: Final = logging.getLogger(__name__)
@@ -85,6 +85,10 @@ class OnOverQuota(Enum):
     """It is refused as one that is too large is."""
     STOP = "stop"
     """An error: the source keeps its events."""
+
+
+MEASURED: Final = ("publish_ms", "commit_ms", "transaction_events")
+"""What a publisher measures of a transaction: putting its messages, its commit, and its events once committed."""
 
 
 def observe_nothing(name: str, value: int) -> None:
@@ -137,7 +141,7 @@ class Publisher:
         stopping: Whether whoever runs this wants it to end; asked while room is waited for.
         clock: The time.
         pause: Waits so many seconds.
-        observe: Told ``commit_ms`` and ``transaction_events`` of what was committed.
+        observe: Told the measurements of :data:`MEASURED`; also by the thread that commits.
         overlap: Whether a full transaction is committed in a thread of its own, while the next one is gathered. What is
             settled is told by a later call then, or by :meth:`flush`.
         counts: What has happened so far.
@@ -373,12 +377,14 @@ class Publisher:
         try:
             transaction.begin()
             self._connected = True
+            begun = self.clock.monotonic()
             for part in parts:
                 self._check_size(part.batch)
                 transaction.put(part.batch, part.topics, part.packing, self.fields)
-            begun = self.clock.monotonic()
+            put = self.clock.monotonic()
+            self.observe("publish_ms", round(1000 * (put - begun)))
             outcome = transaction.commit()
-            self.observe("commit_ms", round(1000 * (self.clock.monotonic() - begun)))
+            self.observe("commit_ms", round(1000 * (self.clock.monotonic() - put)))
             return outcome
         finally:
             # Also one that could not begin: the channel opens no other one before.

@@ -49,7 +49,7 @@ class PlainPublisher:
         stopping: Whether whoever runs this wants it to end; asked while room is waited for.
         clock: The time.
         pause: Waits so many seconds.
-        observe: Told ``commit_ms`` and ``transaction_events`` of what was committed.
+        observe: Told ``commit_ms``, from the first message to the last receipt, and ``transaction_events``.
         counts: What has happened so far; a window counts as a transaction.
     """
 

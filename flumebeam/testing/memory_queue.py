@@ -163,6 +163,11 @@ class MemoryReceiverFactory:
     source: str
     errors: tuple[Exception, ...] = field(default=())
 
+    @property
+    def lineage(self) -> tuple[str, ...]:
+        """What is read, for Beam's lineage."""
+        return "memory", self.source
+
     def open(self, before_bind: Callable[[str], None]) -> MemoryReceiver:
         """Open a receiver; raise the error that the factory was given, if any."""
         for error in self.errors:

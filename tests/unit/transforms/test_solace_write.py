@@ -25,6 +25,7 @@ from flumebeam.testing.memory_queue import MemoryReceiverFactory
 from flumebeam.transforms.acknowledge import Acknowledge
 from flumebeam.transforms.broker_position import BrokerPosition
 from flumebeam.transforms.deadletter import DeadLettersToFiles
+from flumebeam.transforms.metrics import LineageNote
 from flumebeam.transforms.read_options import BundleLimits, ReadLimits
 from flumebeam.transforms.receiver_read import ReadFromReceivers
 from flumebeam.transforms.running import run_pipeline
@@ -158,7 +159,12 @@ def test_unknown_and_rolled_back_commits_are_repeated_and_counted(queue: SourceQ
 def test_an_instance_that_is_used_again_after_a_failed_bundle_forgets_what_it_held(target: str) -> None:
     opened = partial(open_memory, target, (), 10)
     limits = {"max_messages": 10, "retry_seconds": 1}
-    write = PublishFn(partial(open_publisher, opened, limits), topic_function("logs/a"), keeps_dead_letters=False)
+    write = PublishFn(
+        partial(open_publisher, opened, limits),
+        topic_function("logs/a"),
+        keeps_dead_letters=False,
+        lineage=LineageNote("memory", target, sink=True),
+    )
     for bundle in (b"failed", b"good"):
         write.start_bundle()
         list(write.process(EventBatch.from_bodies([bundle]), Timestamp(0), GlobalWindow()))
