@@ -25,10 +25,12 @@ def test_a_slice_of_torture_loses_and_repeats_nothing_and_is_summed(
 
     done = json.loads(ledger.read_text())
     assert set(done) == {"local/1/0", "local/1/1"}
+    # Every second slice watches partitions.
+    assert [done[name]["partitions"] > 0 for name in sorted(done)] == [False, True]
     assert capsys.readouterr().out.splitlines()[-1].startswith("clean: 2 of 20 slices")
 
 
-def test_what_is_lost_repeated_invented_or_left_is_not_clean() -> None:
+def test_what_is_lost_repeated_invented_left_told_too_early_or_not_told_is_not_clean() -> None:
     assert Sums(events=3, freezes=1).clean
-    for fault in ("lost", "repeated", "invented", "left_over"):
+    for fault in ("lost", "repeated", "invented", "left_over", "premature", "untold"):
         assert not Sums(**{fault: 1}).clean

@@ -23,6 +23,9 @@ class Sums:
     repeated: int = 0
     invented: int = 0
     left_over: int = 0
+    partitions: int = 0
+    premature: int = 0
+    untold: int = 0
 
     @property
     def kills(self) -> int:
@@ -30,7 +33,8 @@ class Sums:
 
     @property
     def clean(self) -> bool:
-        return not (self.lost or self.repeated or self.invented or self.left_over)
+        faults = (self.lost, self.repeated, self.invented, self.left_over, self.premature, self.untold)
+        return not any(faults)
 
     def __iadd__(self, other: Sums) -> Sums:
         for each in fields(self):

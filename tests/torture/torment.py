@@ -18,6 +18,7 @@ from typing import Any
 from flumebeam.batch import EventBatch
 from flumebeam.broker import DevelopmentBroker
 from flumebeam.channel.solace import SolaceChannel
+from flumebeam.commitlog.completing import PartitionPoint
 from flumebeam.commitlog.steps import CrashPoint
 from flumebeam.event import Event
 from flumebeam.solace.config import SolaceOptions
@@ -26,7 +27,7 @@ from flumebeam.testing.hdfs import fresh_directory
 from flumebeam.testing.hdfs_ha import HaHdfs
 from tests.faults.pipelines import killing
 from tests.programs import Program, Programs, until
-from tests.torture import writer
+from tests.torture import partitioned, writer
 from tests.torture.lossy import LossyProxy
 from tests.torture.sums import Sums
 
@@ -35,8 +36,10 @@ __all__ = ["LocalPlace", "PairPlace", "Place", "torment"]
 # Reached only when somebody else's file has a final name.
 _POINTS = [point.name for point in CrashPoint if point is not CrashPoint.SUPERSEDED]
 _PLAIN_MOMENTS = [*_POINTS, writer.RECEIVED, writer.WRITTEN, writer.TOLD]
+_PARTITION_MOMENTS = [*_PLAIN_MOMENTS, *[point.name for point in PartitionPoint] * 2]
 _BEAM_MOMENTS = [*_POINTS, killing.RECEIVED, killing.WRITTEN, killing.TOLD]
 _END_SECONDS = 120.0
+_KEPT = {"_epochs", "_closed", "_retired", "_days"}
 _SHELL = "org.apache.hadoop.fs.FsShell"
 
 
@@ -121,7 +124,12 @@ class PairPlace(Place):
 
 
 def torment(
-    seed: str, kills: int, place: Callable[[Path], contextlib.AbstractContextManager[Place]], *, beam: bool
+    seed: str,
+    kills: int,
+    place: Callable[[Path], contextlib.AbstractContextManager[Place]],
+    *,
+    beam: bool,
+    watched: bool = False,
 ) -> Sums:
     """Run one slice.
 
@@ -130,21 +138,30 @@ def torment(
         kills: How often the drain is killed at least.
         place: Gives the target, in a directory.
         beam: Drain through Beam, else by :mod:`tests.torture.writer`.
+        watched: Whether its partitions are watched; only without Beam, on a local disk.
     """
     with tempfile.TemporaryDirectory(prefix="torture-") as name, running_broker() as broker:
         directory = Path(name)
         programs = Programs(directory, {"SOLACE_HOST": broker.url})
         with contextlib.closing(programs):
-            return _Slice(random.Random(seed), seed, broker, programs, place(directory), beam).run(kills)
+            told = directory / "told" if watched else None
+            return _Slice(random.Random(seed), seed, broker, programs, place(directory), beam, told).run(kills)
 
 
 class _Slice:
     def __init__(
-        self, chance: random.Random, seed: str, broker: DevelopmentBroker, programs: Programs, place: Place, beam: bool
+        self,
+        chance: random.Random,
+        seed: str,
+        broker: DevelopmentBroker,
+        programs: Programs,
+        place: Place,
+        beam: bool,
+        told: Path | None,
     ) -> None:
         self._chance, self._seed, self._broker, self._programs = chance, seed, broker, programs
-        self._place, self._beam = place, beam
-        self._moments = _BEAM_MOMENTS if beam else _PLAIN_MOMENTS
+        self._place, self._beam, self._told = place, beam, told
+        self._moments = _BEAM_MOMENTS if beam else _PLAIN_MOMENTS if told is None else _PARTITION_MOMENTS
         self._patience = 15.0 if beam else 4.0
         self._sums = Sums()
         self._sent: Counter[bytes] = Counter()
@@ -158,6 +175,8 @@ class _Slice:
                     (self._at_a_point, self._at_an_instant, self._frozen, self._cut), (6, 3, 1, 1)
                 )
                 deed[0]()
+                if self._told is not None:
+                    partitioned.judge(Path(self._place.address), self._told, self._sums)
         self._place.heal()
         self._empty_the_queue()
         # What drains were killed at, or a hung DataNode made after its drain was gone, belongs to nobody.
@@ -182,7 +201,7 @@ class _Slice:
             rolled = self._chance.random() < 0.7
             taken = self._chance.choice((0, 256))
             arguments: tuple[Any, ...] = (self._broker.url, "q", self._place.address, moment, nth, by, rolled, taken)
-            return self._programs.fork_main(writer.write, *arguments)
+            return self._programs.fork_main(writer.write, *arguments, str(self._told or ""))
         options = ["--queue=q", f"--target={self._place.address}", "--path=%{part}", "--target_read_timeout_seconds=4"]
         options += ["--roll_bytes=8000", "--roll_seconds=1", f"--transaction_messages={self._chance.choice((0, 256))}"]
         return self._programs.fork_main(killing.drain_that_dies, options, moment or killing.TOLD, nth, by)
@@ -256,6 +275,8 @@ class _Slice:
         self._sums.lost = (self._sent - found).total()
         self._sums.invented = sum(count for line, count in found.items() if line not in self._sent)
         self._sums.repeated = (found - self._sent).total() - self._sums.invented
+        if self._told is not None:
+            partitioned.judge(Path(self._place.address), self._told, self._sums, self._sent.total())
         left_over = self._place.left_over()
         self._sums.left_over = len(left_over)
         sys.stderr.writelines(f"left over: {path}\n" for path in left_over)
@@ -288,10 +309,12 @@ def _lines_below(root: Path) -> Counter[bytes]:
 
 
 def _left_over_below(root: Path) -> list[str]:
-    kept = {"_epochs", "_closed", "_retired", "_days"}
     hidden = [parts for parts, _ in _files_below(root) if any(part[0] in "._" for part in parts)]
-    return [
-        "/".join(parts)
-        for parts in hidden
-        if parts != (".flumebeam",) and not (parts[0] == ".flumebeam.logs" and parts[2] in kept)
-    ]
+    return ["/".join(parts) for parts in hidden if not _is_kept(parts)]
+
+
+def _is_kept(parts: tuple[str, ...]) -> bool:
+    if parts[0] != ".flumebeam.logs":
+        return parts == (".flumebeam",) or parts[-1] == "_SUCCESS"
+    # The next drain removes what one that is gone has said of its watermark.
+    return parts[2] in _KEPT or (parts[2] == "_partitions" and parts[-1].startswith("_w-"))
