@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from flumebeam.errors import FormatError
 from flumebeam.formats.avro_container import AVRO_MAGIC, AVRO_METADATA
 from flumebeam.formats.columns import Sink
-from flumebeam.formats.parquet import GZIP_LEVEL
+from flumebeam.formats.parquet import level_of, parquet_level
 
 __all__ = ["AS_BYTES", "WAYS_TO_JOIN", "Source", "join_files"]
 
@@ -35,6 +35,8 @@ _SYNC_BYTES: Final = 16
 _SEQUENCE_ESCAPE: Final = b"\xff\xff\xff\xff"
 _ROW_GROUP_BYTES: Final = 64 * 1024 * 1024
 _DEFLATE_LEVEL: Final = 6
+_LEVELS_BY_HINT: Final = (1, 5, 6, 9)
+"""Levels of zlib by what its streams say of them: the fastest, 2 to 5, the default, 7 to 9."""
 
 
 def join_files(how: str, sources: Sequence[Source]) -> Iterator[bytes]:
@@ -64,15 +66,19 @@ def _join_bytes(sources: Sequence[Source]) -> Iterator[bytes]:
 
 def _join_deflate(sources: Sequence[Source]) -> Iterator[bytes]:
     """Pack again: Hadoop's readers stop where the first stream ends."""
-    packer = zlib.compressobj(_DEFLATE_LEVEL)
+    packer = None
     for source in sources:
         unpacker = zlib.decompressobj()
         for piece in source():
+            if packer is None:
+                # Two bits of a stream's second byte tell how hard it was compressed (RFC 1950, FLEVEL).
+                packer = zlib.compressobj(_LEVELS_BY_HINT[piece[1] >> 6] if len(piece) > 1 else _DEFLATE_LEVEL)
             if packed := packer.compress(unpacker.decompress(piece)):
                 yield packed
         if not unpacker.eof:
             raise FormatError("A file that is joined as 'deflate' ends within its stream.")
-    yield packer.flush()
+    if packer is not None:
+        yield packer.flush()
 
 
 def _join_avro(sources: Sequence[Source]) -> Iterator[bytes]:
@@ -164,14 +170,16 @@ def _join_parquet(sources: Sequence[Source]) -> Iterator[bytes]:
 
 
 def _parquet_options(metadata: pq.FileMetaData) -> dict[str, object]:
-    """Return how a file was written: the same codec, and dictionaries for the same columns."""
+    """Return how a file was written: the same codec and level, and dictionaries for the same columns."""
     if not metadata.num_row_groups:
         return {}
     group = metadata.row_group(0)
     columns = [group.column(index) for index in range(group.num_columns)]
     with_dictionary = [column.path_in_schema for column in columns if column.has_dictionary_page]
     codecs = {column.path_in_schema: column.compression.replace("UNCOMPRESSED", "NONE") for column in columns}
-    levels = {path: GZIP_LEVEL for path, codec in codecs.items() if codec == "GZIP"}
+    level = level_of(metadata)
+    of_codecs = {path: parquet_level(codec.lower(), level) for path, codec in codecs.items()}
+    levels = {path: each for path, each in of_codecs.items() if each is not None}
     return {"compression": codecs, "compression_level": levels or None, "use_dictionary": with_dictionary or False}
 
 

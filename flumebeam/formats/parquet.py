@@ -15,7 +15,7 @@ from flumebeam.batch import EventBatch
 from flumebeam.errors import ConfigurationError
 from flumebeam.formats.columns import Sink
 
-__all__ = ["EVENT_COLUMNS", "GZIP_LEVEL", "ParquetFormat", "check_parquet_options", "parquet_level"]
+__all__ = ["EVENT_COLUMNS", "ParquetFormat", "check_parquet_options", "level_of", "parquet_level", "with_level"]
 
 EVENT_COLUMNS: Final = pa.schema(
     [
@@ -27,7 +27,8 @@ EVENT_COLUMNS: Final = pa.schema(
 
 _CODECS: Final = ("none", "snappy", "gzip", "zstd", "lz4", "brotli")
 _LEVELS: Final = ("gzip", "zstd", "brotli")
-GZIP_LEVEL: Final = 6
+_LEVEL: Final = b"flumebeam.compression_level"
+_GZIP_LEVEL: Final = 6
 """Where none is asked for. Arrow's own is 9, which takes five times as long for a hundredth of the size."""
 
 
@@ -71,7 +72,7 @@ class ParquetFormat:
         sink = Sink()
         with pq.ParquetWriter(
             pa.PythonFile(sink, mode="w"),
-            EVENT_COLUMNS,
+            with_level(EVENT_COLUMNS, self.level),
             compression=self.codec,
             compression_level=parquet_level(self.codec, self.level),
             # Bodies seldom repeat: a dictionary of them would be made and thrown away.
@@ -91,7 +92,21 @@ class ParquetFormat:
 
 def parquet_level(codec: str, level: int | None) -> int | None:
     """Return the level for Arrow; ``None`` for its default."""
-    return GZIP_LEVEL if codec == "gzip" and level is None else level
+    return _GZIP_LEVEL if codec == "gzip" and level is None else level
+
+
+def with_level(schema: pa.Schema, level: int | None) -> pa.Schema:
+    """Return a schema whose file says its level of compression, if one was asked for: Parquet itself does not keep it.
+
+    Who joins files compresses as hard as they were.
+    """
+    return schema if level is None else schema.with_metadata({**(schema.metadata or {}), _LEVEL: b"%d" % level})
+
+
+def level_of(metadata: pq.FileMetaData) -> int | None:
+    """Return the level that a file says it was compressed with; ``None`` for its codec's default."""
+    said = (metadata.metadata or {}).get(_LEVEL, b"")
+    return int(said) if said else None
 
 
 def check_parquet_options(codec: str, level: int | None, row_group_bytes: int) -> None:

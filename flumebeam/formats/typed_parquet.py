@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from flumebeam.batch import EventBatch
 from flumebeam.formats.columns import Sink
-from flumebeam.formats.parquet import check_parquet_options, parquet_level
+from flumebeam.formats.parquet import check_parquet_options, parquet_level, with_level
 from flumebeam.formats.tables import TableOptions
 
 __all__ = ["ParquetTableFormat"]
@@ -58,7 +58,7 @@ class ParquetTableFormat:
         columns = self.table.columns
         with pq.ParquetWriter(
             pa.PythonFile(sink, mode="w"),
-            columns,
+            with_level(columns, self.level),
             compression=self.codec,
             compression_level=parquet_level(self.codec, self.level),
         ) as writer:

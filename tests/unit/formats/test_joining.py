@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import random
 import secrets
 
 import pyarrow.parquet as pq
@@ -8,7 +9,16 @@ import pytest
 
 from flumebeam.batch import EventBatch
 from flumebeam.errors import FormatError
-from flumebeam.formats import AvroEventFormat, Format, ParquetFormat, TextFormat, open_format, way_to_join
+from flumebeam.formats import (
+    AvroEventFormat,
+    Format,
+    ParquetFormat,
+    TableOptions,
+    TableSchema,
+    TextFormat,
+    open_format,
+    way_to_join,
+)
 from flumebeam.formats.joining import Source, join_files
 from tests.hadoop_files import sequence_file
 
@@ -80,6 +90,49 @@ def test_small_row_groups_become_one() -> None:
     assert metadata.row_group(0).column(2).compression == "ZSTD"
     assert metadata.row_group(0).column(2).path_in_schema == "body"
     assert not metadata.row_group(0).column(2).has_dictionary_page
+
+
+@pytest.mark.parametrize(("codec", "lowest", "highest"), [("gzip", 1, 9), ("zstd", 1, 19), ("brotli", 1, 9)])
+@pytest.mark.parametrize("is_table", [False, True])
+def test_joined_parquet_is_compressed_as_hard_as_its_parts_were(
+    codec: str, lowest: int, highest: int, is_table: bool
+) -> None:
+    chance = random.Random(7)
+    words = [word_of(chance, 9) for _ in range(300)]
+    bodies = [b'{"s": "%s"}' % " ".join(chance.choices(words, k=12)).encode() for _ in range(4000)]
+    schema = '{"type": "record", "name": "R", "fields": [{"name": "s", "type": "string"}]}'
+    table = TableOptions(schema=TableSchema(schema)) if is_table else None
+
+    def joined(level: int | None) -> tuple[int, dict[bytes, bytes]]:
+        format = open_format("parquet", codec=codec, level=level, table=table)
+        parts = [source(format, *bodies[start : start + 1000]) for start in range(0, 4000, 1000)]
+        data = b"".join(join_files("parquet", parts))
+        # And once more, as a merge of what was merged.
+        again = b"".join(join_files("parquet", [lambda: iter([data])]))
+        assert len(again) == len(data)
+        return len(data), pq.ParquetFile(io.BytesIO(data)).metadata.metadata or {}
+
+    fast, hard = joined(lowest), joined(highest)
+    assert hard[0] < 0.97 * fast[0]
+    assert hard[1][b"flumebeam.compression_level"] == b"%d" % highest
+    # Without a level the codec's own, which nobody has to say.
+    assert b"flumebeam.compression_level" not in joined(None)[1]
+
+
+def test_joined_deflate_is_compressed_as_hard_as_its_parts_were() -> None:
+    chance = random.Random(7)
+    words = [word_of(chance, 9) for _ in range(300)]
+    bodies = [" ".join(chance.choices(words, k=12)).encode() for _ in range(2000)]
+
+    def joined(level: int) -> int:
+        parts = [source(open_format("text", codec="deflate", level=level), *bodies)] * 2
+        return len(b"".join(join_files("deflate", parts)))
+
+    assert joined(9) < joined(5) < joined(1)
+
+
+def word_of(chance: random.Random, length: int) -> str:
+    return "".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=length))
 
 
 def test_texts_of_a_codec_without_a_way_are_not_joined() -> None:
