@@ -27,6 +27,8 @@ __all__ = ["TOPIC_ENDPOINT_PREFIX", "Queue"]
 
 _by_delivery: Final = attrgetter("delivery_id")
 _MIN_DEAD: Final = 64
+_NOTED_AHEAD: Final = 1_000
+"""Waiting messages that are noted together with those that were delivered, where more wait and no number is limited."""
 TOPIC_ENDPOINT_PREFIX: Final = "#P2P/DTE/"
 """What the names of topic endpoints begin with inside the broker, and those of queues do not."""
 
@@ -99,6 +101,8 @@ class Queue:
         """Messages deleted by an administrator."""
         self.delivered_to = 0
         """Highest permanent id delivered. As messages wait in the order of their ids, all up to it have been."""
+        self.noted_to = 0
+        """Highest permanent id of which the journal says that it may have been delivered."""
         self.counts: Counter[Count] = Counter()
         self.replays = Replays()
         self._spool = spool
@@ -358,7 +362,6 @@ class Queue:
             self._keep_last()
         if self._delayed:
             self._release()
-        before = self.delivered_to
         for browser in self.browsers:
             browser.show(self._in_line)
         if isinstance(self.line, Selection) and not self.line.needed_by(self.flows):
@@ -368,8 +371,21 @@ class Queue:
         else:
             self.line.deliver(self.flows, now)
         journal = self._spool.journal
-        if journal is not None and self.durable and self.delivered_to != before:
-            journal.append(Delivered(self.name, self.delivered_to))
+        if journal is not None and self.durable and self.delivered_to > self.noted_to:
+            self.noted_to = self._foreseen()
+            journal.append(Delivered(self.name, self.noted_to))
+
+    def _foreseen(self) -> int:
+        """Return up to which permanent id delivery has come, or will soon come where much waits.
+
+        Nothing is sent before it is durable that it may have been. A note for each window of a client would cost a
+        backlog most of its time.
+        """
+        settings = self.settings
+        limited = settings.max_redeliveries or not settings.redelivery_enabled
+        if limited or len(self.ready) <= _NOTED_AHEAD:
+            return self.delivered_to
+        return max(self.delivered_to, self.ready[_NOTED_AHEAD].message.id)
 
     def _deliver(self) -> None:
         # All to the active flow, or one each in turn to all that have room.

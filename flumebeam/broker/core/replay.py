@@ -108,7 +108,7 @@ def _stored(vpn: Vpn, record: Stored) -> None:
 
 def _delivered(vpn: Vpn, record: Delivered) -> None:
     queue = vpn.queues[record.queue]
-    queue.delivered_to = record.message_id
+    queue.delivered_to = queue.noted_to = record.message_id
     for entry in queue.waiting():
         if entry.message.id > record.message_id:
             break

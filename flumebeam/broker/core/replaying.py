@@ -70,7 +70,7 @@ def start_replay(vpn: Vpn, queue: Queue, start: ReplayStart) -> Response:
     queue.replays.started += 1
     queue.replays.last_id = wanted[-1].id if wanted else 0
     # All are as if they had never been delivered.
-    queue.delivered_to = 0
+    queue.delivered_to = queue.noted_to = 0
     vpn.note(Delivered(queue.name, 0))
     for message in wanted:
         message.references += 1

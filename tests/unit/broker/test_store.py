@@ -24,6 +24,7 @@ from flumebeam.broker.core.broker_settings import (
 )
 from flumebeam.broker.core.journal import (
     Configured,
+    Delivered,
     DeliveredAgain,
     InVpn,
     Issued,
@@ -154,6 +155,43 @@ def test_only_what_was_delivered_is_marked_redelivered(
     after.consume("q")
 
     assert [message.parameters.redelivered for message in after.deliveries()] == [True, True, False]
+
+
+def test_delivery_of_a_backlog_is_noted_ahead_and_never_behind(
+    make_world: Callable[..., Any], keeper: Any, store: Store
+) -> None:
+    peer = keeper.client()
+    peer.publish(peer.publisher().flow_id, *[b""] * 2_000)
+    reader = keeper.client("reader")
+    store.commit(keeper.engine.take_journal())
+    flow = reader.consume("q")
+    notes: list[int] = []
+    got: list[int] = []
+    while len(got) < 2_000:
+        got += [message.parameters.message_id for message in reader.deliveries()]
+        records = keeper.engine.take_journal()
+        notes += [record.message_id for record in records if isinstance(record, Delivered)]
+        assert got[-1] <= notes[-1]
+        store.commit(records)
+        if len(got) == 510:
+            after = keeping(make_world, list(store.records()))
+            waiting = after.engine.vpn.queues["q"].waiting()
+            assert sum(entry.deliveries for entry in waiting) == 1_255
+        reader.ack(flow, got[-1], AckRange(got[-1], got[-1]))
+
+    assert [got.index(note) for note in notes] == [1_255, 1_274, 1_529, 1_784, 1_999]
+
+
+@pytest.mark.parametrize("counting", [{"max_redeliveries": 9}, {"redelivery_enabled": False}], ids=str)
+def test_delivery_is_noted_to_the_message_where_deliveries_are_limited(keeper: Any, counting: dict[str, Any]) -> None:
+    keeper.engine.create_queue("exact", "exclusive", ["e/>"], **counting)
+    peer = keeper.client()
+    peer.publish(peer.publisher().flow_id, *[b""] * 1_500, topic="e/1")
+    reader = keeper.client("reader")
+    reader.consume("exact")
+
+    (noted,) = (record for record in keeper.engine.take_journal() if isinstance(record, Delivered))
+    assert noted.message_id == reader.deliveries()[-1].parameters.message_id
 
 
 def test_renumbered_delivery_keeps_its_number_because_the_client_acknowledges_by_it(
