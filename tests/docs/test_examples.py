@@ -17,6 +17,8 @@ from flumebeam.cli.main import app
 from flumebeam.pipelines import registry
 from flumebeam.testing import running_broker
 from flumebeam.transforms.runner_settings import FlinkSettings
+from tests.integration.broker.certificates import Authority
+from tests.integration.client.test_secure import TokenServer
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -41,11 +43,42 @@ def broker() -> Iterator[DevelopmentBroker]:
         yield broker
 
 
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """What stands for hosts and files that nobody who runs the tests has: a broker with TLS, a token server, files."""
+    directory = tmp_path_factory.mktemp("secure")
+    authority, tokens = Authority(directory), TokenServer()
+    certificate, key = authority.issue("server")
+    token, secret = directory / "token", directory / "secret"
+    token.write_text("from the file\n")
+    secret.write_text("geheim\n")
+
+    def username(given: str) -> str | None:
+        return "default" if given == "from the file" or tokens.username(given) else None
+
+    with running_broker(tls_port=0, tls_certificate=certificate, tls_key=key, oauth_username=username) as broker:
+        broker.create_queue("logs", subscriptions=["logs/>"])
+        broker.create_vpn("logs", {"default": None})
+        yield {
+            "tcps://first.example:55443,tcps://second.example:55443": broker.tls_url,
+            "https://login.example/token": tokens.url,
+            'client_id="ingest"': 'client_id="me"',
+            "/run/secrets/token": str(token),
+            "/run/secrets/ingest": str(secret),
+            "/etc/ssl/company.pem": authority.certificate,
+        }
+    tokens.close()
+
+
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_an_example_runs_as_it_is_printed(example: str, broker: DevelopmentBroker, tmp_path: Path) -> None:
-    # The only change: nobody who runs the tests has a NameNode of that name.
-    program = example.replace("hdfs://namenode/logs", str(tmp_path))
+def test_an_example_runs_as_it_is_printed(
+    example: str, broker: DevelopmentBroker, places: dict[str, str], tmp_path: Path
+) -> None:
+    # The only change: nobody who runs the tests has hosts and files of those names.
+    program = example
+    for printed, real in {"hdfs://namenode/logs": str(tmp_path), **places}.items():
+        program = program.replace(printed, real)
     run = subprocess.run(
         [sys.executable, "-c", program],
         cwd=tmp_path,
