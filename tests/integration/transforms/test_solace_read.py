@@ -20,6 +20,7 @@ from flumebeam.transforms.events import ToEvents
 from flumebeam.transforms.running import run_pipeline
 from flumebeam.transforms.solace_read import ReadFromSolace, sender_time_ms
 from flumebeam.transforms.stopping import request_stop
+from tests.integration.client.helpers import eventually
 
 Publish = Callable[[Sequence[bytes]], None]
 
@@ -162,9 +163,16 @@ def test_several_flows_share_a_non_exclusive_queue(
 ) -> None:
     broker.delete_queue("logs")
     broker.create_queue("logs", access="non-exclusive", subscriptions=["logs/>"])
-    publish(numbers(2_000))
 
-    read(connection, beam.ParDo(Sink()), AcknowledgeBatches(), until_empty=True, idle_seconds=0.3, flows=3)
+    def publish_when_all_are_bound() -> None:
+        # The first one could take all that is there before the last one is bound.
+        eventually(lambda: broker.queue("logs").consumers == 3)
+        publish(numbers(2_000))
+
+    with ThreadPoolExecutor(1) as pool:
+        published = pool.submit(publish_when_all_are_bound)
+        read(connection, beam.ParDo(Sink()), AcknowledgeBatches(), until_empty=True, idle_seconds=3, flows=3)
+        published.result()
 
     assert sorted(bodies()) == sorted(numbers(2_000))
     receivers = {event.provenance.receiver for event in SEEN if event.provenance}
