@@ -155,7 +155,7 @@ def test_a_job_is_restored_from_a_checkpoint_that_was_kept(scene: Scene, flink: 
 @on("Flink cluster")
 @pytest.mark.row(
     "JobManager killed, job started anew: exactly once",
-    {**dict.fromkeys(LOCAL, "has none: see runner killed"), "Spark cluster": "jobs go on without the master"},
+    {**dict.fromkeys(LOCAL, "has none: see runner killed"), "Spark cluster": "its master was not tried"},
 )
 def test_a_job_manager_is_killed(scene: Scene, flink: Runner) -> None:
     drain, rest = draining(scene, flink)
