@@ -21,6 +21,8 @@ from flumebeam.solace.mapping import ReceivedMessage
 __all__ = ["FrameReader"]
 
 _FIXED: Final = 12
+_LENGTHS: Final = struct.Struct(">4xII").unpack_from
+"""Of the header, and of the whole frame."""
 _QUEUE_TOPIC: Final = b"#P2P/QUE/"
 """Before the name of a queue that a message was sent to; the library leaves it out of the name, too."""
 _MAX_KNOWN: Final = 4096
@@ -43,6 +45,8 @@ _EXTENDED_SIZES: Final = (0, 1, 2, 4, 8)
 _BODY_PART, _METADATA_PART = 2, 4
 
 _BETWEEN: Final = b"\0"
+_NO_TEXT: Final = 2
+"""Pieces that are cut of a message without any text: two empty ones."""
 _ONE_SDT_BLOCK: Final = b"\x01\x00"
 _BLOCK_HEADER: Final = 5
 _KIND_ITEM: Final = b"\x18\x04\x80\x00"
@@ -102,6 +106,10 @@ class FrameReader:
         self._sizes: dict[bytes, tuple[int, int]] = {}
         self._metadata_cuts: dict[int, Cut] = {}
         self._layouts: dict[Any, _Layout] = {}
+        self._last_rest: Any = None
+        self._last_around: Any = None
+        self._last_head: Any = None
+        self._last_layout: Any = None
 
     def read(self, frame: bytes) -> ReceivedMessage | None:
         """Return what a message carries; ``None`` if it must be read by the getters.
@@ -111,16 +119,21 @@ class FrameReader:
         """
         try:
             return self._read(frame)
-        except (_UncommonError, IndexError, UnicodeDecodeError):
+        except (_UncommonError, IndexError, UnicodeDecodeError, struct.error):
             return None
 
     def _read(self, frame: bytes) -> ReceivedMessage:
-        start, end = int.from_bytes(frame[4:8], "big"), int.from_bytes(frame[8:12], "big")
+        start, end = _LENGTHS(frame)
         if end != len(frame):
             raise _UncommonError
         raw = frame[_FIXED:start]
         cut = self._head_cuts.get(len(raw))
-        head = (cut and self._heads.get(cut(raw))) or self._learn_head(raw)
+        rest = cut and cut(raw)
+        if rest is not None and rest == self._last_rest:  # to compare costs less than to look up
+            head = self._last_head
+        else:
+            head = (rest and self._heads.get(rest)) or self._learn_head(raw)
+            self._last_rest, self._last_head = rest, head
         summary = raw[head.summary]
         size, metadata = self._sizes.get(summary) or self._learn_sizes(summary, end - start)
         middle = start + size
@@ -131,13 +144,19 @@ class FrameReader:
         if metadata:
             data = frame[middle:]
             cut = self._metadata_cuts.get(metadata)
-            layout = (cut and self._layouts.get(cut(data))) or self._learn_metadata(data)
-            # One conversion for all: no text may hold a NUL, so it can stand between them.
-            texts = _BETWEEN.join(layout.texts(data)).decode().split("\0")
-            if len(texts) != layout.pieces:
-                raise _UncommonError
-            properties = dict(zip(layout.property_names, texts, strict=False))
-            fields = dict(zip(layout.field_names, texts[len(properties) :], strict=False))
+            rest = cut and cut(data)
+            if rest is not None and rest == self._last_around:
+                layout = self._last_layout
+            else:
+                layout = (rest and self._layouts.get(rest)) or self._learn_metadata(data)
+                self._last_around, self._last_layout = rest, layout
+            if layout.pieces > _NO_TEXT:
+                # One conversion for all: no text may hold a NUL, so it can stand between them.
+                texts = _BETWEEN.join(layout.texts(data)).decode().split("\0")
+                if len(texts) != layout.pieces:
+                    raise _UncommonError
+                properties = dict(zip(layout.property_names, texts, strict=False))
+                fields = dict(zip(layout.field_names, texts[len(properties) :], strict=False))
             for is_property, name, span, convert in layout.others:
                 (properties if is_property else fields)[name] = convert(data[span])
         delivery = head.spooler + (head.permanent_id or raw[head.message_id])
@@ -262,10 +281,10 @@ class FrameReader:
         entries = [(True, name.decode(), convert, span) for name, convert, span in users]
         entries += [(False, _FIELDS[name], convert, span) for name, convert, span in own]
         texts = [entry for entry in entries if entry[2] is str]
-        # Two empty ones behind them: what cuts must have more than one thing to cut.
+        # Two empty ones behind them (_NO_TEXT): what cuts must have more than one thing to cut.
         layout = _Layout(
             itemgetter(*(slice(*span) for *_, span in texts), slice(0, 0), slice(0, 0)),
-            len(texts) + 2,
+            len(texts) + _NO_TEXT,
             [name for is_property, name, *_ in texts if is_property],
             [name for is_property, name, *_ in texts if not is_property],
             [

@@ -46,6 +46,8 @@ __all__ = ["REFUSALS", "VendorSession"]
 _T = TypeVar("_T")
 _CLOSE_SECONDS: Final = 5.0
 _FEW: Final = 100  # messages whose batch costs as much as they do
+_MANY: Final = 1_000  # messages, beside which it does not count what a batch costs
+_WINDOW_MS: Final = 4
 REFUSALS: Final = {
     "NO_SUBSCRIPTION_MATCH": "no queue is subscribed to a topic of it",
     "SPOOL_OVER_QUOTA": "a queue's or the broker's quota is reached",
@@ -188,6 +190,12 @@ class VendorSession:
         if linger and 0 < len(found) < min(_FEW, max_messages):
             sleep(linger)
             found += lane.receive(max_messages - len(found), 0, self._reader)
+        # Where many come, the broker sends more as soon as the client has made room: its window is 255 messages.
+        while linger and _FEW <= len(found) < min(_MANY, max_messages):
+            more = lane.receive(min(_MANY, max_messages) - len(found), _WINDOW_MS, self._reader)
+            if not more:
+                break
+            found += more
         messages = [message for message in found if message is not None]
         if len(messages) < len(found):
             raise QueueError(

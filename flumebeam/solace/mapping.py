@@ -228,6 +228,8 @@ def events_of_messages(messages: Sequence[ReceivedMessage], *, receiver: str, qu
     _add_properties(properties, shared, columns)
     _add_topics(topics, shared, columns)
     for name, values in zip(FIELD_HEADERS, fields, strict=True):
+        if values.count(None) == len(values):  # most fields of most messages
+            continue
         _add(name, [v if v is None else str(v) for v in values], shared, columns)
     if again:
         _add(REDELIVERED_HEADER, ["true" if flag else None for flag in redelivered], shared, columns)

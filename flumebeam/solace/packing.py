@@ -231,6 +231,8 @@ def events_of(messages: Sequence[ReceivedMessage], *, receiver: str, queue: str,
     Raises:
         FormatError: See :func:`~flumebeam.ids.packed_ids`.
     """
+    if not any(message.content_type for message in messages):
+        return events_of_messages(messages, receiver=receiver, queue=queue, fence=fence)
     parts: list[EventBatch] = []
     for packed, run in groupby(messages, is_pack):
         if packed:

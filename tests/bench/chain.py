@@ -25,6 +25,7 @@ from tests.bench.workload import digest, visible_files, write_lines
 __all__ = [
     "FILE_BYTES",
     "LANES",
+    "TRANSACTION",
     "Chain",
     "ChainRun",
     "Lane",
@@ -38,6 +39,8 @@ __all__ = [
 
 FILE_BYTES: Final = 16 << 20
 """Where files end, the same for every chain: several end within a run."""
+TRANSACTION: Final = 5_000
+"""Messages of a transaction where one carries one event: the broker is started with that limit."""
 _POLL_SECONDS: Final = 0.05
 _START_SECONDS: Final = 120.0
 _PATIENCE_SECONDS: Final = 900.0
@@ -285,7 +288,17 @@ LANES: Final = {
     "packed": Lane(
         "Beam, packed", lambda place, source, events: our_chain(place, source, events, ingest=["--pack"]), share=5
     ),
-    "single": Lane("Beam, one event a message", our_chain),
+    "single": Lane(
+        "Beam, one event a message",
+        lambda place, source, events: our_chain(
+            place,
+            source,
+            events,
+            ingest=[f"--max_transaction_messages={TRANSACTION}"],
+            drain=[f"--transaction_messages={TRANSACTION}"],
+            line=Line(settings={"max_transaction_messages": TRANSACTION}),
+        ),
+    ),
 }
 """Our chains. The one that packs gets five times the events, since it would be over before it is warm."""
 
