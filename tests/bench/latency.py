@@ -1,7 +1,7 @@
 """Suite ``latency``: from the put to the user's function, and to a line in a file that readers see.
 
 One topic feeds two queues of a broker with its data on disk: one is read by a speed layer in short bundles, the other
-by ``drain_to_hdfs``, whose files end with each transaction. The publisher commits a transaction every 5 ms. All of it
+by ``drain_to_hdfs``, whose files end with each transaction; both take in transactions. The publisher commits a transaction every 5 ms. All of it
 runs on the in-process runner, on the client's native lane.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.bench.broker_host import BrokerProcess
-from tests.bench.chain import until
+from tests.bench.chain import TRANSACTION, until
 from tests.bench.figures import percentile
 from tests.bench.latencies import read_latencies, read_lines
 from tests.bench.programs import Program, ProgramFailedError
@@ -93,7 +93,7 @@ def _at(place: Path, rate: int, size: int, seconds: float) -> list[LatencyFigure
     publishing, notes, target = place / "publishing", place / "latencies", place / "files"
     publishing.touch()
     with ExitStack() as stack:
-        broker = stack.enter_context(BrokerProcess(place / "broker"))
+        broker = stack.enter_context(BrokerProcess(place / "broker", {"max_transaction_messages": TRANSACTION}))
         for queue in LAYERS:
             broker.create_queue(queue, _TOPIC)
 
@@ -101,7 +101,9 @@ def _at(place: Path, rate: int, size: int, seconds: float) -> list[LatencyFigure
             return stack.enter_context(Program(module, arguments, place / f"{name}.log"))
 
         speed = ["--host", broker.url, "--queue", "speed", "--notes", str(notes)]
+        speed += ["--transaction-messages", str(TRANSACTION)]
         drain = ["--solace_host", broker.url, "--queue", "chain", "--target", str(target), "--roll", "transaction"]
+        drain += ["--transaction_messages", str(TRANSACTION)]
         programs = [
             start("speed", "tests.bench.layers", "speed", *speed, "--bundle-seconds", str(_BUNDLE_SECONDS)),
             start("chain", "flumebeam", "run", "drain_to_hdfs", *drain),

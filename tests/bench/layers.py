@@ -97,7 +97,12 @@ def _speed(options: argparse.Namespace) -> None:
     def build(pipeline: beam.Pipeline, _: PipelineOptions) -> None:
         (
             pipeline
-            | "ReadSpeedQueue" >> ReadFromSolace(options.queue, connection=connection, bundle_seconds=seconds)
+            | "ReadSpeedQueue" >> ReadFromSolace(
+                options.queue,
+                connection=connection,
+                bundle_seconds=seconds,
+                transaction_messages=options.transaction_messages,
+            )
             | "User" >> beam.ParDo(_UserFunction(options.notes)).with_output_types(EventBatch)
             | "TellSpeedQueue" >> AcknowledgeBatches()
         )
@@ -132,7 +137,12 @@ def _count(options: argparse.Namespace) -> None:
     def build(pipeline: beam.Pipeline, _: PipelineOptions) -> None:
         (
             pipeline
-            | "Read" >> ReadFromSolace(options.queue, connection=connection, bundle_seconds=seconds)
+            | "Read" >> ReadFromSolace(
+                options.queue,
+                connection=connection,
+                bundle_seconds=seconds,
+                transaction_messages=options.transaction_messages,
+            )
             | "Count" >> beam.ParDo(_CountBundles(options.bundles)).with_output_types(EventBatch)
             | "Tell" >> AcknowledgeBatches()
         )
@@ -175,6 +185,7 @@ def main() -> None:
     parser.add_argument("--target")
     parser.add_argument("--bundles")
     parser.add_argument("--bundle-seconds", type=float)
+    parser.add_argument("--transaction-messages", type=int, default=0)
     parser.add_argument("--beam", nargs=argparse.REMAINDER, default=[], help="what follows says where it runs")
     options = parser.parse_args()
     _LAYERS[options.layer](options)
