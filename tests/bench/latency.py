@@ -1,8 +1,8 @@
 """Suite ``latency``: from the put to the user's function, and to a line in a file that readers see.
 
 One topic feeds two queues of a broker with its data on disk: one is read by a speed layer in short bundles, the other
-by ``drain_to_hdfs``, whose files end with each transaction; both take in transactions. The publisher commits a transaction every 5 ms. All of it
-runs on the in-process runner, on the client's native lane.
+by ``drain_to_hdfs``, whose files end with each transaction; both take in transactions. The publisher commits a
+transaction every 5 ms. All of it runs on the in-process runner, on the client's native lane.
 """
 
 from __future__ import annotations

@@ -97,7 +97,8 @@ def _speed(options: argparse.Namespace) -> None:
     def build(pipeline: beam.Pipeline, _: PipelineOptions) -> None:
         (
             pipeline
-            | "ReadSpeedQueue" >> ReadFromSolace(
+            | "ReadSpeedQueue"
+            >> ReadFromSolace(
                 options.queue,
                 connection=connection,
                 bundle_seconds=seconds,
@@ -137,7 +138,8 @@ def _count(options: argparse.Namespace) -> None:
     def build(pipeline: beam.Pipeline, _: PipelineOptions) -> None:
         (
             pipeline
-            | "Read" >> ReadFromSolace(
+            | "Read"
+            >> ReadFromSolace(
                 options.queue,
                 connection=connection,
                 bundle_seconds=seconds,
