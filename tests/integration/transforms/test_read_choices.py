@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import apache_beam as beam
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from flumebeam.batch import EventBatch
 from flumebeam.broker import DevelopmentBroker
@@ -11,7 +14,8 @@ from flumebeam.errors import ConfigurationError
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.flows import FlowOptions, ReplayStart
 from flumebeam.solace.session import connect
-from flumebeam.transforms.acknowledge import AcknowledgeBatches
+from flumebeam.transforms.acknowledge import Acknowledge, AcknowledgeBatches
+from flumebeam.transforms.hdfs_write import WriteToHdfs
 from flumebeam.transforms.solace_read import ReadFromSolace, _time_of
 from tests.integration.transforms.test_solace_read import SEEN, Publish, Sink, bodies, numbers, read
 
@@ -85,6 +89,26 @@ def test_a_queue_is_read_in_transactions_of_a_bundle_each(
     # The broker allows 256 messages in one.
     assert take(connection, transaction_messages=256) == numbers(700)
     assert broker.queue("logs").messages == 0
+
+
+def test_transactions_are_refused_where_a_run_is_one_bundle(connection: SolaceOptions) -> None:
+    pipeline = beam.Pipeline(options=PipelineOptions(["--runner=SparkRunner"]))
+
+    with pytest.raises(ConfigurationError, match=r"reads everything in one bundle.*leave out transaction_messages"):
+        _ = pipeline | ReadFromSolace("logs", connection=connection, until_empty=True, transaction_messages=256)
+
+
+def test_a_sink_that_holds_more_than_a_transaction_is_flushed_by_the_end_of_its_bundle(
+    broker: DevelopmentBroker, connection: SolaceOptions, publish: Publish, tmp_path: Path
+) -> None:
+    publish(numbers(700))
+
+    write = WriteToHdfs(str(tmp_path), max_events=5_000, max_seconds=600, queue="logs")
+    read(connection, write, Acknowledge(), until_empty=True, idle_seconds=0.5, transaction_messages=100)
+
+    assert broker.queue("logs").messages == 0
+    files = [path for path in tmp_path.glob("FlumeData*") if path.is_file()]
+    assert sorted(line for path in files for line in path.read_bytes().splitlines()) == sorted(numbers(700))
 
 
 def test_repeats_are_dropped_in_transactions_as_well(broker: DevelopmentBroker, connection: SolaceOptions) -> None:
