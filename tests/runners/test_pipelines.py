@@ -11,6 +11,7 @@ import pytest
 
 from tests.faults.pipelines.scene import Scene, numbered
 from tests.programs import Program, until
+from tests.runners import window_files
 from tests.runners.kinds import Runner
 
 COUNT = 3_000
@@ -161,6 +162,24 @@ def test_windows_of_a_queue_that_ends_count_every_event(scene: Scene, runner: Ru
 
     assert counted(counts) == COUNT
     assert scene.left == 0
+
+
+@pytest.mark.row("`WriteWindowsToFiles`, an end")
+def test_files_of_windows_hold_every_event_once_and_are_recognised_by_a_second_run(
+    scene: Scene, runner: Runner
+) -> None:
+    def written() -> dict[str, list[bytes]]:
+        scene.programs.fork_main(window_files.main, str(scene.target), "a run", *runner.options).ends_well(PATIENCE)
+        return {str(path.relative_to(scene.view)): path.read_bytes().splitlines() for path in scene.files()}
+
+    first = written()
+
+    numbers = sorted(int(line) for lines in first.values() for line in lines)
+    assert numbers == list(range(window_files.EVENTS))
+    assert {name.rpartition("/")[0] for name in first} == {f"dt=2024-01-01/hour={hour}" for hour in (12, 13, 14)}
+    assert all("-pane-0-" in name for name in first)
+    # The same events in the same windows: the same files.
+    assert written() == first
 
 
 @pytest.mark.row("`lambda_architecture --once`")
