@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,11 +21,17 @@ from flumebeam.commitlog.partition_options import PartitionOptions
 from flumebeam.hdfs.targets import Target
 from tests.torture.sums import Sums
 
-__all__ = ["end_ms", "judge", "keeper_of", "number_of", "partition_of", "watermark_ms"]
+__all__ = ["HookPoint", "end_ms", "judge", "keeper_of", "number_of", "partition_of", "watermark_ms"]
 
 _OF_A_PARTITION: Final = 40
 _SUCCESS: Final = "_SUCCESS"
 _ALL_MS: Final = 10**14
+
+
+class HookPoint(Enum):
+    """Places within the hook at which a drain may die."""
+
+    HEARING = "hook called, nothing noted"
 
 
 def number_of(body: bytes) -> int:
@@ -58,6 +65,7 @@ def keeper_of(target: Target, told: Path, is_drained: Callable[[], bool], at: Ca
     """
 
     def tell(event: PartitionEvent) -> None:
+        at(HookPoint.HEARING)
         line = f"{event.kind.value} {event.partition} {_seen(Path(target.root, event.partition)).total()}\n"
         # One write, so that a kill leaves a line or none.
         with told.open("ab", buffering=0) as file:

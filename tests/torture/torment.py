@@ -36,7 +36,7 @@ __all__ = ["LocalPlace", "PairPlace", "Place", "torment"]
 # Reached only when somebody else's file has a final name.
 _POINTS = [point.name for point in CrashPoint if point is not CrashPoint.SUPERSEDED]
 _PLAIN_MOMENTS = [*_POINTS, writer.RECEIVED, writer.WRITTEN, writer.TOLD]
-_PARTITION_MOMENTS = [*_PLAIN_MOMENTS, *[point.name for point in PartitionPoint] * 2]
+_PARTITION_MOMENTS = [*_PLAIN_MOMENTS, *[point.name for point in (*PartitionPoint, *partitioned.HookPoint)] * 2]
 _BEAM_MOMENTS = [*_POINTS, killing.RECEIVED, killing.WRITTEN, killing.TOLD]
 _END_SECONDS = 120.0
 _KEPT = {"_epochs", "_closed", "_retired", "_days"}

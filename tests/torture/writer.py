@@ -52,7 +52,7 @@ class _Moment:
             if self._left == 0:
                 os.kill(os.getpid(), self._by)
 
-    def at(self, point: CrashPoint | PartitionPoint) -> None:
+    def at(self, point: CrashPoint | PartitionPoint | partitioned.HookPoint) -> None:
         self.pass_by(point.name)
 
 
@@ -73,8 +73,8 @@ def write(
         host: The broker.
         queue: The queue.
         target: Address of the target.
-        moment: Name of a :class:`CrashPoint` or a :class:`PartitionPoint`, or one of those above, at which ``by`` is
-            sent to this process.
+        moment: Name of a :class:`CrashPoint`, a :class:`PartitionPoint` or a :class:`HookPoint`, or one of those above,
+            at which ``by`` is sent to this process.
         nth: At which pass; 0 for never.
         by: SIGKILL or SIGSTOP.
         rolled: Whether files are merged of several transactions.
