@@ -53,7 +53,8 @@ def _told(target: Path) -> list[tuple[str, str, list[int]]]:
     [*((point, nth) for point in PartitionPoint for nth in (1, 2)), *((each, 2) for each in _OF_THE_LOG)],
 )
 def test_success_comes_after_everything_and_is_told_whoever_is_killed(tmp_path: Path, point: Enum, nth: int) -> None:
-    assert _run(tmp_path, point, nth) == -signal.SIGKILL
+    # Merging takes its time: several partitions may become ready at one look, so that there is no second one.
+    assert _run(tmp_path, point, nth) in {-signal.SIGKILL} | ({0} if nth > 1 else set())
     for partition in _complete(tmp_path):
         assert _seen(tmp_path, partition) == _WHOLE[partition]
 
