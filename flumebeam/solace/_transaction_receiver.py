@@ -10,6 +10,7 @@ was acknowledged in a transaction that was not committed comes again, is taken a
 
 from __future__ import annotations
 
+import logging
 import threading
 import uuid
 from collections import OrderedDict
@@ -33,6 +34,8 @@ from flumebeam.solace.packing import claimed_events, events_of, is_pack
 
 __all__ = ["TransactionReceiver"]
 
+_logger: Final = logging.getLogger(__name__)
+_PATIENCE_SECONDS: Final = 60.0  # of a transaction that is full, before somebody is told
 _TURN_SECONDS: Final = 0.05  # longest wait within the client: an acknowledgement may have to wait for it
 _LINGER_SECONDS: Final = 0.002  # making a batch costs as much as some twenty events in it: let a few more come
 _MAX_UNPACKED_BYTES: Final = 1 << 20  # of one batch, compressed: what stays in a processor's cache is fastest
@@ -106,7 +109,7 @@ class TransactionReceiver:
         self._fence = True
         self._acknowledged_after: float | None = None
         self._failure: FlumebeamError | None = None
-        self._closed = self._settled = False
+        self._closed = self._settled = self._warned = False
         self._turn = threading.Lock()  # held by whoever calls the session
         self._restore_by = 0.0  # a time, while there is no session
         if before_bind is not None:
@@ -196,6 +199,7 @@ class TransactionReceiver:
             wait = min(max(0.0, deadline - monotonic()), _TURN_SECONDS)
             room = min(max_events, self._limit - len(self._taken))
             if room < 1 or (self._away() and not self._session.dead):
+                self._tell_if_stuck(room)
                 self._told.wait(wait)
                 messages = []
             else:
@@ -207,6 +211,19 @@ class TransactionReceiver:
             if monotonic() >= deadline:
                 self._check()
                 return EventBatch.empty()
+
+    def _tell_if_stuck(self, room: int) -> None:
+        """Say once that nothing more is read because something is held back, or dropped without a word."""
+        if room < 1 and not self._warned and self.oldest_age > _PATIENCE_SECONDS:
+            self._warned = True
+            _logger.warning(
+                "Nothing more is read from queue %r before the transaction of %d messages is acknowledged: %d events "
+                "of it are not, the oldest for %.0f s. What a bundle reads must be acknowledged at its end.",
+                self._queue,
+                self._limit,
+                self.unacknowledged,
+                self.oldest_age,
+            )
 
     def _hand_out(self, batch: EventBatch, max_events: int) -> EventBatch:
         self._surplus = batch.slice(max_events)

@@ -10,6 +10,7 @@ import pytest
 from flumebeam.batch import EventBatch
 from flumebeam.broker.faults import FailCommit
 from flumebeam.errors import ConfigurationError, QueueError
+from flumebeam.solace import _transaction_receiver
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.flows import FlowOptions, GiveBack, ReplayStart
 from flumebeam.solace.packing import Packing
@@ -65,6 +66,22 @@ def test_a_full_transaction_hands_out_nothing_before_it_is_committed(connection:
     acknowledge(receiver, second)
 
     assert bodies(second) == [b"%d" % number for number in range(10, 20)]
+
+
+def test_a_transaction_that_stays_full_is_told_of_once(
+    connection: VendorConnection, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_transaction_receiver, "_PATIENCE_SECONDS", 0.0)
+    fill(connection, *range(20))
+    receiver = connection.receiver("q", flow=OF_TEN)
+    acknowledge(receiver, drink(receiver, 10).slice(0, 7))
+
+    for _ in range(3):
+        assert not len(receiver.receive(10, 0.01))
+
+    told = [record.message for record in caplog.records if "Nothing more is read from queue 'q'" in record.message]
+    assert len(told) == 1
+    assert "3 events of it are not" in told[0]
 
 
 def test_an_acknowledgement_is_committed_while_another_thread_waits_for_messages(
