@@ -326,6 +326,12 @@ def _text_of(window: Any) -> str:
 
 
 def _time(stamp: Timestamp) -> str:
-    moment = Timestamp.of(stamp).to_utc_datetime()
+    try:
+        moment = Timestamp.of(stamp).to_utc_datetime()
+    except OverflowError:
+        raise ConfigurationError(
+            "A window lies before the year 1 or behind 9999: its elements have no time of their own. Give them one in "
+            "front of the window, for example beam.Map(lambda batch: TimestampedValue(batch, seconds))."
+        ) from None
     fraction = f".{moment.microsecond:06d}" if moment.microsecond else ""
     return f"{moment:%Y%m%dT%H%M%S}{fraction}Z"

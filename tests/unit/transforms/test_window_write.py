@@ -215,6 +215,17 @@ def test_a_window_that_is_none_has_its_name(tmp_path: Path) -> None:
     assert list(files(tmp_path)) == ["FlumeData.global-pane-0-00000-of-00001"]
 
 
+def test_windows_of_elements_without_a_time_are_refused_by_a_sentence(tmp_path: Path) -> None:
+    pipeline = beam.Pipeline("FnApiRunner")
+    batches = pipeline | beam.Create([batch(b"1")]) | beam.WindowInto(window.FixedWindows(3600))
+    batches | WriteWindowsToFiles(str(tmp_path))
+
+    with pytest.raises(Exception, match="elements have no time of their own"):
+        pipeline.run()
+
+    assert files(tmp_path) == {}
+
+
 def test_panes_that_accumulate_are_refused(tmp_path: Path) -> None:
     windows = beam.WindowInto(
         window.FixedWindows(60),
