@@ -164,6 +164,7 @@ def test_windows_of_a_queue_that_ends_count_every_event(scene: Scene, runner: Ru
     assert scene.left == 0
 
 
+@pytest.mark.parametrize("runner", ["FnApiRunner", "Prism", "Flink [local]", "Spark local"], indirect=True)
 @pytest.mark.row("`WriteWindowsToFiles`, an end")
 def test_files_of_windows_hold_every_event_once_and_are_recognised_by_a_second_run(
     scene: Scene, runner: Runner
