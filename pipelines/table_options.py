@@ -31,8 +31,9 @@ class TableTargetOptions(PipelineOptions):
     def _add_argparse_args(cls, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--schema",
-            metavar="FILE",
-            help="columns of the files, an Avro schema of a record; for --format parquet or avro [events as they are]",
+            metavar="FILE|URL",
+            help="columns of the files, an Avro schema of a record or its address in a registry; for --format parquet "
+            "or avro [events as they are]",
         )
         parser.add_argument("--body", choices=("json", "csv"), default="json", help="what bodies are [json]")
         parser.add_argument(
@@ -69,6 +70,7 @@ class TableTargetOptions(PipelineOptions):
 
         Raises:
             ConfigurationError: The schema cannot be read, or something does not fit together.
+            ConnectionFailedError: Its server does not answer.
         """
         if self.schema is not None:
             return open_format(name, codec=codec, table=self.table())
@@ -80,7 +82,7 @@ class TableTargetOptions(PipelineOptions):
     def table(self) -> TableOptions:
         """Return how bodies become rows; the schema must be given."""
         return TableOptions(
-            schema=TableSchema.of_file(self.schema),
+            schema=TableSchema.read(self.schema),
             body=self.body,
             delimiter="\t" if self.body_delimiter == _TAB else self.body_delimiter,
             quote=self.body_quote,

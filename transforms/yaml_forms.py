@@ -310,8 +310,8 @@ def _position(given: Any) -> BrokerPosition | None:
 
 
 def _table(given: Mapping[str, Any]) -> TableOptions:
-    """Return the options of a typed table, whose ``schema`` is the name of a file."""
-    return _object(TableOptions, "table", {**given, "schema": TableSchema.of_file(str(given.get("schema", "")))})
+    """Return the options of a typed table, whose ``schema`` is the name of a file, or an address."""
+    return _object(TableOptions, "table", {**given, "schema": TableSchema.read(str(given.get("schema", "")))})
 
 
 def _error_output(given: Any) -> str | None:

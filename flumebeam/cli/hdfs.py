@@ -63,7 +63,7 @@ def stop(data: _Data = None) -> None:
 
 @app.command()
 def ddl(
-    schema: Annotated[str, typer.Option(metavar="FILE", help="Columns of the files, as the drain has them.")],
+    schema: Annotated[str, typer.Option(metavar="FILE|URL", help="Columns of the files, as the drain has them.")],
     target: Annotated[str, typer.Option(metavar="URL", help="Directory of the files, as the engine reaches it.")],
     path: Annotated[str, typer.Option(metavar="TEMPLATE", help="Directory below: dt=%Y-%m-%d/hour=%H. [none]")] = "",
     format: Annotated[str, typer.Option(metavar="NAME", help=f"{' or '.join(TABLE_FORMAT_NAMES)}.")] = "parquet",
@@ -75,7 +75,7 @@ def ddl(
 ) -> None:
     """Print the CREATE TABLE of a typed table for Hive or Spark, and its partitions."""
     options = TableOptions(
-        schema=TableSchema.of_file(schema),
+        schema=TableSchema.read(schema),
         body_column=body_column,
         headers=tuple(name for name in header_columns.split(",") if name),
         source=source_columns,

@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import fastavro
 import pyarrow as pa
 
 from flumebeam.errors import ConfigurationError
+from flumebeam.formats.schema_places import schema_text
 
 __all__ = ["AvroType", "TableSchema"]
 
@@ -58,16 +58,17 @@ class TableSchema:
         _columns(self.text)
 
     @classmethod
-    def of_file(cls, path: str) -> TableSchema:
-        """Return the schema that a file holds (``.avsc``).
+    def read(cls, place: str) -> TableSchema:
+        """Return the schema that a file holds (``.avsc``), or that a registry answers: read once, here.
+
+        Args:
+            place: Path, or ``http://...``; see :func:`flumebeam.formats.schema_places.schema_text`.
 
         Raises:
-            ConfigurationError: The file cannot be read, or holds no such schema.
+            ConfigurationError: It cannot be read, or is no such schema.
+            ConnectionFailedError: Its server does not answer.
         """
-        try:
-            return cls(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"The schema {path} cannot be read: {error}.") from error
+        return cls(schema_text(place))
 
     @property
     def record(self) -> Mapping[str, Any]:

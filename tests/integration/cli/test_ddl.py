@@ -5,11 +5,14 @@ from pathlib import Path
 import pytest
 
 from flumebeam.cli.main import main
+from tests.schema_registry import serving_schemas
+
+SCHEMA = '{"type": "record", "name": "Row", "fields": [{"name": "n", "type": "int"}]}'
 
 
 def test_a_schema_is_printed_as_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     schema = tmp_path / "row.avsc"
-    schema.write_text('{"type": "record", "name": "Row", "fields": [{"name": "n", "type": "int"}]}')
+    schema.write_text(SCHEMA)
     arguments = ["hdfs", "ddl", "--schema", str(schema), "--target", "hdfs://namenode/logs", "--path", "dt=%Y-%m-%d"]
 
     with pytest.raises(SystemExit, match="0"):
@@ -31,3 +34,18 @@ def test_a_schema_is_printed_as_a_table(tmp_path: Path, capsys: pytest.CaptureFi
     with pytest.raises(SystemExit, match="2"):
         main([*arguments, "--format", "text"])
     assert "Only avro and parquet hold typed tables" in capsys.readouterr().err
+
+
+def test_a_schema_of_a_registry_is_printed_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving_schemas() as registry:
+        registry.answers["/subjects/row/versions/latest/schema"] = (200, SCHEMA.encode())
+        place = f"{registry.url}/subjects/row/versions/latest/schema"
+        with pytest.raises(SystemExit, match="0"):
+            main(["hdfs", "ddl", "--schema", place, "--target", "/logs"])
+
+    assert "  `n` INT" in capsys.readouterr().out.splitlines()
+
+    with pytest.raises(SystemExit, match="1"):
+        main(["hdfs", "ddl", "--schema", place, "--target", "/logs"])
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "does not answer (ConnectionError): start it, or take a file." in said

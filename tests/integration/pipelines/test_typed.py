@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from flumebeam.broker import DevelopmentBroker
 from flumebeam.demo.proof import files_below
 from flumebeam.pipelines import drain_to_hdfs, ingest
+from tests.schema_registry import serving_schemas
 
 _COLUMNS: list[dict[str, Any]] = [{"name": "n", "type": "int"}, {"name": "host", "type": "string"}]
 _LATER = [{"name": "n", "type": "long"}, _COLUMNS[1], {"name": "seconds", "type": ["null", "double"], "default": None}]
@@ -75,3 +77,21 @@ def test_json_logs_become_one_table_of_two_schemas_with_misfits_beside_it(
     wanted = sorted(misfit for misfit in _MISFITS.values() for _ in range(4))
     assert [body for body, _ in found] == [body for body, _ in wanted]
     assert all(cause in said for (_, said), (_, cause) in zip(found, wanted, strict=True))
+
+
+def test_a_registry_is_asked_for_the_schema_once_when_the_drain_is_built(
+    broker: DevelopmentBroker, tmp_path: Path
+) -> None:
+    log, target = tmp_path / "a.log", tmp_path / "table"
+    log.write_text("".join(json.dumps({"n": number, "host": "web1"}) + "\n" for number in range(300)))
+    assert ingest.main(["--input", str(log), "--topic=logs/a", f"--tracker_dir={tmp_path / 'positions'}"]) == 0
+
+    with serving_schemas() as registry:
+        latest = "/subjects/line/versions/latest"
+        registry.answers[latest] = (200, json.dumps({"id": 1, "schema": json.dumps(record(_COLUMNS))}).encode())
+        take = ["--queue=batch", f"--target={target}", "--format=avro", f"--schema={registry.url}{latest}"]
+        assert drain_to_hdfs.main([*take, "--until_empty", "--idle_seconds=0.5"]) == 0
+        assert registry.asked == [(latest, None)]
+
+    rows = [row for path in files_below(target) for row in fastavro.reader(io.BytesIO(path.read_bytes()))]
+    assert sorted(row["n"] for row in rows) == list(range(300))

@@ -70,6 +70,6 @@ def test_a_schema_is_read_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "row.avsc"
     file.write_text(schema_of("int").text)
 
-    assert TableSchema.of_file(str(file)) == schema_of("int")
+    assert TableSchema.read(str(file)) == schema_of("int")
     with pytest.raises(ConfigurationError, match="cannot be read"):
-        TableSchema.of_file(str(tmp_path / "other.avsc"))
+        TableSchema.read(str(tmp_path / "other.avsc"))
