@@ -28,11 +28,12 @@ from apache_beam.runners.portability import portable_runner
 from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.runners.portability.prism_runner import PrismJobServer
 from apache_beam.runners.runner import PipelineState
-from apache_beam.runners.worker import data_plane
+from apache_beam.runners.worker import data_plane, statesampler
 
 __all__ = [
     "beams_prism",
     "before_run",
+    "end_bundles_promptly",
     "finds_prism",
     "join_readers",
     "keep_metrics_flat",
@@ -44,6 +45,8 @@ __all__ = [
 _KNOWN_VERSION: Final = "2.77."
 _MARK: Final = "_flumebeam_flat"
 _ANSWER_SECONDS: Final = 5.0
+_BEAMS_SAMPLING: Final = (200,)  # ms, the only default of a sampler
+_SAMPLING: Final = (5,)
 _READING: Final = ("run_worker", "read_grpc_client_inputs", "wait_until_finish_read", "read_state")
 _ENDED_WELL: Final = (PipelineState.DONE, PipelineState.CANCELLED, PipelineState.DRAINED)
 
@@ -74,6 +77,17 @@ def keep_metrics_flat() -> bool:
     setattr(consolidate_now, _MARK, True)
     fn_runner.consolidate_monitoring_infos = consolidate_now
     return True
+
+
+def end_bundles_promptly() -> None:
+    """Have workers of this process not wait at the end of a bundle for the thread that samples its times. Idempotent.
+
+    Beam joins that thread, which sleeps for a millisecond at first and then each time a fifth longer, up to 200 ms: a
+    sixth of the time of a source with bundles of 0.15 s, and the tail of its latency (measured with Beam 2.77.0).
+    """
+    sampler: Any = statesampler.StateSampler.__init__
+    if sampler.__defaults__ == _BEAMS_SAMPLING:
+        sampler.__defaults__ = _SAMPLING
 
 
 def tear_down_always() -> None:

@@ -361,6 +361,7 @@ class ReadFromReceivers(beam.PTransform):
         """Add the source to a pipeline."""
         beam_compat.keep_metrics_flat()
         beam_compat.tear_down_always()
+        beam_compat.end_bundles_promptly()
         finalizing = self._acknowledge is AcknowledgeBy.BUNDLE_FINALIZATION
         runner = runner_checks.check_read(pbegin.pipeline, bounded=self._limits.bounded, finalizing=finalizing)
         plan = _Plan(

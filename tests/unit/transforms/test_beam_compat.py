@@ -11,12 +11,13 @@ import grpc
 from apache_beam.metrics import monitoring_infos
 from apache_beam.metrics.cells import GaugeData
 from apache_beam.runners.portability.fn_api_runner import fn_runner
-from apache_beam.runners.worker import data_plane
+from apache_beam.runners.worker import data_plane, statesampler
+from apache_beam.utils.counters import CounterFactory
 
 from flumebeam.batch import EventBatch
 from flumebeam.testing.memory_queue import MemoryQueue, MemoryReceiverFactory
 from flumebeam.transforms.acknowledge import AcknowledgeBatches
-from flumebeam.transforms.beam_compat import join_readers, keep_metrics_flat, tear_down_always
+from flumebeam.transforms.beam_compat import end_bundles_promptly, join_readers, keep_metrics_flat, tear_down_always
 from flumebeam.transforms.read_options import BundleLimits, ReadLimits
 from flumebeam.transforms.receiver_read import ReadFromReceivers
 
@@ -83,6 +84,13 @@ def test_of_a_gauge_only_the_latest_value_of_all_bundles_is_kept() -> None:
 
     found = {info.labels["NAME"]: monitoring_infos.extract_gauge_value(info)[1] for info in kept}
     assert (len(kept), found) == (2, {"a": 2, "b": 7})
+
+
+def test_the_end_of_a_bundle_waits_a_few_milliseconds_at_most_for_what_samples_it() -> None:
+    end_bundles_promptly()
+    end_bundles_promptly()
+
+    assert statesampler.StateSampler("stage", CounterFactory()).sampling_period_ms == 5
 
 
 def test_a_worker_whose_runner_hung_up_goes_on_to_its_teardown() -> None:
