@@ -8,7 +8,8 @@ from typing import Final
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from flumebeam.errors import ConfigurationError
-from flumebeam.formats import Format, TableOptions, TableSchema, open_format
+from flumebeam.formats import DatumOptions, Format, TableOptions, TableSchema, open_format
+from flumebeam.formats.schema_places import schema_text
 
 __all__ = ["TableTargetOptions"]
 
@@ -22,6 +23,7 @@ _DEFAULTS: Final = {
     "source_columns": False,
 }
 _TAB: Final = r"\t"
+_AVRO: Final = "avro"
 
 
 class TableTargetOptions(PipelineOptions):
@@ -35,7 +37,18 @@ class TableTargetOptions(PipelineOptions):
             help="columns of the files, an Avro schema of a record or its address in a registry; for --format parquet "
             "or avro [events as they are]",
         )
-        parser.add_argument("--body", choices=("json", "csv"), default="json", help="what bodies are [json]")
+        parser.add_argument(
+            "--body",
+            choices=("json", "csv", "avro"),
+            default="json",
+            help="what bodies are; avro: datums of --schema, or of a schema in their headers; for --format avro [json]",
+        )
+        parser.add_argument(
+            "--schema_server",
+            default="",
+            metavar="URL",
+            help="http://HOST:PORT that the header flume.avro.schema.url may lead to, for --body avro [none]",
+        )
         parser.add_argument(
             "--body_delimiter", default=",", metavar="SIGN", help=r"between fields of csv; \t is a tab [,]"
         )
@@ -62,7 +75,7 @@ class TableTargetOptions(PipelineOptions):
         )
 
     def file_format(self, name: str, codec: str) -> Format:
-        """Return the format of the files, of typed rows if there is a schema.
+        """Return the format of the files: of typed rows if there is a schema, of datums if bodies are such.
 
         Args:
             name: Its name.
@@ -72,12 +85,24 @@ class TableTargetOptions(PipelineOptions):
             ConfigurationError: The schema cannot be read, or something does not fit together.
             ConnectionFailedError: Its server does not answer.
         """
+        if self.body == _AVRO:
+            for option, value in _DEFAULTS.items():
+                if option != "body" and getattr(self, option) != value:
+                    raise ConfigurationError(f"--{option} is for bodies of json and csv: leave it out with avro.")
+            return open_format(name, codec=codec, table=self.datums())
+        if self.schema_server:
+            raise ConfigurationError("--schema_server is for bodies with schemas of their own: give --body avro.")
         if self.schema is not None:
             return open_format(name, codec=codec, table=self.table())
         for option, value in _DEFAULTS.items():
             if getattr(self, option) != value:
                 raise ConfigurationError(f"--{option} is for typed tables: give --schema, or leave it out.")
         return open_format(name, codec=codec)
+
+    def datums(self) -> DatumOptions:
+        """Return what schema bodies have that are Avro datums."""
+        schema = "" if self.schema is None else schema_text(self.schema)
+        return DatumOptions(schema=schema, server=self.schema_server)
 
     def table(self) -> TableOptions:
         """Return how bodies become rows; the schema must be given."""

@@ -18,7 +18,7 @@ from flumebeam.commitlog.ids import IdIndex, IdSet
 from flumebeam.commitlog.life import Life
 from flumebeam.commitlog.protocol import PartDraft
 from flumebeam.commitlog.rolling import OpenRolls
-from flumebeam.formats import Format, way_to_join
+from flumebeam.formats import Format, divided, way_to_join
 from flumebeam.hdfs.paths import PathTemplate
 from flumebeam.ids import delivery_ids, id_pairs
 from flumebeam.solace.packing import messages_in
@@ -76,26 +76,32 @@ class PendingTransaction:
     _ids: list[pa.FixedSizeBinaryArray] = field(default_factory=list)
     _paths: dict[str, list[EventBatch]] = field(default_factory=dict)
 
-    def add(self, batch: EventBatch, template: PathTemplate, arrival_ms: int) -> None:
+    def add(self, batch: EventBatch, template: PathTemplate, arrival_ms: int, file_format: Format) -> None:
         """Add the events of a batch, but those that are held already: a client may hand a message over twice.
 
         Args:
             batch: Events; all of one receiver.
             template: Gives their directories and the start of their files' names.
             arrival_ms: Time of events that carry none, milliseconds since 1970 UTC.
+            file_format: Tells which of them may share a file.
+
+        Raises:
+            ConnectionFailedError: What tells it does not answer. This transaction must not be committed then.
         """
         if batch.provenance is not None:
             batch = self._without_held(batch, batch.provenance.ids)
         if not len(batch):
             return
+        paths = template.expand(batch, arrival_ms)
+        instants = dict(zip(paths.paths, paths.instants, strict=True))
+        pieces = [(path, *piece) for path, part in paths.split(batch) for piece in divided(file_format, part)]
         self.messages += messages_in(batch)
         if batch.provenance is not None:
             self._ids.append(batch.provenance.ids)
-        paths = template.expand(batch, arrival_ms)
-        for path, instant in zip(paths.paths, paths.instants, strict=True):
-            self.instants.setdefault(path, instant)
-        for path, part in paths.split(batch):
-            self._paths.setdefault(path, []).append(part if self.keeps_provenance else part.without_provenance())
+        for path, word, piece in pieces:
+            own = f"{path}.{word}" if word else path
+            self.instants.setdefault(own, instants[path])
+            self._paths.setdefault(own, []).append(piece if self.keeps_provenance else piece.without_provenance())
         self.events += len(batch)
         self.nbytes += batch.nbytes
 

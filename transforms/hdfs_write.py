@@ -284,7 +284,7 @@ class _WriteFn(beam.DoFn):
             keeps = wants_provenance(self._format) or self._letter_topic is not None
             pending = self._pending.setdefault(receiver, PendingTransaction(life, now, keeps_provenance=keeps))
             room = self._limits.room(pending, batch)
-            pending.add(batch.slice(0, room), self._template, self._clock.epoch_ms())
+            pending.add(batch.slice(0, room), self._template, self._clock.epoch_ms(), self._format)
             if self._partition_time is not None:
                 pending.watermark_ms = stamp.micros // 1000
             batch = batch.slice(room)

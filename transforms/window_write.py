@@ -27,7 +27,7 @@ from flumebeam.commitlog.protocol import Scribe
 from flumebeam.commitlog.steps import stat
 from flumebeam.commitlog.whole_files import WINDOWS, sweep_old, write_once
 from flumebeam.errors import ConfigurationError, FormatError
-from flumebeam.formats import Format, chosen_format, wants_provenance
+from flumebeam.formats import Format, chosen_format, divider, wants_provenance
 from flumebeam.hdfs.paths import PathOptions, PathTemplate, safe_text
 from flumebeam.hdfs.targets import HdfsOptions, Target, TargetAddress, parse_target
 from flumebeam.transforms import metrics
@@ -128,6 +128,8 @@ class WriteWindowsToFiles(beam.PTransform):
         if shards < 1 or patience_seconds <= 0:
             raise ConfigurationError("shards must be 1 or more, and patience_seconds positive.")
         file_format = chosen_format(format, codec)
+        if divider(file_format) is not None:
+            raise ConfigurationError("Files of windows hold events of one schema: give it, or take WriteToHdfs.")
         suffix = file_format.extension if file_suffix is None else file_suffix
         if not file_prefix or any(sign in suffix for sign in "/:#"):
             raise ConfigurationError(

@@ -21,7 +21,8 @@ from flumebeam.commitlog.options import CommitLogOptions
 from flumebeam.commitlog.rolling import RollOptions
 from flumebeam.deliveries import DeadLetter, Durable
 from flumebeam.errors import ConfigurationError
-from flumebeam.formats import TableOptions, TableSchema, open_format
+from flumebeam.formats import DatumOptions, TableOptions, TableSchema, open_format
+from flumebeam.formats.schema_places import schema_text
 from flumebeam.hdfs.paths import PathOptions
 from flumebeam.hdfs.targets import HdfsOptions
 from flumebeam.interceptors import (
@@ -309,8 +310,13 @@ def _position(given: Any) -> BrokerPosition | None:
     return _object(BrokerPosition, "position", attributes)
 
 
-def _table(given: Mapping[str, Any]) -> TableOptions:
+def _table(given: Mapping[str, Any]) -> TableOptions | DatumOptions:
     """Return the options of a typed table, whose ``schema`` is the name of a file, or an address."""
+    if given.get("body") == "avro":
+        datums = {name: value for name, value in given.items() if name != "body"}
+        if "schema" in datums:
+            datums["schema"] = schema_text(str(datums["schema"]))
+        return _object(DatumOptions, "table", datums)
     return _object(TableOptions, "table", {**given, "schema": TableSchema.read(str(given.get("schema", "")))})
 
 

@@ -8,6 +8,9 @@ from typing import Final, Protocol
 from flumebeam.batch import EventBatch
 from flumebeam.errors import ConfigurationError
 from flumebeam.formats.avro_event import AvroEventFormat
+from flumebeam.formats.datum_options import DatumOptions
+from flumebeam.formats.datums import AvroDatumFormat
+from flumebeam.formats.header_schemas import AvroHeaderFormat
 from flumebeam.formats.joining import AS_BYTES
 from flumebeam.formats.parquet import ParquetFormat
 from flumebeam.formats.schemas import TableSchema
@@ -20,8 +23,11 @@ from flumebeam.formats.typed_parquet import ParquetTableFormat
 __all__ = [
     "FORMAT_NAMES",
     "TABLE_FORMAT_NAMES",
+    "AvroDatumFormat",
     "AvroEventFormat",
+    "AvroHeaderFormat",
     "AvroTableFormat",
+    "DatumOptions",
     "Format",
     "HeaderAndTextFormat",
     "ParquetFormat",
@@ -33,6 +39,8 @@ __all__ = [
     "TextSequenceFileFormat",
     "checker",
     "chosen_format",
+    "divided",
+    "divider",
     "open_format",
     "wants_provenance",
     "way_to_join",
@@ -60,7 +68,8 @@ class Format(Protocol):
         :mod:`flumebeam.formats.joining`. If it has none, sinks do not roll: each transaction's files are final. One
         with an attribute ``provenance`` that is true gets batches that tell where their events came from. One with a
         method ``check``, which raises FormatError for a batch that :meth:`encode` would refuse, is asked that where
-        nothing is to be written.
+        nothing is to be written. One whose files cannot hold any events together has a method ``divide``: it returns
+        the parts of a batch, each with a word for the names of its files.
         """
         ...
 
@@ -98,6 +107,17 @@ def checker(format: Format) -> Callable[[EventBatch], object] | None:
     return check
 
 
+def divided(format: Format, batch: EventBatch) -> Iterable[tuple[str, EventBatch]]:
+    """Return the parts of a batch that may share a file, each with a word for its name; empty where all may."""
+    return divide(batch) if (divide := divider(format)) is not None else (("", batch),)
+
+
+def divider(format: Format) -> Callable[[EventBatch], Iterable[tuple[str, EventBatch]]] | None:
+    """Return what tells apart events that may not share a file: a format's method ``divide``, if it has one."""
+    divide: Callable[[EventBatch], Iterable[tuple[str, EventBatch]]] | None = getattr(format, "divide", None)
+    return divide
+
+
 _FORMATS: Final[dict[str, Callable[[str, int | None], Format]]] = {
     "avro_event": AvroEventFormat.of_codec,
     "header_and_text": HeaderAndTextFormat.of_codec,
@@ -119,7 +139,7 @@ TABLE_FORMAT_NAMES: Final = tuple(sorted(_TABLES))
 
 
 def open_format(
-    name: str, *, codec: str = "none", level: int | None = None, table: TableOptions | None = None
+    name: str, *, codec: str = "none", level: int | None = None, table: TableOptions | DatumOptions | None = None
 ) -> Format:
     """Return the format of a name.
 
@@ -128,11 +148,16 @@ def open_format(
         codec: A compression that this format can carry: texts and sequence files take every codec of
             :mod:`flumebeam.codecs`; Avro and Parquet compress parts of a file, with codecs of their own.
         level: How hard to compress, in the codec's own scale; ``None`` for its default.
-        table: How bodies become rows of a typed table; ``None`` for events as they are.
+        table: How bodies become rows of a typed table, or what schema they have as Avro datums; ``None`` for events as
+            they are.
 
     Raises:
         ConfigurationError: There is no such format, or it cannot carry this codec or level.
     """
+    if isinstance(table, DatumOptions):
+        if name != AvroDatumFormat.name:
+            raise ConfigurationError(f"Bodies that are Avro datums go to files of format avro, not {name!r}.")
+        return table.format(codec, level)
     if table is not None:
         if name not in _TABLES:
             raise ConfigurationError(f"Only {' and '.join(TABLE_FORMAT_NAMES)} hold typed tables, not {name!r}.")

@@ -12,7 +12,7 @@ import requests
 
 from flumebeam.errors import ConfigurationError, ConnectionFailedError
 
-__all__ = ["LOGIN_VARIABLE", "is_url", "schema_text"]
+__all__ = ["LOGIN_VARIABLE", "is_url", "schema_text", "server_of"]
 
 LOGIN_VARIABLE: Final = "SCHEMA_REGISTRY_BASIC_AUTH_USER_INFO"
 """Holds ``user:password`` for addresses without a user, named after the registry clients' ``basic.auth.user.info``."""
@@ -61,6 +61,18 @@ def schema_text(place: str, *, timeout_seconds: float = 30.0) -> str:
             f"The address {shown} answers no schema, but something that is no JSON; {_WHERE}."
         ) from None
     return _registered(answer, shown) if isinstance(answer, dict) and "type" not in answer else text
+
+
+def server_of(url: str) -> str:
+    """Return the server that an address leads to, without user and password, to compare it with another's.
+
+    Raises:
+        ConfigurationError: It is no HTTP address.
+    """
+    if not is_url(url):
+        raise ConfigurationError("The address of a server of schemas must be http://HOST:PORT or https://HOST:PORT.")
+    parts = urlsplit(_address(url)[0])
+    return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
 def _registered(answer: dict[str, Any], shown: str) -> str:
