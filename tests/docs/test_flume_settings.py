@@ -10,6 +10,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from flumebeam.hdfs.paths import PathOptions
 from flumebeam.pipelines.hdfs_options import HdfsTargetOptions
 from flumebeam.pipelines.options import TargetOptions
+from flumebeam.pipelines.table_options import TableTargetOptions
 
 _OPTIONS = {
     "hdfs.path": ("--target", "the part without escapes"),
@@ -26,6 +27,12 @@ _OPTIONS = {
     "hdfs.maxOpenFiles": ("--max_open_files", "5000, as in Flume; an open file costs no handle"),
     "hdfs.codeC": ("--codec", "`gzip`, `bzip2`, `snappy` and others; no `lzo`"),
     "hdfs.fileType, hdfs.writeFormat, serializer": ("--format", "see [Formats](#formats)"),
+    "serializer = org.apache.flume.sink.hdfs.AvroEventSerializer$Builder": (
+        "--body",
+        "`avro`, with `--format avro`; see [Avro bodies](#avro-bodies)",
+    ),
+    "serializer.schemaURL": ("--schema", "without it the headers name schemas, as with Flume"),
+    "serializer.compressionCodec": ("--codec", "`deflate`, `snappy`, `bzip2`, `zstd`"),
     "hdfs.round, hdfs.roundUnit": ("--path_round_unit", "given: rounds"),
     "hdfs.roundValue": ("--path_round_value", ""),
     "hdfs.timeZone": ("--path_time_zone", "`local` is Flume's default, `UTC` is ours"),
@@ -63,7 +70,7 @@ def test_the_table_in_the_documentation_is_this_one() -> None:
 
 @pytest.mark.parametrize("option", sorted({option for option, _ in _OPTIONS.values()}))
 def test_every_option_in_the_table_exists(option: str) -> None:
-    groups = [PipelineOptions([]).view_as(group) for group in (TargetOptions, HdfsTargetOptions)]
+    groups = [PipelineOptions([]).view_as(group) for group in (TargetOptions, TableTargetOptions, HdfsTargetOptions)]
 
     assert any(hasattr(group, option.removeprefix("--")) for group in groups)
 

@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from flumebeam.errors import ConfigurationError
-from flumebeam.formats import AvroTableFormat, Format, ParquetFormat, ParquetTableFormat
+from flumebeam.formats import (
+    AvroDatumFormat,
+    AvroHeaderFormat,
+    AvroTableFormat,
+    Format,
+    ParquetFormat,
+    ParquetTableFormat,
+)
 from flumebeam.pipelines.table_options import TableTargetOptions
 
 SCHEMA = '{"type": "record", "name": "Row", "fields": [{"name": "n", "type": "int"}]}'
@@ -61,3 +68,25 @@ def test_without_a_schema_events_are_written_as_they_are() -> None:
 def test_what_means_nothing_without_a_schema_is_refused(option: str) -> None:
     with pytest.raises(ConfigurationError, match=f"{option.split('=')[0]} is for typed tables"):
         chosen("parquet", option)
+
+
+def test_bodies_that_are_datums_have_one_schema_or_their_own(schema: str) -> None:
+    assert chosen("avro", "--body=avro", f"--schema={schema}") == AvroDatumFormat(SCHEMA, "snappy")
+    assert chosen("avro", "--body=avro") == AvroHeaderFormat("", "snappy")
+    server = "http://registry:8081"
+    assert chosen("avro", "--body=avro", f"--schema_server={server}") == AvroHeaderFormat(server, "snappy")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("parquet", ["--body=avro"], "go to files of format avro, not 'parquet'"),
+        ("avro", ["--body=avro", "--source_columns"], "--source_columns is for bodies of json and csv"),
+        ("avro", ["--body=avro", "--schema=SCHEMA", "--schema_server=http://a"], "leave out one of them"),
+        ("avro", ["--body=avro", "--schema_server=registry"], "must be http://HOST:PORT"),
+        ("avro", ["--schema=SCHEMA", "--schema_server=http://a"], "give --body avro"),
+    ],
+)
+def test_what_means_nothing_for_datums_is_refused(schema: str, name: str, arguments: list[str], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        chosen(name, *(argument.replace("SCHEMA", schema) for argument in arguments))

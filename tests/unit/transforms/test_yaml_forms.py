@@ -70,6 +70,16 @@ def test_a_connection_is_a_url_a_mapping_or_the_environment(monkeypatch: pytest.
         (yaml_forms.write_to_solace, {"topic": "t", "position": {}}, "position: .*'queue'"),
         (yaml_forms.write_to_hdfs, {"target": "/t", "roll": "never"}, "roll is 'never'"),
         (yaml_forms.write_to_hdfs, {"target": "/t", "format": "avro", "table": {}}, "cannot be read"),
+        (
+            yaml_forms.write_to_hdfs,
+            {"target": "/t", "format": "avro", "table": {"body": "avro", "schema": "none.avsc"}},
+            "none.avsc cannot be read",
+        ),
+        (
+            yaml_forms.write_to_hdfs,
+            {"target": "/t", "format": "avro", "table": {"body": "avro", "quote": ""}},
+            "table has no setting 'quote'; it has: schema, server",
+        ),
         (yaml_forms.intercept, {"interceptors": ["hots"]}, "no interceptor 'hots'"),
         (yaml_forms.dead_letters_to_solace, {"topic": "t", "mode": "direct"}, "are the last resort"),
     ],
