@@ -28,7 +28,7 @@ SCHEMA_LITERAL_HEADER: Final = "flume.avro.schema.literal"
 SCHEMA_URL_HEADER: Final = "flume.avro.schema.url"
 """Holds its address, and wins over the literal one, as there."""
 
-_NO_SCHEMA: Final = "no-schema"
+_NO_SCHEMA: Final = "no-schema-"
 _LITERAL, _URL = "l", "u"
 _WORD_DIGITS: Final = 12
 _MOST_SCHEMAS: Final = 1_000
@@ -74,9 +74,10 @@ class AvroHeaderFormat:
         """
         for reference, places in _references(batch):
             try:
-                word = sha256(self._schema(reference).encode()).hexdigest()[:_WORD_DIGITS]
+                word = _word(self._schema(reference))
             except MisfitError:
-                word = _NO_SCHEMA
+                # None of them is written. Should the schema appear in between, no other is in their file.
+                word = _NO_SCHEMA + _word(reference)
             yield word, batch if places is None else batch.take(places)
 
     def check(self, batch: EventBatch) -> None:
@@ -155,6 +156,10 @@ def _references(batch: EventBatch) -> list[tuple[str, pa.Array | None]]:
     if len(names) == 1:
         return [(names[0], None)]
     return [(name, pc.indices_nonzero(pc.equal(found.indices, index))) for index, name in enumerate(names)]
+
+
+def _word(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:_WORD_DIGITS]
 
 
 @lru_cache(_MOST_SCHEMAS)

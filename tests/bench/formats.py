@@ -6,6 +6,7 @@ the sink encodes them.
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from collections.abc import Callable
@@ -14,9 +15,11 @@ from functools import partial
 from hashlib import blake2b
 from typing import Any, Final
 
+import fastavro
+
 import flumebeam.pipelines  # noqa: F401 - keeps Beam quiet, which the next ones import
 from flumebeam.batch import EventBatch
-from flumebeam.formats import Format, TableOptions, TableSchema
+from flumebeam.formats import DatumOptions, Format, TableOptions, TableSchema, open_format
 from flumebeam.transforms.poison import sift
 from tests.bench.figures import Spread, spread
 from tests.bench.workload import line, severity_of
@@ -27,6 +30,8 @@ __all__ = ["FormatCase", "Formats", "measure_formats"]
 _BATCH: Final = 5_000
 _RANDOM_BYTES: Final = 12
 _MISFITS: Final = (0.001, 0.01)
+_DATUMS: Final = "avro bodies"
+"""What files are called whose bodies were Avro before."""
 TABLE: Final = TableOptions(
     schema=TableSchema(
         '{"type": "record", "name": "Line", "fields": [{"name": "at", "type": {"type": "long", "logicalType": '
@@ -34,6 +39,7 @@ TABLE: Final = TableOptions(
         '{"name": "seconds", "type": ["null", "double"], "default": null}, {"name": "text", "type": "string"}]}'
     )
 )
+_SCHEMA: Final = fastavro.parse_schema(dict(TABLE.schema.record))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,24 +104,31 @@ def measure_formats(*, events: int, size: int, runs: int, tell: Callable[[str], 
 
     Args:
         events: Events of one run.
-        size: Bytes of a body; those of typed tables are JSON and a little longer.
+        size: Bytes of a body; those of typed tables are JSON and a little longer, or Avro.
         runs: How often each is done.
         tell: Called with what is done at the moment.
     """
     cases = [FormatCase(name, codec) for name, codec in FILES]
     cases += [FormatCase(TYPED + name, "zstd", share) for name in ("parquet", "avro") for share in _MISFITS]
+    cases += [FormatCase(_DATUMS, "none"), *(FormatCase(_DATUMS, "zstd", share) for share in (0.0, *_MISFITS))]
     found = Formats(events, {case: [] for case in cases}, {}, {})
     for case in cases:
         tell(case.name)
-        body = partial(_row if case.format.startswith(TYPED) else _line, size, case.misfits)
-        batches = _batches(events, body)
-        format = format_of(case.format, case.codec, TABLE)
+        body = _datum if case.format == _DATUMS else _row if case.format.startswith(TYPED) else _line
+        batches = _batches(events, partial(body, size, case.misfits))
+        format = _format_of(case)
         found.body_bytes[case] = sum(len(body) for batch in batches for body in batch.bodies.to_pylist())
         for _ in range(runs):
             begin = time.process_time()
             found.file_bytes[case] = _encode(format, batches, sifted=case.misfits > 0)
             found.rates[case].append(events / max(time.process_time() - begin, 1e-9))
     return found
+
+
+def _format_of(case: FormatCase) -> Format:
+    if case.format == _DATUMS:
+        return open_format("avro", codec=case.codec, table=DatumOptions(schema=TABLE.schema.text))
+    return format_of(case.format, case.codec, TABLE)
 
 
 def _encode(format: Format, batches: list[EventBatch], *, sifted: bool) -> int:
@@ -137,13 +150,26 @@ def _line(size: int, misfits: float, number: int) -> bytes:
 
 
 def _row(size: int, misfits: float, number: int) -> bytes:
-    text = _line(size, misfits, number)
-    fits = not misfits or number % round(1 / misfits)
-    row = {
+    row = _columns(size, number)
+    return json.dumps(row if _fits(misfits, number) else {**row, "number": "none"}).encode()
+
+
+def _datum(size: int, misfits: float, number: int) -> bytes:
+    datum = io.BytesIO()
+    fastavro.schemaless_writer(datum, _SCHEMA, {**_columns(size, number), "at": number})
+    return datum.getvalue()[: None if _fits(misfits, number) else -1]
+
+
+def _fits(misfits: float, number: int) -> bool:
+    return not misfits or number % round(1 / misfits) > 0
+
+
+def _columns(size: int, number: int) -> dict[str, Any]:
+    text = _line(size, 0.0, number)
+    return {
         "at": text[:20].decode(),
-        "number": number if fits else "none",
+        "number": number,
         "level": severity_of(text),
         "seconds": number % 1_000 / 8,
         "text": text[40:].decode(),
     }
-    return json.dumps(row).encode()

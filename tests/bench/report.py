@@ -196,8 +196,8 @@ def formats_report(found: Formats) -> RenderableType:
         )
     note = (
         "By CPU time of this process, from batches of 5,000 events. MB/s: of bodies; bytes: of an event in the file. "
-        "Typed: from bodies of JSON, five columns. With misfits: what does not fit is found and set aside, the rest "
-        "is encoded."
+        "Typed: from bodies of JSON, five columns; avro bodies: of the same rows. With misfits: what does not fit is "
+        "found and set aside, the rest is encoded."
     )
     return Group(table, _note(note))
 

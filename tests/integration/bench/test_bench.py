@@ -30,7 +30,10 @@ TINY = (
             ["pipeline on Beam", "on Beam, packed", "plain loop, our channel", "plain loop, vendor's client"],
         ),
         ("chain", ["Beam, packed", "Beam, one event a message", "bottleneck"]),
-        ("formats", ["sequence_file_text", "brotli", "typed parquet, 1.0% misfits", "of body"]),
+        (
+            "formats",
+            ["sequence_file_text", "brotli", "typed parquet, 1.0% misfits", "avro bodies, 1.0% misfits", "of body"],
+        ),
         ("rolled", ["packed", "one event a message", "MB of a file"]),
         ("growth", ["events", "open paths", "bytes of a body"]),
         ("stall", ["normal", "stalled", "catching up", "p99 ms"]),

@@ -64,7 +64,8 @@ def test_events_are_told_apart_by_what_their_schemas_say_and_not_by_where_they_a
     for word, part in format.divide(events):
         parts.setdefault(word, []).append(part)
 
-    assert parts.pop("no-schema")[0].bodies.to_pylist() == [b"?"]
+    (without,) = (word for word in parts if word.startswith("no-schema-"))
+    assert parts.pop(without)[0].bodies.to_pylist() == [b"?"]
     assert sorted(map(repr, (read(format.encode(part)) for part in parts.values()))) == ["['a']", "[1, 3, 2]"]
     assert sorted(path for path, _ in server.asked) == ["/long", "/text"]
 
@@ -162,3 +163,12 @@ def test_options_that_cannot_work_are_told() -> None:
     for wrong in ({"codec": "gzip"}, {"block_bytes": 0}, {"server": "registry:8081"}, {"server": "http://"}):
         with pytest.raises(ConfigurationError):
             AvroHeaderFormat(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_schema_that_appears_between_two_looks_gets_no_file_together_with_another(server: SchemaServer) -> None:
+    format = AvroHeaderFormat(server.url)
+    early, late = (batch(b"\x02", urls=[f"{server.url}/{name}"]) for name in ("early", "late"))
+
+    words = [word for events in (early, late, early) for word, _ in format.divide(events)]
+
+    assert words[0] == words[2] != words[1]
