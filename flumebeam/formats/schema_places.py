@@ -118,6 +118,9 @@ def _fetched(url: str, shown: str, login: tuple[str, str] | None, timeout_second
                 if len(data) > _MOST_BYTES:
                     raise ConfigurationError(f"The answer of {shown} is too large for a schema: more than 4 MB.")
             return data
+    except (ValueError, requests.TooManyRedirects, requests.exceptions.ContentDecodingError) as error:
+        # Among the library's own errors, those about an address are values that are wrong: it was not even asked.
+        raise ConfigurationError(f"The schema at {shown} cannot be read ({type(error).__name__}): check it.") from None
     except (requests.RequestException, OSError) as error:
         # The error's own text may hold the whole address.
         raise ConnectionFailedError(

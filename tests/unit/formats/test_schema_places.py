@@ -92,6 +92,12 @@ def test_a_login_comes_from_the_address_or_from_the_environment(
         ((200, b"{}"), ConfigurationError, "{} answers no schema; a registry has schemas at /subjects/"),
         ((200, version(schemaType="PROTOBUF")), ConfigurationError, "at {} is of type PROTOBUF: take one of type AVRO"),
         ((200, version(references=[{}])), ConfigurationError, "at {} refers to other subjects"),
+        ((302, b"ftp://a/s"), ConfigurationError, "The schema at {} cannot be read (InvalidSchema): check it."),
+        (
+            (302, b"/s?token=hidden"),
+            ConfigurationError,
+            "The schema at {} cannot be read (TooManyRedirects): check it.",
+        ),
         ((200, b" " * (4 << 20) + b"[]"), ConfigurationError, "The answer of {} is too large for a schema"),
     ],
 )
