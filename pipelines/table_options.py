@@ -24,6 +24,7 @@ _DEFAULTS: Final = {
 }
 _TAB: Final = r"\t"
 _AVRO: Final = "avro"
+_FRAMED: Final = "confluent"
 
 
 class TableTargetOptions(PipelineOptions):
@@ -39,15 +40,17 @@ class TableTargetOptions(PipelineOptions):
         )
         parser.add_argument(
             "--body",
-            choices=("json", "csv", "avro"),
+            choices=("json", "csv", "avro", "confluent"),
             default="json",
-            help="what bodies are; avro: datums of --schema, or of a schema in their headers; for --format avro [json]",
+            help="what bodies are; avro: datums of --schema, or of a schema in their headers; confluent: "
+            "datums behind the id of a schema; both for --format avro [json]",
         )
         parser.add_argument(
             "--schema_server",
             default="",
             metavar="URL",
-            help="http://HOST:PORT that the header flume.avro.schema.url may lead to, for --body avro [none]",
+            help="http://HOST:PORT that the header flume.avro.schema.url may lead to, for --body avro; the "
+            "registry, for --body confluent [none]",
         )
         parser.add_argument(
             "--body_delimiter", default=",", metavar="SIGN", help=r"between fields of csv; \t is a tab [,]"
@@ -85,13 +88,13 @@ class TableTargetOptions(PipelineOptions):
             ConfigurationError: The schema cannot be read, or something does not fit together.
             ConnectionFailedError: Its server does not answer.
         """
-        if self.body == _AVRO:
+        if self.body in (_AVRO, _FRAMED):
             for option, value in _DEFAULTS.items():
                 if option != "body" and getattr(self, option) != value:
-                    raise ConfigurationError(f"--{option} is for bodies of json and csv: leave it out with avro.")
+                    raise ConfigurationError(f"--{option} is for json and csv: leave it out with {self.body}.")
             return open_format(name, codec=codec, table=self.datums())
         if self.schema_server:
-            raise ConfigurationError("--schema_server is for bodies with schemas of their own: give --body avro.")
+            raise ConfigurationError("--schema_server is for --body avro and confluent: give one, or leave it out.")
         if self.schema is not None:
             return open_format(name, codec=codec, table=self.table())
         for option, value in _DEFAULTS.items():
@@ -102,7 +105,7 @@ class TableTargetOptions(PipelineOptions):
     def datums(self) -> DatumOptions:
         """Return what schema bodies have that are Avro datums."""
         schema = "" if self.schema is None else schema_text(self.schema)
-        return DatumOptions(schema=schema, server=self.schema_server)
+        return DatumOptions(schema=schema, server=self.schema_server, framed=self.body == _FRAMED)
 
     def table(self) -> TableOptions:
         """Return how bodies become rows; the schema must be given."""

@@ -10,8 +10,8 @@ from flumebeam.errors import ConfigurationError
 from flumebeam.formats.avro_event import AvroEventFormat
 from flumebeam.formats.datum_options import DatumOptions
 from flumebeam.formats.datums import AvroDatumFormat
-from flumebeam.formats.header_schemas import AvroHeaderFormat
 from flumebeam.formats.joining import AS_BYTES
+from flumebeam.formats.own_schemas import AvroOwnSchemaFormat
 from flumebeam.formats.parquet import ParquetFormat
 from flumebeam.formats.schemas import TableSchema
 from flumebeam.formats.sequence_file import SequenceFileFormat, TextSequenceFileFormat
@@ -25,7 +25,7 @@ __all__ = [
     "TABLE_FORMAT_NAMES",
     "AvroDatumFormat",
     "AvroEventFormat",
-    "AvroHeaderFormat",
+    "AvroOwnSchemaFormat",
     "AvroTableFormat",
     "DatumOptions",
     "Format",

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from flumebeam.batch import EventBatch
 from flumebeam.event import Event
-from flumebeam.formats import AvroDatumFormat, AvroHeaderFormat, Format
+from flumebeam.formats import AvroDatumFormat, AvroOwnSchemaFormat, Format
 from flumebeam.formats.avro_container import avro_long
-from flumebeam.formats.header_schemas import SCHEMA_LITERAL_HEADER
+from flumebeam.formats.own_schemas import SCHEMA_LITERAL_HEADER
 from tests.conformance.formats.contract import FormatContract
 
 _SCHEMA = '{"type": "record", "name": "Row", "fields": [{"name": "body", "type": "bytes"}]}'
@@ -68,4 +68,4 @@ class TestSnappyDatums(TestDatums):
 
 
 class TestZstandardDatumsWithASchemaInTheirHeaders(TestDatums):
-    format = InDatums(AvroHeaderFormat(codec="zstd", block_bytes=100), by_header=True)
+    format = InDatums(AvroOwnSchemaFormat(codec="zstd", block_bytes=100), by_header=True)

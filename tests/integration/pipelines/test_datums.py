@@ -15,7 +15,7 @@ import pytest
 from flumebeam.batch import EventBatch
 from flumebeam.broker import DevelopmentBroker
 from flumebeam.demo.proof import files_below
-from flumebeam.formats.header_schemas import SCHEMA_LITERAL_HEADER, SCHEMA_URL_HEADER
+from flumebeam.formats.own_schemas import SCHEMA_LITERAL_HEADER, SCHEMA_URL_HEADER
 from flumebeam.pipelines import drain_to_hdfs
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.session import connect
@@ -95,6 +95,19 @@ def test_datums_of_the_schemas_that_their_headers_name(publish: Publish, tmp_pat
     assert "it needs the header" in found[b"none"]
     assert "is not on the server" in found[b"elsewhere"]
     assert "There is no schema at" in found[b"missing"]
+
+
+def test_datums_in_frames_are_written_without_them(publish: Publish, tmp_path: Path) -> None:
+    publish([b"\0\0\0\0\x07" + datum(ACCESS, {"n": number}) for number in range(100)], {})
+    publish([datum(ACCESS, {"n": 100})], {})
+
+    with serving_schemas() as registry:
+        registry.answers["/schemas/ids/7"] = (200, json.dumps({"schema": json.dumps(ACCESS)}).encode())
+        assert drain(tmp_path, "--body=confluent", f"--schema_server={registry.url}") == 0
+
+    assert tables(tmp_path) == [("Access", [{"n": number} for number in range(100)])]
+    (cause,) = causes(tmp_path).values()
+    assert "does not begin with the frame" in cause
 
 
 def test_a_server_that_is_away_ends_the_drain_in_a_sentence_and_loses_nothing(

@@ -7,7 +7,7 @@ import pytest
 from flumebeam.errors import ConfigurationError
 from flumebeam.formats import (
     AvroDatumFormat,
-    AvroHeaderFormat,
+    AvroOwnSchemaFormat,
     AvroTableFormat,
     Format,
     ParquetFormat,
@@ -72,19 +72,24 @@ def test_what_means_nothing_without_a_schema_is_refused(option: str) -> None:
 
 def test_bodies_that_are_datums_have_one_schema_or_their_own(schema: str) -> None:
     assert chosen("avro", "--body=avro", f"--schema={schema}") == AvroDatumFormat(SCHEMA, "snappy")
-    assert chosen("avro", "--body=avro") == AvroHeaderFormat("", "snappy")
+    assert chosen("avro", "--body=avro") == AvroOwnSchemaFormat(codec="snappy")
     server = "http://registry:8081"
-    assert chosen("avro", "--body=avro", f"--schema_server={server}") == AvroHeaderFormat(server, "snappy")
+    assert chosen("avro", "--body=avro", f"--schema_server={server}") == AvroOwnSchemaFormat(server, codec="snappy")
+    framed = chosen("avro", "--body=confluent", f"--schema_server={server}")
+    assert framed == AvroOwnSchemaFormat(server, framed=True, codec="snappy")
 
 
 @pytest.mark.parametrize(
     ("name", "arguments", "said"),
     [
         ("parquet", ["--body=avro"], "go to files of format avro, not 'parquet'"),
-        ("avro", ["--body=avro", "--source_columns"], "--source_columns is for bodies of json and csv"),
+        ("avro", ["--body=avro", "--source_columns"], "--source_columns is for json and csv"),
         ("avro", ["--body=avro", "--schema=SCHEMA", "--schema_server=http://a"], "leave out one of them"),
         ("avro", ["--body=avro", "--schema_server=registry"], "must be http://HOST:PORT"),
-        ("avro", ["--schema=SCHEMA", "--schema_server=http://a"], "give --body avro"),
+        ("avro", ["--body=confluent"], "give a server of schemas"),
+        ("avro", ["--body=confluent", "--schema=SCHEMA"], "leave out one of them"),
+        ("avro", ["--body=confluent", "--body_quote="], "leave it out with confluent"),
+        ("avro", ["--schema=SCHEMA", "--schema_server=http://a"], "is for --body avro and confluent"),
     ],
 )
 def test_what_means_nothing_for_datums_is_refused(schema: str, name: str, arguments: list[str], said: str) -> None:

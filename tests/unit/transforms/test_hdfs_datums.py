@@ -18,7 +18,7 @@ from flumebeam.batch import EventBatch
 from flumebeam.commitlog.rolling import RollOptions
 from flumebeam.errors import ConfigurationError
 from flumebeam.formats import DatumOptions, Format, open_format
-from flumebeam.formats.header_schemas import SCHEMA_LITERAL_HEADER
+from flumebeam.formats.own_schemas import SCHEMA_LITERAL_HEADER
 from flumebeam.testing.memory_queue import MemoryQueue, MemoryReceiverFactory
 from flumebeam.transforms.acknowledge import Acknowledge
 from flumebeam.transforms.hdfs_write import WriteToHdfs

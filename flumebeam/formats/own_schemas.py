@@ -1,15 +1,15 @@
-"""Schemas that events bring along, in Flume's two headers, and containers of events that each have their own."""
+"""Schemas that events name themselves, in Flume's two headers or in a frame, and containers of such events."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import sha256
 from itertools import chain
 from threading import Lock
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,29 +21,35 @@ from flumebeam.formats.avro_datum import check_datums, datum_schema
 from flumebeam.formats.datums import AvroDatumFormat
 from flumebeam.formats.schema_places import schema_text, server_of
 
-__all__ = ["SCHEMA_LITERAL_HEADER", "SCHEMA_URL_HEADER", "AvroHeaderFormat"]
+__all__ = ["SCHEMA_LITERAL_HEADER", "SCHEMA_URL_HEADER", "AvroOwnSchemaFormat"]
 
 SCHEMA_LITERAL_HEADER: Final = "flume.avro.schema.literal"
 """Holds the schema of a body, as JSON; named as in Flume's ``AvroEventSerializer``."""
 SCHEMA_URL_HEADER: Final = "flume.avro.schema.url"
 """Holds its address, and wins over the literal one, as there."""
+FRAME_BYTES: Final = 5
+"""Confluent's frame before a datum: a zero byte, and the id of its schema in a registry, highest byte first.
+
+https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-develop/index.html#wire-format
+"""
 
 _NO_SCHEMA: Final = "no-schema-"
-_LITERAL, _URL = "l", "u"
+_LITERAL, _URL, _ID = "l", "u", "i"
 _WORD_DIGITS: Final = 12
 _MOST_SCHEMAS: Final = 1_000
 _ASKED_AGAIN_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class AvroHeaderFormat:
-    """One record per event: its body, a datum of the schema that its own headers name.
+class AvroOwnSchemaFormat:
+    """One record per event: its body, a datum of the schema that the event itself names.
 
     Files hold events of one schema each: :meth:`divide` tells them apart.
 
     Args:
         server: ``http://HOST:PORT`` that addresses in headers may lead to; empty for none. Who publishes an event
-            would else make workers ask any server that they reach.
+            would else make workers ask any server that they reach. Of frames the registry that knows their ids.
+        framed: Whether schemas are named by frames before the datums, which are left out of the files; else by headers.
         codec: As in :class:`~flumebeam.formats.avro_event.AvroEventFormat`.
         level: As there.
         block_bytes: As in :class:`~flumebeam.formats.datums.AvroDatumFormat`.
@@ -53,6 +59,7 @@ class AvroHeaderFormat:
     """
 
     server: str = ""
+    framed: bool = False
     codec: str = "none"
     level: int | None = None
     block_bytes: int = 2_048_000
@@ -63,7 +70,7 @@ class AvroHeaderFormat:
 
     def __post_init__(self) -> None:
         self._of('"null"')
-        if self.server:
+        if self.server or self.framed:
             server_of(self.server)
 
     def divide(self, batch: EventBatch) -> Iterator[tuple[str, EventBatch]]:
@@ -72,7 +79,7 @@ class AvroHeaderFormat:
         Raises:
             ConnectionFailedError: A server of schemas does not answer.
         """
-        for reference, places in _references(batch):
+        for reference, places in self._references(batch):
             try:
                 word = _word(self._schema(reference))
             except MisfitError:
@@ -86,9 +93,10 @@ class AvroHeaderFormat:
         Raises:
             ConnectionFailedError: A server of schemas does not answer.
         """
-        for reference, places in _references(batch):
+        datums = self._datums(batch).bodies
+        for reference, places in self._references(batch):
             try:
-                check_datums(self._schema(reference), batch.bodies if places is None else batch.bodies.take(places))
+                check_datums(self._schema(reference), datums if places is None else datums.take(places))
             except MisfitError as error:
                 suspect = error.suspects[0] if error.suspects else 0
                 raise MisfitError(str(error), [suspect if places is None else places[suspect].as_py()]) from error
@@ -103,14 +111,23 @@ class AvroHeaderFormat:
         first = next(filled, None)
         if first is None:
             return self._of('"null"').encode(())
-        schema = self._schema(_references(first)[0][0])
+        schema = self._schema(self._references(first)[0][0])
         return self._of(schema).encode(self._alike(schema, chain((first,), filled)))
 
     def _alike(self, schema: str, batches: Iterable[EventBatch]) -> Iterator[EventBatch]:
         for batch in batches:
-            if any(self._schema(reference) != schema for reference, _ in _references(batch)):
+            if any(self._schema(reference) != schema for reference, _ in self._references(batch)):
                 raise FormatError("Events of different schemas cannot share a file.")
-            yield batch
+            yield self._datums(batch)
+
+    def _references(self, batch: EventBatch) -> list[tuple[str, pa.Array | None]]:
+        return _framed_references(batch.bodies) if self.framed else _references(batch)
+
+    def _datums(self, batch: EventBatch) -> EventBatch:
+        if not self.framed:
+            return batch
+        # Not binary_slice: it fails on bodies that are shorter than where it starts.
+        return replace(batch, bodies=pc.binary_replace_slice(batch.bodies, 0, FRAME_BYTES, b""))
 
     def _of(self, schema: str) -> AvroDatumFormat:
         return AvroDatumFormat(schema, self.codec, self.level, self.block_bytes)
@@ -123,11 +140,15 @@ class AvroHeaderFormat:
             ConnectionFailedError: Its server does not answer.
         """
         kind, value = reference[:1], reference[1:]
+        if not kind and self.framed:
+            raise MisfitError("The body does not begin with the frame that names its schema: a zero byte and an id.")
         if not kind:
             raise MisfitError(
                 f"The event has no schema: it needs the header {SCHEMA_LITERAL_HEADER} or {SCHEMA_URL_HEADER}."
             )
         try:
+            if kind == _ID:
+                return _SCHEMAS.at(f"{self.server.rstrip('/')}/schemas/ids/{value}")
             if kind == _LITERAL:
                 return _canonical(value)
             if not self.server or server_of(value) != server_of(self.server):
@@ -151,11 +172,25 @@ def _references(batch: EventBatch) -> list[tuple[str, pa.Array | None]]:
         pc.binary_join_element_wise(kind, batch.header(name), "")
         for kind, name in ((_URL, SCHEMA_URL_HEADER), (_LITERAL, SCHEMA_LITERAL_HEADER))
     )
-    found = pc.coalesce(url, literal, pa.scalar("")).dictionary_encode()
-    names = found.dictionary.to_pylist()
+    return _places(pc.coalesce(url, literal, pa.scalar("")), str)
+
+
+def _framed_references(bodies: pa.BinaryArray) -> list[tuple[str, pa.Array | None]]:
+    """Return the same of bodies in frames."""
+    return _places(pc.binary_slice(bodies, 0, FRAME_BYTES), _id_of)
+
+
+def _id_of(frame: bytes) -> str:
+    has_id = len(frame) == FRAME_BYTES and not frame[0]
+    return f"{_ID}{int.from_bytes(frame[1:])}" if has_id else ""
+
+
+def _places(column: pa.Array, name: Callable[[Any], str]) -> list[tuple[str, pa.Array | None]]:
+    found = column.dictionary_encode()
+    names = [name(value) for value in found.dictionary.to_pylist()]
     if len(names) == 1:
         return [(names[0], None)]
-    return [(name, pc.indices_nonzero(pc.equal(found.indices, index))) for index, name in enumerate(names)]
+    return [(each, pc.indices_nonzero(pc.equal(found.indices, index))) for index, each in enumerate(names)]
 
 
 def _word(text: str) -> str:

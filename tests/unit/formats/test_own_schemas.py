@@ -11,9 +11,9 @@ import pytest
 
 from flumebeam.batch import EventBatch
 from flumebeam.errors import ConfigurationError, ConnectionFailedError, FormatError, MisfitError
-from flumebeam.formats import AvroHeaderFormat
-from flumebeam.formats import header_schemas as header_schemas_module
-from flumebeam.formats.header_schemas import SCHEMA_LITERAL_HEADER, SCHEMA_URL_HEADER
+from flumebeam.formats import AvroOwnSchemaFormat
+from flumebeam.formats import own_schemas as own_schemas_module
+from flumebeam.formats.own_schemas import SCHEMA_LITERAL_HEADER, SCHEMA_URL_HEADER
 from tests.schema_registry import SchemaServer, serving_schemas
 
 LONG, TEXT = '"long"', '"string"'
@@ -27,7 +27,7 @@ def server() -> Iterator[SchemaServer]:
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(header_schemas_module, "_SCHEMAS", type(header_schemas_module._SCHEMAS)())
+    monkeypatch.setattr(own_schemas_module, "_SCHEMAS", type(own_schemas_module._SCHEMAS)())
 
 
 def batch(*bodies: bytes, urls: list[str | None] | None = None, literals: list[str | None] | None = None) -> EventBatch:
@@ -36,7 +36,7 @@ def batch(*bodies: bytes, urls: list[str | None] | None = None, literals: list[s
     return EventBatch.from_bodies(list(bodies), None, columns)
 
 
-def refused(format: AvroHeaderFormat, events: EventBatch) -> tuple[str, tuple[int, ...]]:
+def refused(format: AvroOwnSchemaFormat, events: EventBatch) -> tuple[str, tuple[int, ...]]:
     with pytest.raises(MisfitError) as caught:
         format.check(events)
     return str(caught.value), caught.value.suspects
@@ -48,7 +48,7 @@ def read(data: Iterator[bytes]) -> list[Any]:
 
 def test_events_are_told_apart_by_what_their_schemas_say_and_not_by_where_they_are(server: SchemaServer) -> None:
     server.answers = {"/long": (200, LONG.encode()), "/text": (200, b' "string"')}
-    format = AvroHeaderFormat(server.url)
+    format = AvroOwnSchemaFormat(server.url)
     long, text = server.url + "/long", server.url + "/text"
     events = batch(
         b"\x02",
@@ -74,7 +74,7 @@ def test_events_are_told_apart_by_what_their_schemas_say_and_not_by_where_they_a
 def test_a_batch_of_one_schema_is_not_taken_apart(server: SchemaServer, header: str) -> None:
     server.answers = {"/long": (200, LONG.encode())}
     value = LONG if header == SCHEMA_LITERAL_HEADER else server.url + "/long"
-    format = AvroHeaderFormat(server.url)
+    format = AvroOwnSchemaFormat(server.url)
     shared = EventBatch.from_bodies([b"\x02", b"\x04"], {header: value})
     columns = EventBatch.from_bodies([b"\x02", b"\x04"], None, {header: [value, value]})
 
@@ -88,7 +88,7 @@ def test_a_batch_of_one_schema_is_not_taken_apart(server: SchemaServer, header: 
 
 def test_events_without_a_schema_and_bodies_that_are_no_datum_are_told(server: SchemaServer) -> None:
     server.answers = {"/html": (200, b"<html>")}
-    format = AvroHeaderFormat(server.url)
+    format = AvroOwnSchemaFormat(server.url)
 
     assert refused(format, EventBatch.from_bodies([b"a"])) == (
         "The event has no schema: it needs the header flume.avro.schema.literal or flume.avro.schema.url.",
@@ -109,7 +109,7 @@ def test_events_without_a_schema_and_bodies_that_are_no_datum_are_told(server: S
 def test_addresses_lead_to_the_named_server_only(server: SchemaServer, url: str) -> None:
     events = batch(b"", urls=[url.format(server.url.removeprefix("http://"))])
 
-    for format in (AvroHeaderFormat(server.url), AvroHeaderFormat()):
+    for format in (AvroOwnSchemaFormat(server.url), AvroOwnSchemaFormat()):
         assert any(
             words in refused(format, events)[0] for words in ("is not on the server", "must be http", "cannot be read")
         )
@@ -119,23 +119,23 @@ def test_addresses_lead_to_the_named_server_only(server: SchemaServer, url: str)
 def test_an_address_without_a_schema_is_asked_once_a_minute(
     server: SchemaServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    format, events = AvroHeaderFormat(server.url), batch(b"\x02", urls=[server.url + "/new"])
+    format, events = AvroOwnSchemaFormat(server.url), batch(b"\x02", urls=[server.url + "/new"])
     refused(format, events)
     refused(format, events)
     assert len(server.asked) == 1
 
     server.answers = {"/new": (200, LONG.encode())}
-    now = header_schemas_module._SCHEMAS._clock.monotonic() + 60
-    monkeypatch.setattr(header_schemas_module._SCHEMAS, "_clock", type("Later", (), {"monotonic": lambda self: now})())
+    now = own_schemas_module._SCHEMAS._clock.monotonic() + 60
+    monkeypatch.setattr(own_schemas_module._SCHEMAS, "_clock", type("Later", (), {"monotonic": lambda self: now})())
     format.check(events)
     format.check(events)
     assert len(server.asked) == 2
 
 
 def test_what_a_process_keeps_is_bounded(server: SchemaServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(header_schemas_module, "_MOST_SCHEMAS", 2)
+    monkeypatch.setattr(own_schemas_module, "_MOST_SCHEMAS", 2)
     server.answers = {f"/{name}": (200, LONG.encode()) for name in "abc"}
-    format = AvroHeaderFormat(server.url)
+    format = AvroOwnSchemaFormat(server.url)
 
     for name in ("1", "2", "3", "a", "b"):
         events = batch(b"\x02", urls=[f"{server.url}/{name}"])
@@ -152,7 +152,7 @@ def test_what_a_process_keeps_is_bounded(server: SchemaServer, monkeypatch: pyte
 
 def test_a_server_that_does_not_answer_is_no_fault_of_the_event() -> None:
     with serving_schemas() as server:
-        format, events = AvroHeaderFormat(server.url), batch(b"\x02", urls=[server.url + "/s"])
+        format, events = AvroOwnSchemaFormat(server.url), batch(b"\x02", urls=[server.url + "/s"])
 
     for ask in (format.check, lambda events: list(format.divide(events))):
         with pytest.raises(ConnectionFailedError, match="does not answer"):
@@ -162,13 +162,53 @@ def test_a_server_that_does_not_answer_is_no_fault_of_the_event() -> None:
 def test_options_that_cannot_work_are_told() -> None:
     for wrong in ({"codec": "gzip"}, {"block_bytes": 0}, {"server": "registry:8081"}, {"server": "http://"}):
         with pytest.raises(ConfigurationError):
-            AvroHeaderFormat(**wrong)  # type: ignore[arg-type]
+            AvroOwnSchemaFormat(**wrong)  # type: ignore[arg-type]
 
 
 def test_a_schema_that_appears_between_two_looks_gets_no_file_together_with_another(server: SchemaServer) -> None:
-    format = AvroHeaderFormat(server.url)
+    format = AvroOwnSchemaFormat(server.url)
     early, late = (batch(b"\x02", urls=[f"{server.url}/{name}"]) for name in ("early", "late"))
 
     words = [word for events in (early, late, early) for word, _ in format.divide(events)]
 
     assert words[0] == words[2] != words[1]
+
+
+def framed(number: int, datum: bytes) -> bytes:
+    return b"\0" + number.to_bytes(4) + datum
+
+
+def test_a_frame_names_the_schema_of_a_registry_and_is_left_out_of_the_file(server: SchemaServer) -> None:
+    server.answers = {
+        "/schemas/ids/7": (200, b'{"schema": "\\"long\\""}'),
+        "/schemas/ids/4294967295": (200, b'{"schema": "\\"string\\""}'),
+    }
+    format = AvroOwnSchemaFormat(server.url + "/", framed=True)
+    events = EventBatch.from_bodies(
+        [framed(7, b"\x02"), framed(2**32 - 1, b"\x02a"), framed(7, b"\x04"), b"\0\0\0\0", b"\x01\0\0\0\x07\x02"]
+    )
+
+    parts = {word: part for word, part in format.divide(events)}
+
+    without = {word for word in parts if word.startswith("no-schema-")}
+    assert len(without) == 1
+    files = [read(format.encode([part])) for word, part in parts.items() if word not in without]
+    assert sorted(map(repr, files)) == ["['a']", "[1, 2]"]
+    assert sorted(path for path, _ in server.asked) == ["/schemas/ids/4294967295", "/schemas/ids/7"]
+
+
+def test_what_is_wrong_with_a_frame_or_behind_it_is_told(server: SchemaServer) -> None:
+    server.answers = {"/schemas/ids/7": (200, b'{"schema": "\\"long\\""}')}
+    format = AvroOwnSchemaFormat(server.url, framed=True)
+
+    for body, cause in (
+        (b"", "does not begin with the frame"),
+        (b"\0\0\0\0", "does not begin with the frame"),
+        (b"\x01\0\0\0\x07\x02", "does not begin with the frame"),
+        (framed(8, b"\x02"), f"There is no schema at {server.url}/schemas/ids/8 (status 404)"),
+        (framed(7, b""), "it ends too early"),
+        (framed(7, b"\x02\x02"), "it has bytes left"),
+    ):
+        said, places = refused(format, EventBatch.from_bodies([framed(7, b"\x02"), body]))
+        assert cause in said
+        assert places == (1,)
