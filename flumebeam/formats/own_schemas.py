@@ -151,10 +151,10 @@ class AvroOwnSchemaFormat:
                 return _SCHEMAS.at(f"{self.server.rstrip('/')}/schemas/ids/{value}")
             if kind == _LITERAL:
                 return _canonical(value)
-            if not self.server or server_of(value) != server_of(self.server):
+            allowed = server_of(self.server) if self.server else "none"
+            if server_of(value) != allowed:
                 raise ConfigurationError(
-                    f"The schema that {SCHEMA_URL_HEADER} names is not on the server that schemas may be read from, "
-                    f"{self.server or 'as none is given'}."
+                    f"The schema that {SCHEMA_URL_HEADER} names is not on the server of schemas, which is {allowed}."
                 )
             return _SCHEMAS.at(value)
         except ConfigurationError as error:

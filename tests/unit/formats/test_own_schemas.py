@@ -111,7 +111,8 @@ def test_addresses_lead_to_the_named_server_only(server: SchemaServer, url: str)
 
     for format in (AvroOwnSchemaFormat(server.url), AvroOwnSchemaFormat()):
         assert any(
-            words in refused(format, events)[0] for words in ("is not on the server", "must be http", "cannot be read")
+            words in refused(format, events)[0]
+            for words in ("is not on the server of", "must be http", "cannot be read")
         )
     assert server.asked == []
 
@@ -130,6 +131,16 @@ def test_an_address_without_a_schema_is_asked_once_a_minute(
     format.check(events)
     format.check(events)
     assert len(server.asked) == 2
+
+
+def test_the_login_of_the_server_is_used_and_never_shown(server: SchemaServer) -> None:
+    secret = server.url.replace("://", "://me:secret@")
+    refused(AvroOwnSchemaFormat(secret, framed=True), EventBatch.from_bodies([framed(1, b"")]))
+    (login,) = (login for _, login in server.asked)
+
+    assert login is not None
+    said, _ = refused(AvroOwnSchemaFormat(secret), batch(b"", urls=["http://other/s"]))
+    assert said.endswith(f"is not on the server of schemas, which is {server.url}.")
 
 
 def test_what_a_process_keeps_is_bounded(server: SchemaServer, monkeypatch: pytest.MonkeyPatch) -> None:
