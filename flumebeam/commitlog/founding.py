@@ -73,6 +73,8 @@ def _decide(layout: LogLayout, names: Callable[[], str]) -> Steps[None]:
     path = f"{layout.new}/_{names()}"
     written = yield from write(path, [content])
     if isinstance(written, Unanswered):
+        # What came of it would lie here for a day, since its writer may give up now.
+        yield from delete(path)
         yield from pause(written.cause)
         return
     while True:

@@ -100,6 +100,8 @@ def test_a_daemon_that_never_answers_is_one_line(
         daemon.thaw()
     scene.drain_all()
 
+    # A DataNode that wakes up makes the file that it had been asked for; it would be given up after a day.
+    scene.programs.start("commits", "repair", scene.target, "--close").ends_well()
     store.copy()
     scene.holds_exactly(LINES[:400])
 

@@ -60,7 +60,7 @@ def test_a_log_of_any_bytes_is_proven_and_a_lost_line_is_found(tmp_path: Path) -
 @pytest.mark.timeout(480)
 def test_ctrl_c_loses_nothing_and_the_next_run_picks_up(tmp_path: Path) -> None:
     output = tmp_path / "out"
-    command = [sys.executable, "-m", "flumebeam", "demo", "--output", str(output), "--lines", "12000", "--no-kill"]
+    command = [sys.executable, "-m", "flumebeam", "demo", "--output", str(output), "--lines", "80000", "--no-kill"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, bufsize=1) as running:
         assert running.stdout is not None
         said = ""
@@ -76,10 +76,10 @@ def test_ctrl_c_loses_nothing_and_the_next_run_picks_up(tmp_path: Path) -> None:
     assert status == 130, said
     assert "ingest has stopped" in said
 
-    rest = demo(output, "--lines", "12000", "--no-kill")
+    rest = demo(output, "--lines", "80000", "--no-kill")
 
     assert rest.returncode == 0, rest.stdout + rest.stderr
-    assert "12,000" in rest.stdout
+    assert "80,000" in rest.stdout
 
 
 def test_a_log_that_is_not_there_is_one_line(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_log_that_is_not_there_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.timeout(480)
 def test_a_demo_that_is_killed_goes_on_where_it_was_and_loses_nothing(tmp_path: Path) -> None:
     output = tmp_path / "out"
-    command = [sys.executable, "-m", "flumebeam", "demo", "--output", str(output), "--lines", "12000", "--no-kill"]
+    command = [sys.executable, "-m", "flumebeam", "demo", "--output", str(output), "--lines", "80000", "--no-kill"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, bufsize=1) as running:
         assert running.stdout is not None
         for line in running.stdout:
@@ -101,7 +101,7 @@ def test_a_demo_that_is_killed_goes_on_where_it_was_and_loses_nothing(tmp_path: 
                 running.kill()
                 break
 
-    rest = demo(output, "--lines", "12000", "--no-kill")
+    rest = demo(output, "--lines", "80000", "--no-kill")
 
-    assert "12,000" in rest.stdout, rest.stdout + rest.stderr
+    assert "80,000" in rest.stdout, rest.stdout + rest.stderr
     assert re.search(r"lost +│ +│ +0 │ +0 │", rest.stdout), rest.stdout
