@@ -15,7 +15,7 @@ import zstandard
 
 from flumebeam.errors import ConfigurationError
 
-__all__ = ["AVRO_CODECS", "AVRO_MAGIC", "AVRO_METADATA", "SYNC_BYTES", "avro_long", "check_avro_codec", "container"]
+__all__ = ["AVRO_CODECS", "AVRO_MAGIC", "AVRO_METADATA", "SYNC_BYTES", "avro_long", "check_avro_options", "container"]
 
 AVRO_CODECS: Final = {
     "none": "null",
@@ -93,16 +93,19 @@ def avro_long(number: int) -> bytes:
     return bytes(encoded)
 
 
-def check_avro_codec(codec: str, level: int | None) -> None:
+def check_avro_options(codec: str, level: int | None, block_bytes: int) -> None:
     """Check the options of a format that writes Avro containers.
 
     Args:
         codec: A key of :data:`AVRO_CODECS`.
         level: How hard to compress, in the codec's own scale; ``None`` for its default.
+        block_bytes: A block is closed once its records reach this size before compression.
 
     Raises:
-        ConfigurationError: There is no such codec for Avro, or it has no such level.
+        ConfigurationError: There is no such codec for Avro, it has no such level, or blocks would be empty.
     """
+    if block_bytes < 1:
+        raise ConfigurationError(f"block_bytes must be at least 1, got {block_bytes}.")
     if codec not in AVRO_CODECS:
         names = ", ".join(name for name in AVRO_CODECS if name != "null")
         raise ConfigurationError(f"Avro compresses its own blocks, with one of: {names}; {codec!r} is none of them.")

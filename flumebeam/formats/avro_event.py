@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from flumebeam.batch import EventBatch
 from flumebeam.errors import ConfigurationError
-from flumebeam.formats.avro_container import SYNC_BYTES, avro_long, check_avro_codec, container
+from flumebeam.formats.avro_container import SYNC_BYTES, avro_long, check_avro_options, container
 from flumebeam.formats.columns import content, joined, mapped
 
 __all__ = ["EVENT_SCHEMA", "AvroEventFormat"]
@@ -58,9 +58,7 @@ class AvroEventFormat:
     joining: ClassVar[str] = "avro"
 
     def __post_init__(self) -> None:
-        check_avro_codec(self.codec, self.level)
-        if self.block_bytes < 1:
-            raise ConfigurationError(f"block_bytes must be at least 1, got {self.block_bytes}.")
+        check_avro_options(self.codec, self.level, self.block_bytes)
         if self.sync_marker is not None and len(self.sync_marker) != SYNC_BYTES:
             raise ConfigurationError(f"A sync marker has {SYNC_BYTES} bytes, got {len(self.sync_marker)}.")
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from flumebeam.batch import EventBatch
-from flumebeam.errors import ConfigurationError
-from flumebeam.formats.avro_container import SYNC_BYTES, check_avro_codec, container
+from flumebeam.formats.avro_container import SYNC_BYTES, check_avro_options, container
 from flumebeam.formats.avro_datum import check_datums, datum_schema
 from flumebeam.formats.columns import content
 
@@ -41,9 +40,7 @@ class AvroDatumFormat:
 
     def __post_init__(self) -> None:
         datum_schema(self.schema)
-        check_avro_codec(self.codec, self.level)
-        if self.block_bytes < 1:
-            raise ConfigurationError(f"block_bytes must be at least 1, got {self.block_bytes}.")
+        check_avro_options(self.codec, self.level, self.block_bytes)
 
     def check(self, batch: EventBatch) -> None:
         """Raise MisfitError if a body of a batch is not exactly one datum of the schema."""

@@ -13,8 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flumebeam.batch import EventBatch
-from flumebeam.errors import ConfigurationError
-from flumebeam.formats.avro_container import SYNC_BYTES, avro_long, check_avro_codec, container
+from flumebeam.formats.avro_container import SYNC_BYTES, avro_long, check_avro_options, container
 from flumebeam.formats.columns import content, fixed, joined
 from flumebeam.formats.schemas import AvroType
 from flumebeam.formats.tables import TableOptions
@@ -49,9 +48,7 @@ class AvroTableFormat:
     joining: ClassVar[str] = "avro"
 
     def __post_init__(self) -> None:
-        check_avro_codec(self.codec, self.level)
-        if self.block_bytes < 1:
-            raise ConfigurationError(f"block_bytes must be at least 1, got {self.block_bytes}.")
+        check_avro_options(self.codec, self.level, self.block_bytes)
 
     @property
     def provenance(self) -> bool:
