@@ -141,7 +141,7 @@ class Demo:
                         self._end_early(screen, broker, stages["ingest"])
                     elif to_kill and self._meters["drain_to_hdfs"].done >= total / 3:
                         to_kill = False
-                        self._kill_and_restart(screen, drain)
+                        self._kill_and_restart(screen, broker, drain)
                     for layer in _LAYERS:
                         stages[layer].check()
                 self._read(broker, time.monotonic())
@@ -164,7 +164,9 @@ class Demo:
         return move_packed(broker, workspace.input, workspace.packed, environment, lambda: bool(self._interrupts))
 
     def _through(self, broker: DevelopmentBroker, ingest: Stage) -> bool:
-        return not ingest.running and ingest.check() and not any(status.messages for status in broker.queues())
+        """Tell whether all has arrived; a layer that is still starting may have files of its predecessor to publish."""
+        arrived = all(status.consumers and not status.messages for status in map(broker.queue, _QUEUES))
+        return arrived and not ingest.running and ingest.check()
 
     def _read(self, broker: DevelopmentBroker, now: float) -> None:
         batch, speed = (broker.queue(name) for name in _QUEUES)
@@ -183,9 +185,11 @@ class Demo:
         )
         screen.show(elapsed, views, queues)
 
-    def _kill_and_restart(self, screen: Screen, drain: Stage) -> None:
+    def _kill_and_restart(self, screen: Screen, broker: DevelopmentBroker, drain: Stage) -> None:
         done = self._meters["drain_to_hdfs"].done
         killed = drain.kill()
+        while broker.queue(_QUEUES[0]).consumers:
+            time.sleep(_TICK_SECONDS)  # until the broker has noticed: whoever consumes from now on is the new one
         started = drain.start()
         screen.say(f"Kill    drain_to_hdfs (process {killed}) with kill -9 after {done:,} events; it is {started} now")
 
