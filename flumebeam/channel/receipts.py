@@ -49,7 +49,8 @@ class PlainPublisher:
         stopping: Whether whoever runs this wants it to end; asked while room is waited for.
         clock: The time.
         pause: Waits so many seconds.
-        observe: Told ``commit_ms``, from the first message to the last receipt, and ``transaction_events``.
+        observe: Told the measurements of :data:`~flumebeam.channel.publishing.MEASURED`, a window being a transaction;
+            of direct messages no ``commit_ms``, since nobody confirms them.
         counts: What has happened so far; a window counts as a transaction.
     """
 
@@ -101,10 +102,8 @@ class PlainPublisher:
         while True:
             fine = [index for index in range(len(batch)) if index not in refused]
             sent = batch.take(pa.array(fine, pa.int64()))
-            begun = self.clock.monotonic()
             try:
                 answers = self._send(sent, _some(topics, fine))
-                self.observe("commit_ms", round(1000 * (self.clock.monotonic() - begun)))
             except ConnectionFailedError as error:
                 connected = self._publisher is not None
                 self.close()
@@ -139,7 +138,19 @@ class PlainPublisher:
         if self._publisher is None:
             self._connection = connect(self.options)
             self._publisher = self._connection.publisher(direct=self.direct)
-        return self._publisher.send(batch, topics, None, self.fields) if len(batch) else []
+        if not len(batch):
+            return []
+        begun = sent = self.clock.monotonic()
+
+        def on_sent() -> None:
+            nonlocal sent
+            sent = self.clock.monotonic()
+            self.observe("publish_ms", round(1000 * (sent - begun)))
+
+        answers = self._publisher.send(batch, topics, None, self.fields, on_sent=on_sent)
+        if not self.direct:
+            self.observe("commit_ms", round(1000 * (self.clock.monotonic() - sent)))
+        return answers
 
     def _unsendable(self, batch: EventBatch, topics: str | pa.StringArray) -> dict[int, Refusal]:
         """Find the events that cannot be sent as they are: mostly none, which one look tells."""

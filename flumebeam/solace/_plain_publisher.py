@@ -97,6 +97,8 @@ class VendorPublisher:
         topics: str | pa.StringArray,
         packing: Packing | None = None,
         fields: MessageFields = PLAIN_FIELDS,
+        *,
+        on_sent: Callable[[], object] = bool,
     ) -> list[Refusal | None]:
         """Publish a batch and wait for what the broker says; see the protocol."""
         first = self._sent + 1  # the client takes a context of 0 for none
@@ -110,6 +112,7 @@ class VendorPublisher:
                         self._publisher.publish(message, target, user_context=self._sent)
         except PubSubPlusClientError as error:
             raise lost_error(self._options, "Publishing", error) from error
+        on_sent()
         numbers = range(first, self._sent + 1)
         if self._direct:
             return [None] * len(numbers)

@@ -137,8 +137,17 @@ class MessagePublisher(Protocol):
         topics: str | pa.StringArray,
         packing: Packing | None = None,
         fields: MessageFields = PLAIN_FIELDS,
+        *,
+        on_sent: Callable[[], object] = bool,
     ) -> list[Refusal | None]:
         """Publish a batch, and wait for the receipt of every message if they have one.
+
+        Args:
+            batch: Events; reserved headers are not published.
+            topics: One topic for all, or one per event.
+            packing: How many events of one topic go into one message; ``None`` for one.
+            fields: What the messages get beside that.
+            on_sent: Called once the client has all messages, before receipts are waited for.
 
         Returns:
             For each message ``None`` if the broker has it, or why it refused it; for direct messages ``None``.
