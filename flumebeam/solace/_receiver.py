@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import ctypes
 import threading
-import uuid
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from time import monotonic, sleep
 from typing import Any, Final
 
 import pyarrow as pa
-from solace.messaging.config._sol_constants import _SolClientFlowEvent
 from solace.messaging.config.message_acknowledgement_configuration import Outcome
 from solace.messaging.core._core_api_utility import prepare_array
 from solace.messaging.errors.pubsubplus_client_error import PubSubPlusClientError
@@ -25,34 +23,24 @@ from solace.messaging.receiver._impl._persistent_message_receiver import _Persis
 from solace.messaging.resources.queue import Queue
 
 from flumebeam.batch import EventBatch
-from flumebeam.clock import Clock, SystemClock
-from flumebeam.errors import ConfigurationError, ConnectionFailedError, FlumebeamError, FormatError, QueueError
+from flumebeam.clock import Clock
+from flumebeam.errors import ConnectionFailedError, QueueError
 from flumebeam.solace import _native
 from flumebeam.solace._client import bounded, lost_error, queue_error
 from flumebeam.solace._native import OK
-from flumebeam.solace._packs import OpenPacks
+from flumebeam.solace._queue_receiver import CLOSE_SECONDS, LINGER_SECONDS, MAX_UNPACKED_BYTES, QueueReceiver
 from flumebeam.solace._reader import MessageReader
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.flows import FlowOptions, GiveBack
 from flumebeam.solace.mapping import ReceivedMessage
-from flumebeam.solace.packing import claimed_events, events_of, is_pack
+from flumebeam.solace.packing import claimed_events, is_pack
 
 __all__ = ["FlowReceiver"]
 
 _MAX_BUFFERED_MESSAGES: Final = 4096  # several batches ahead; the broker keeps the rest
 _MAX_BUFFERED_BYTES: Final = 32 << 20  # large messages must not fill the memory
-_MAX_UNPACKED_BYTES: Final = 1 << 20  # of one batch, compressed: what stays in a processor's cache is fastest
-_REMEMBERED_ACKS: Final = 20_000  # twice the unacknowledged limit of a flow: whatever a lost connection can bring back
-_LINGER_SECONDS: Final = 0.002  # making a batch costs as much as some twenty events in it: let a few more come
-_CLOSE_SECONDS: Final = 5.0
-_ACTIVE_SECONDS: Final = 2.0  # the client tells it right behind the bind, from the same answer of the broker
 
 _OUTCOMES: Final = {GiveBack.FAILED: Outcome.FAILED.value, GiveBack.REJECTED: Outcome.REJECTED.value}
-
-_PASSIVE_EVENTS: Final = (
-    _SolClientFlowEvent.SOLCLIENT_FLOW_EVENT_INACTIVE.value,
-    _SolClientFlowEvent.SOLCLIENT_FLOW_EVENT_RECONNECTING.value,
-)
 
 _keep_thread_state: Final = ctypes.pythonapi.PyGILState_Ensure
 
@@ -94,7 +82,7 @@ class _Flow(_PersistentMessageReceiver):  # type: ignore[misc]
         return value
 
 
-class FlowReceiver:
+class FlowReceiver(QueueReceiver):
     """A :class:`~flumebeam.deliveries.Receiver` over one consumer flow.
 
     Unit of parallelism: one flow. After a failure everything unacknowledged comes again, to this receiver or another
@@ -122,44 +110,23 @@ class FlowReceiver:
         queue: str,
         before_bind: Callable[[str], None] | None,
         flow: FlowOptions,
-        on_close: Callable[[FlowReceiver], None],
+        on_close: Callable[[QueueReceiver], None],
         clock: Clock | None = None,
     ) -> None:
-        self._clock = clock or SystemClock()
-        self._options = options
-        self._queue = queue
-        self._how = flow
-        self._on_close = on_close
-        self._receiver_id = uuid.uuid4().hex
+        super().__init__(options, queue, flow, on_close, clock)
         self._reader = MessageReader()
         # What has come and nobody has taken; None where something happened that asks for a fence.
         self._buffer: deque[ReceivedMessage | None] = deque([None])
         self._buffered_bytes = 0
-        self._arrived = threading.Event()
         self._stopped = False
-        self._active = threading.Event()
         # Delivery id to the number that acknowledges it: buffered or handed out, and not acknowledged.
         self._open: dict[bytes, int] = {}
-        self._handed_out: dict[bytes, float] = {}  # delivery id to when, oldest first; monotonic seconds
-        self._acknowledged_after: float | None = None
-        self._packs = OpenPacks()
-        self._surplus = EventBatch.empty()  # of a pack that did not fit into what was asked for
-        self._acknowledged: OrderedDict[bytes, None] = OrderedDict()
-        # Guards the tables and the byte count. Never held while the library is called, whose thread may wait for it.
-        self._lock = threading.Lock()
-        self._failure: FlumebeamError | None = None
         self._told = False  # anything was acknowledged
         self._settled = True
-        self._closed = False
         if before_bind is not None:
             before_bind(self._receiver_id)
         self._flow = self._bind(service)
-        if flow.shared and not self._active.wait(_ACTIVE_SECONDS):
-            self.close()
-            raise ConfigurationError(
-                f"Queue {queue!r} at {options.host} lets only one consumer be active, so several flows cannot share "
-                "it: read it with flows=1, or make the queue non-exclusive."
-            )
+        self._must_be_served()
 
     def _bind(self, service: MessagingService) -> _Flow:
         builder = service.create_persistent_message_receiver_builder().with_message_client_acknowledgement()
@@ -204,8 +171,8 @@ class FlowReceiver:
         elif not known:
             if not self._stopped and self._is_full(1):
                 self._stopped = _native.stop_flow(self._flow.handle()) == OK
-            if not self._arrived.is_set():
-                self._arrived.set()
+            if not self._wake.is_set():
+                self._wake.set()
 
     def _is_full(self, share: int) -> bool:
         """Tell whether the buffer holds at least one ``share``-th of what it may."""
@@ -213,61 +180,15 @@ class FlowReceiver:
             len(self._buffer) * share >= _MAX_BUFFERED_MESSAGES or self._buffered_bytes * share >= _MAX_BUFFERED_BYTES
         )
 
-    def _on_event(self, event: int) -> None:
-        if event == _SolClientFlowEvent.SOLCLIENT_FLOW_EVENT_DOWN_ERROR.value:
-            self.fail(
-                QueueError(
-                    f"Queue {self._queue!r} at {self._options.host} ended the flow: it was deleted, shut down or "
-                    "changed on the broker; bind again when it is back."
-                )
-            )
-        else:
-            if event == _SolClientFlowEvent.SOLCLIENT_FLOW_EVENT_ACTIVE.value:
-                self._active.set()
-            elif event in _PASSIVE_EVENTS:
-                self._active.clear()
-            # What was acknowledged on the flow's way down may not have arrived.
-            self._settled = self._settled and not self._told
-            self.fence()
+    def _note_event(self, event: int) -> None:
+        # What was acknowledged on the flow's way down may not have arrived.
+        self._settled = self._settled and not self._told
 
     def fence(self) -> None:
         """Mark what comes from now on: something happened after which another receiver may have had it."""
         self._buffer.append(None)
 
-    def fail(self, error: FlumebeamError) -> None:
-        """Let the next call end with an error; the first one counts."""
-        if self._failure is None:
-            self._failure = error
-        self._arrived.set()
-
     # -- the contract --------------------------------------------------------------------------------------------------
-
-    @property
-    def receiver_id(self) -> str:
-        """Identity of this receiver: fresh for each bind, usable as a file name."""
-        return self._receiver_id
-
-    @property
-    def unacknowledged(self) -> int:
-        """Deliveries handed out by ``receive`` and not acknowledged."""
-        return len(self._handed_out) + self._packs.surplus
-
-    @property
-    def active(self) -> bool:
-        """Whether the broker has said that this flow is the one of an exclusive queue that is served."""
-        return self._active.is_set()
-
-    @property
-    def oldest_age(self) -> float:
-        """Seconds since the oldest delivery that is not acknowledged was handed out; 0 if there is none."""
-        with self._lock:
-            since = next(iter(self._handed_out.values()), None)
-        return 0.0 if since is None else self._clock.monotonic() - since
-
-    @property
-    def acknowledged_after(self) -> float | None:
-        """Seconds for which the oldest delivery of the last acknowledgement had waited; ``None`` if there was none."""
-        return self._acknowledged_after
 
     def receive(self, max_events: int, timeout: float) -> EventBatch:
         """Return up to ``max_events`` events; wait at most ``timeout`` seconds for the first one.
@@ -283,9 +204,9 @@ class FlowReceiver:
         waited = False
         while True:
             self._check()
-            self._arrived.clear()
+            self._wake.clear()
             if waited and len(self._buffer) < max_events:
-                sleep(_LINGER_SECONDS)
+                sleep(LINGER_SECONDS)
             messages, fence = self._drain(max_events)
             if messages:
                 return self._events(messages, fence, max_events)
@@ -294,22 +215,10 @@ class FlowReceiver:
             if self._how.browse:
                 # What a browser has seen leaves the window only when the flow is started anew.
                 _native.start_flow(self._flow.handle())
-            if not self._arrived.wait(max(0.0, deadline - monotonic())):
+            if not self._wake.wait(max(0.0, deadline - monotonic())):
                 self._check()
                 return EventBatch.empty()
             waited = True
-
-    def _events(self, messages: list[ReceivedMessage], fence: bool, max_events: int) -> EventBatch:
-        try:
-            batch = events_of(messages, receiver=self._receiver_id, queue=self._queue, fence=fence)
-        except FormatError as error:
-            raise QueueError(f"Queue {self._queue!r} delivers what cannot be told apart: {error}") from error
-        self._packs.add(batch)
-        return self._hand_out(batch, max_events)
-
-    def _hand_out(self, batch: EventBatch, max_events: int) -> EventBatch:
-        self._surplus = batch.slice(max_events)
-        return batch.slice(0, max_events)
 
     def _drain(self, max_events: int) -> tuple[list[ReceivedMessage], bool]:
         """Take what has come, up to a mark that stands behind a message: a fence covers whole batches.
@@ -331,7 +240,7 @@ class FlowReceiver:
                     room -= claimed_events(item)
                     nbytes += len(item.body)
                     packed = is_pack(item)
-                    full = room < 0 or (packed and nbytes > _MAX_UNPACKED_BYTES)
+                    full = room < 0 or (packed and nbytes > MAX_UNPACKED_BYTES)
                     if messages and (full or packed != is_pack(messages[0])):
                         nbytes -= len(item.body)
                         break
@@ -369,16 +278,10 @@ class FlowReceiver:
             # A reconnect in between may have brought them again, under other numbers.
             renumbered = [now for id_, number in due.items() if (now := self._open.pop(id_, number)) != number]
             since = [handed_out for id_ in due if (handed_out := self._handed_out.pop(id_, None)) is not None]
-            for id_ in due:
-                self._remember(id_)
+            self._remember(due)
         self._acknowledged_after = self._clock.monotonic() - min(since) if since else None
         for number in renumbered:
             _native.acknowledge(flow, number)
-
-    def _remember(self, id_: bytes) -> None:
-        self._acknowledged[id_] = None
-        if len(self._acknowledged) > _REMEMBERED_ACKS:
-            self._acknowledged.popitem(last=False)
 
     def _forget(self, ids: Iterable[bytes]) -> None:
         """Drop what was only looked at: the client would delete it on the broker if it were acknowledged."""
@@ -386,7 +289,7 @@ class FlowReceiver:
             for id_ in ids:
                 self._handed_out.pop(id_, None)
                 if self._open.pop(id_, None) is not None:
-                    self._remember(id_)
+                    self._remember((id_,))
 
     def give_back(self) -> int:
         """Tell the broker what became of deliveries that were handed out and not acknowledged, if the flow can.
@@ -433,11 +336,7 @@ class FlowReceiver:
         self._closed = True
         self.fail(ConnectionFailedError(f"The receiver of queue {self._queue!r} is closed."))
         # Nothing lies in the vendor's own buffer, so no grace is needed.
-        self._settled = bounded(lambda: self._flow.terminate(0), _CLOSE_SECONDS) and self._settled
+        self._settled = bounded(lambda: self._flow.terminate(0), CLOSE_SECONDS) and self._settled
         self._buffer.clear()
         self._on_close(self)
         return False
-
-    def _check(self) -> None:
-        if self._failure is not None:
-            raise self._failure

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import logging
 import threading
-import uuid
-from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
@@ -22,38 +20,29 @@ import pyarrow as pa
 from solace.messaging.config._sol_constants import _SolClientFlowEvent
 
 from flumebeam.batch import EventBatch
-from flumebeam.clock import Clock, SystemClock
-from flumebeam.errors import ConfigurationError, ConnectionFailedError, FlumebeamError, FormatError, QueueError
+from flumebeam.clock import Clock
+from flumebeam.errors import ConnectionFailedError, FlumebeamError, QueueError
 from flumebeam.solace._client import bounded, operation_deadline
-from flumebeam.solace._packs import OpenPacks
+from flumebeam.solace._queue_receiver import CLOSE_SECONDS, LINGER_SECONDS, MAX_UNPACKED_BYTES, QueueReceiver
 from flumebeam.solace._transacted import VendorSession
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.flows import FlowOptions
 from flumebeam.solace.mapping import ReceivedMessage
-from flumebeam.solace.packing import claimed_events, events_of, is_pack
+from flumebeam.solace.packing import claimed_events, is_pack
 
 __all__ = ["TransactionReceiver"]
 
 _logger: Final = logging.getLogger(__name__)
 _PATIENCE_SECONDS: Final = 60.0  # of a transaction that is full, before somebody is told
 _TURN_SECONDS: Final = 0.05  # longest wait within the client: an acknowledgement may have to wait for it
-_LINGER_SECONDS: Final = 0.002  # making a batch costs as much as some twenty events in it: let a few more come
-_MAX_UNPACKED_BYTES: Final = 1 << 20  # of one batch, compressed: what stays in a processor's cache is fastest
-_REMEMBERED: Final = 20_000  # acknowledged messages that may come again, of transactions that were not committed
-_CLOSE_SECONDS: Final = 5.0
-_ACTIVE_SECONDS: Final = 2.0  # the client tells it right behind the bind, from the same answer of the broker
 
 _HARMLESS_EVENTS: Final = (
     _SolClientFlowEvent.SOLCLIENT_FLOW_EVENT_UP_NOTICE.value,
     _SolClientFlowEvent.SOLCLIENT_FLOW_EVENT_ACTIVE.value,
 )
-_PASSIVE_EVENTS: Final = (
-    _SolClientFlowEvent.SOLCLIENT_FLOW_EVENT_INACTIVE.value,
-    _SolClientFlowEvent.SOLCLIENT_FLOW_EVENT_RECONNECTING.value,
-)
 
 
-class TransactionReceiver:
+class TransactionReceiver(QueueReceiver):
     """A :class:`~flumebeam.deliveries.Receiver` over the flow of a transacted session.
 
     Unit of parallelism: one flow. After a failure everything that was not committed comes again, to this receiver or
@@ -84,103 +73,38 @@ class TransactionReceiver:
         before_bind: Callable[[str], None] | None,
         flow: FlowOptions,
         away: Callable[[], bool],
-        on_close: Callable[[TransactionReceiver], None],
+        on_close: Callable[[QueueReceiver], None],
         clock: Clock | None = None,
     ) -> None:
-        self._clock = clock or SystemClock()
-        self._options = options
-        self._queue = queue
+        super().__init__(options, queue, flow, on_close, clock)
         self._limit = flow.transaction_messages
         self._away = away
-        self._on_close = on_close
-        self._receiver_id = uuid.uuid4().hex
-        self._active = threading.Event()
-        # Guards the tables. Never held while the client is called.
-        self._lock = threading.Lock()
         self._taken: set[bytes] = set()  # delivery ids of the open transaction
-        self._handed_out: dict[bytes, float] = {}  # delivery id to when, oldest first; monotonic seconds
-        self._acknowledged: OrderedDict[bytes, None] = OrderedDict()  # and not committed: they come again
-        self._told = threading.Event()  # something was acknowledged
-        self._packs = OpenPacks()
-        self._surplus = EventBatch.empty()  # of a pack that did not fit into what was asked for
         self._pack_bytes = self._pack_events = 0  # of a packed message, as the last ones were
         self._broken = False  # some transaction was not committed
         self._disturbed = False  # what was taken in the open transaction may come again without it
         self._fence = True
-        self._acknowledged_after: float | None = None
-        self._failure: FlumebeamError | None = None
-        self._closed = self._settled = self._warned = False
+        self._settled = self._warned = False
         self._turn = threading.Lock()  # held by whoever calls the session
         self._restore_by = 0.0  # a time, while there is no session
         if before_bind is not None:
             before_bind(self._receiver_id)
         self._open_session = open_session
-        self._session = open_session(self._on_flow_event)
-        if flow.shared and not self._active.wait(_ACTIVE_SECONDS):
-            self.close()
-            raise ConfigurationError(
-                f"Queue {queue!r} at {options.host} lets only one consumer be active, so several flows cannot share "
-                "it: read it with flows=1, or make the queue non-exclusive."
-            )
+        self._session = open_session(self._on_event)
+        self._must_be_served()
 
     # -- called by the client's thread ---------------------------------------------------------------------------------
 
-    def _on_flow_event(self, event: int) -> None:
-        if event == _SolClientFlowEvent.SOLCLIENT_FLOW_EVENT_DOWN_ERROR.value:
-            self.fail(
-                QueueError(
-                    f"Queue {self._queue!r} at {self._options.host} ended the flow: it was deleted, shut down or "
-                    "changed on the broker; bind again when it is back."
-                )
-            )
-            return
-        if event == _SolClientFlowEvent.SOLCLIENT_FLOW_EVENT_ACTIVE.value:
-            self._active.set()
-        elif event in _PASSIVE_EVENTS:
-            self._active.clear()
+    def _note_event(self, event: int) -> None:
         # The client binds the flow anew where the broker asks for it, and goes on in the same transaction.
         self._disturbed = self._disturbed or event not in _HARMLESS_EVENTS
-        self.fence()
 
     def fence(self) -> None:
         """Mark what comes from now on: something happened after which another receiver may have had it."""
         with self._lock:
             self._fence = True
 
-    def fail(self, error: FlumebeamError) -> None:
-        """Let the next call end with an error; the first one counts."""
-        if self._failure is None:
-            self._failure = error
-        self._told.set()
-
     # -- the contract --------------------------------------------------------------------------------------------------
-
-    @property
-    def receiver_id(self) -> str:
-        """Identity of this receiver: fresh for each receiver, usable as a file name."""
-        return self._receiver_id
-
-    @property
-    def unacknowledged(self) -> int:
-        """Deliveries handed out by ``receive`` and not acknowledged."""
-        return len(self._handed_out) + self._packs.surplus
-
-    @property
-    def active(self) -> bool:
-        """Whether the broker has said that this flow is the one of an exclusive queue that is served."""
-        return self._active.is_set()
-
-    @property
-    def oldest_age(self) -> float:
-        """Seconds since the oldest delivery that is not acknowledged was handed out; 0 if there is none."""
-        with self._lock:
-            since = next(iter(self._handed_out.values()), None)
-        return 0.0 if since is None else self._clock.monotonic() - since
-
-    @property
-    def acknowledged_after(self) -> float | None:
-        """Seconds for which the oldest delivery of the last acknowledgement had waited; ``None`` if there was none."""
-        return self._acknowledged_after
 
     def receive(self, max_events: int, timeout: float) -> EventBatch:
         """Return up to ``max_events`` events; wait at most ``timeout`` seconds for the first one.
@@ -195,19 +119,19 @@ class TransactionReceiver:
         deadline = monotonic() + timeout
         while True:
             self._check()
-            self._told.clear()
+            self._wake.clear()
             wait = min(max(0.0, deadline - monotonic()), _TURN_SECONDS)
             room = min(max_events, self._limit - len(self._taken))
             if room < 1 or (self._away() and not self._session.dead):
                 self._tell_if_stuck(room)
-                self._told.wait(wait)
+                self._wake.wait(wait)
                 messages = []
             else:
                 with self._turn:
                     messages = self._take(room, wait)
             self._commit_if_due()
             if messages:
-                return self._hand_out(self._events(messages), max_events)
+                return self._events(messages, self._take_fence(), max_events)
             if monotonic() >= deadline:
                 self._check()
                 return EventBatch.empty()
@@ -225,19 +149,10 @@ class TransactionReceiver:
                 self.oldest_age,
             )
 
-    def _hand_out(self, batch: EventBatch, max_events: int) -> EventBatch:
-        self._surplus = batch.slice(max_events)
-        return batch.slice(0, max_events)
-
-    def _events(self, messages: list[ReceivedMessage]) -> EventBatch:
+    def _take_fence(self) -> bool:
         with self._lock:
             fence, self._fence = self._fence, False
-        try:
-            batch = events_of(messages, receiver=self._receiver_id, queue=self._queue, fence=fence)
-        except FormatError as error:
-            raise QueueError(f"Queue {self._queue!r} delivers what cannot be told apart: {error}") from error
-        self._packs.add(batch)
-        return batch
+        return fence
 
     def acknowledge(self, ids: pa.FixedSizeBinaryArray) -> None:
         """Note that these deliveries are durable, and commit when all of them are. Idempotent.
@@ -262,7 +177,7 @@ class TransactionReceiver:
                     self._remember((id_,))
         self._acknowledged_after = None if oldest is None else self._clock.monotonic() - oldest
         self._commit_if_due()
-        self._told.set()
+        self._wake.set()
         self._check()
 
     def give_back(self) -> int:
@@ -288,7 +203,7 @@ class TransactionReceiver:
             return self._settled
         self._closed = True
         self.fail(ConnectionFailedError(f"The receiver of queue {self._queue!r} is closed."))
-        bounded(self._commit_at_end, _CLOSE_SECONDS)
+        bounded(self._commit_at_end, CLOSE_SECONDS)
         self._session.close()
         with self._lock:
             self._settled = not (self._handed_out or self._taken or self._acknowledged)
@@ -309,9 +224,9 @@ class TransactionReceiver:
         if self._disturbed:
             self._roll_back()
         if self._pack_events:
-            room = max(1, min(room, room // self._pack_events, _MAX_UNPACKED_BYTES // self._pack_bytes))
+            room = max(1, min(room, room // self._pack_events, MAX_UNPACKED_BYTES // self._pack_bytes))
         try:
-            messages = self._session.take(room, wait, _LINGER_SECONDS)
+            messages = self._session.take(room, wait, LINGER_SECONDS)
         except ConnectionFailedError:
             self._roll_back()
             return []
@@ -388,11 +303,6 @@ class TransactionReceiver:
             self._fence = self._broken = True
             self._remember(id_ for id_ in taken if id_ not in self._handed_out)
 
-    def _remember(self, ids: Iterable[bytes]) -> None:
-        self._acknowledged.update(dict.fromkeys(ids))
-        while len(self._acknowledged) > max(_REMEMBERED, self._limit):
-            self._acknowledged.popitem(last=False)
-
     def _restore(self) -> None:
         """Open another session in place of one that is dead, as long as the connection may come back."""
         self._session.close()
@@ -400,14 +310,10 @@ class TransactionReceiver:
         now = monotonic()
         self._restore_by = self._restore_by or now + operation_deadline(self._options.reconnect)
         try:
-            self._session = self._open_session(self._on_flow_event)
+            self._session = self._open_session(self._on_event)
             self._restore_by = 0.0
         except ConnectionFailedError as error:
             if now > self._restore_by:
                 self.fail(error)
         except FlumebeamError as error:
             self.fail(error)
-
-    def _check(self) -> None:
-        if self._failure is not None:
-            raise self._failure

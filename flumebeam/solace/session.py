@@ -34,6 +34,7 @@ from flumebeam.solace._client import (
     queue_error,
 )
 from flumebeam.solace._plain_publisher import VendorPublisher
+from flumebeam.solace._queue_receiver import QueueReceiver
 from flumebeam.solace._receiver import FlowReceiver
 from flumebeam.solace._tokens import TokenKeeper, tokens_of
 from flumebeam.solace._transacted import VendorSession
@@ -50,7 +51,7 @@ _CONFIRMED_IF_THERE: Final = 0x01 | 0x02
 """Flags of the C library: wait for the broker's answer, and take no queue for a success."""
 _ACCESS_TYPES: Final = {"exclusive": "1", "non-exclusive": "0"}
 _Part = TypeVar("_Part", VendorSession, FlowReceiver, TransactionReceiver, VendorPublisher)
-_AnyPart: TypeAlias = VendorSession | FlowReceiver | TransactionReceiver | VendorPublisher
+_AnyPart: TypeAlias = VendorSession | QueueReceiver | VendorPublisher
 
 
 def connect(options: SolaceOptions) -> VendorConnection:
@@ -307,7 +308,7 @@ class VendorConnection:
     def _forget(self, part: _AnyPart) -> None:
         with self._lock:
             self._parts.discard(part)
-            if isinstance(part, FlowReceiver | TransactionReceiver) and not part.settled:
+            if isinstance(part, QueueReceiver) and not part.settled:
                 self._settled = False
 
     def _on_loss(self, _event: object) -> None:
@@ -328,7 +329,7 @@ class VendorConnection:
         with self._lock:
             parts = tuple(self._parts)
         for part in parts:
-            if isinstance(part, FlowReceiver | TransactionReceiver):
+            if isinstance(part, QueueReceiver):
                 part.fence()
 
     def _on_down(self, event: Any) -> None:
@@ -341,7 +342,7 @@ class VendorConnection:
             self._settled = self._settled and event.exception is None
             parts = tuple(self._parts)
         for part in parts:
-            if isinstance(part, FlowReceiver | TransactionReceiver):
+            if isinstance(part, QueueReceiver):
                 part.fail(lost_error(self._options, "Receiving ends"))
 
 

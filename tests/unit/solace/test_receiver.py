@@ -12,7 +12,7 @@ from flumebeam.batch import EventBatch
 from flumebeam.clock import ManualClock
 from flumebeam.errors import ConnectionFailedError, QueueError
 from flumebeam.ids import DeliveryId, delivery_ids
-from flumebeam.solace import _native, _receiver
+from flumebeam.solace import _native, _queue_receiver, _receiver
 from flumebeam.solace._receiver import FlowReceiver
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.flows import FlowOptions
@@ -123,7 +123,7 @@ def test_a_message_that_comes_again_after_its_acknowledgement_is_acknowledged_ag
 def test_acknowledgements_are_remembered_up_to_a_limit(
     receiver: FlowReceiver, acks: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_receiver, "_REMEMBERED_ACKS", 2)
+    monkeypatch.setattr(_queue_receiver, "_REMEMBERED", 2)
     for number in range(5):
         hand_over(receiver, number, number)
     receive(receiver)
