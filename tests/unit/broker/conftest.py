@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.core.engine import Engine
 from flumebeam.broker.fault_plan import FaultPlan
+from flumebeam.broker.store import Store
 from flumebeam.smf.assuredctrl import AckRange, AssuredControl, AssuredKind, ConsumerAck, PublisherNotify
 from flumebeam.smf.clientctrl import ClientControl
 from flumebeam.smf.header import Flag
@@ -18,6 +20,7 @@ from flumebeam.smf.messages import AnyMessage, Message, decode_frame
 from flumebeam.smf.params import HeaderParameters
 from flumebeam.smf.stream import FrameReader
 from flumebeam.smf.subctrl import SubscriptionControl, SubscriptionKind
+from tests.unit.broker.lives import keeping
 
 SPOOLER = 1 << 60
 EPOCH_MS = 1_700_000_000_000
@@ -44,6 +47,12 @@ class World:
         assert reply.response is not None
         assert reply.response.code == 200
         return peer
+
+    def transacted(self, name: str = "app", **login: Any) -> tuple[Peer, int]:
+        """Return a client with a transacted session, and its publisher flow."""
+        peer = self.client(name, **login)
+        session = peer.session().session_id
+        return peer, peer.publisher(session_id=session).flow_id
 
     def tick(self, seconds: float) -> None:
         self.now += seconds
@@ -81,6 +90,10 @@ class Peer:
     def deliveries(self) -> list[Message]:
         """Return the messages among what was received."""
         return [message for message in self.received() if isinstance(message, Message)]
+
+    def bodies(self) -> list[bytes]:
+        """Return the bodies of the messages among what was received."""
+        return bodies(self.deliveries())
 
     def ask(self, message: Any) -> Any:
         """Send a request with a correlation tag and return its one answer, leaving out deliveries."""
@@ -186,6 +199,10 @@ class Peer:
         return self.ask(self.ending(3))
 
 
+def bodies(messages: Iterable[Any]) -> list[bytes]:
+    return [message.body for message in messages]
+
+
 @pytest.fixture
 def make_world() -> Callable[..., World]:
     """Return a function that makes a broker with options."""
@@ -198,3 +215,18 @@ def world() -> World:
     made = World()
     made.engine.create_queue("q", "exclusive", ["t/>"])
     return made
+
+
+@pytest.fixture
+def keeper() -> World:
+    """Return a broker that keeps a journal, with a queue ``q`` that gets ``t/>``."""
+    made: World = keeping(World)
+    return made
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """Return a store in a new directory, for what a broker's journal says."""
+    opened = Store.open(tmp_path, "default", SPOOLER)
+    yield opened
+    opened.close()

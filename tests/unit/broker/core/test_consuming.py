@@ -10,6 +10,7 @@ import pytest
 from flumebeam.broker.core.connection import ConnectionState
 from flumebeam.smf.assuredctrl import AckRange, AssuredControl, AssuredKind, Outcome
 from flumebeam.smf.values import Response
+from tests.unit.broker.conftest import bodies
 
 OK = Response(200, "OK")
 
@@ -22,10 +23,6 @@ def fill(world: Any, *bodies: bytes, topic: str = "t/1") -> None:
 
 def ids(messages: list[Any]) -> list[int]:
     return [message.parameters.message_id for message in messages]
-
-
-def bodies(messages: list[Any]) -> list[bytes]:
-    return [message.body for message in messages]
 
 
 def test_messages_come_in_order_with_rising_ids_chained_to_the_one_before(world: Any) -> None:
@@ -53,9 +50,9 @@ def test_window_bounds_what_is_under_way(world: Any) -> None:
     got = peer.deliveries()
     assert bodies(got) == [b"0", b"1", b"2"]
     peer.ack(flow, ids(got)[1], window=3)
-    assert bodies(peer.deliveries()) == [b"3", b"4"]
+    assert peer.bodies() == [b"3", b"4"]
     peer.ack(flow, ids(got)[2], window=None)
-    assert bodies(peer.deliveries()) == [b"5"]
+    assert peer.bodies() == [b"5"]
     peer.ack(flow, 0, window=0)
 
     assert peer.deliveries() == []
@@ -74,7 +71,7 @@ def test_unacknowledged_limit_stops_a_flow_until_the_application_settles(make_wo
     assert peer.deliveries() == []
     peer.ack(flow, ids(got)[-1], AckRange(0, ids(got)[0]))
 
-    assert bodies(peer.deliveries()) == [b"c"]
+    assert peer.bodies() == [b"c"]
 
 
 def test_acknowledged_ranges_leave_the_queue_and_nothing_else_does(world: Any) -> None:
@@ -89,7 +86,7 @@ def test_acknowledged_ranges_leave_the_queue_and_nothing_else_does(world: Any) -
     peer.leave()
     peer = world.client()
     peer.consume()
-    assert bodies(peer.deliveries()) == [b"2"]
+    assert peer.bodies() == [b"2"]
     assert world.engine._vpn.spool.bytes == 1
 
 
@@ -228,7 +225,7 @@ def test_non_exclusive_queue_serves_its_consumers_in_turn(world: Any) -> None:
     for peer in peers:
         peer.consume("n")
     fill(world, *(b"%d" % number for number in range(9)), topic="n")
-    shares = [bodies(peer.deliveries()) for peer in peers]
+    shares = [peer.bodies() for peer in peers]
 
     assert sorted(b for share in shares for b in share) == [b"%d" % number for number in range(9)]
     assert [len(share) for share in shares] == [3, 3, 3]
@@ -240,13 +237,13 @@ def test_what_one_consumer_gives_back_goes_to_another_before_younger_messages(wo
     one.ack(one.bind("n").flow_id, window=2)
     fill(world, b"a", b"b", b"c", topic="n")
     two.ack(two.bind("n").flow_id, window=1)
-    assert bodies(two.deliveries()) == [b"c"]
+    assert two.bodies() == [b"c"]
     fill(world, b"d", topic="n")
     one.leave()
     flow = next(iter(two.connection.consumers))
     two.ack(flow, 2**63)
 
-    assert bodies(two.deliveries()) == [b"a", b"b", b"d"]
+    assert two.bodies() == [b"a", b"b", b"d"]
 
 
 def test_older_message_returns_to_its_place_between_others(world: Any) -> None:
@@ -262,7 +259,7 @@ def test_older_message_returns_to_its_place_between_others(world: Any) -> None:
     peer = world.client("3")
     peer.consume("n")
 
-    assert bodies(peer.deliveries()) == [b"a", b"b", b"c", b"d"]
+    assert peer.bodies() == [b"a", b"b", b"c", b"d"]
 
 
 def test_browser_shows_and_leaves_messages_and_removes_one_on_request(world: Any) -> None:
@@ -273,16 +270,16 @@ def test_browser_shows_and_leaves_messages_and_removes_one_on_request(world: Any
     shown = peer.deliveries()
     assert bodies(shown) == [b"a", b"b"]
     peer.ack(flow, ids(shown)[1], AckRange(ids(shown)[0], ids(shown)[0]), AckRange(5, 5))
-    assert bodies(peer.deliveries()) == [b"c"]
+    assert peer.bodies() == [b"c"]
     fill(world, b"d")
     peer.ack(flow, 2**63)
-    assert bodies(peer.deliveries()) == [b"d"]
+    assert peer.bodies() == [b"d"]
     assert world.engine.queue("q").messages == 3
     peer.send(AssuredControl(kind=AssuredKind.UNBIND, flow_id=flow))
     peer.received()
     peer.consume()
 
-    assert bodies(peer.deliveries()) == [b"b", b"c", b"d"]
+    assert peer.bodies() == [b"b", b"c", b"d"]
 
 
 def test_browser_does_not_show_what_has_gone_or_is_with_a_consumer(world: Any) -> None:
@@ -294,10 +291,10 @@ def test_browser_does_not_show_what_has_gone_or_is_with_a_consumer(world: Any) -
     consumer.ack(takes, window=4)
     taken = ids(consumer.deliveries())
     consumer.ack(takes, taken[0], AckRange(0, taken[1]), window=0)
-    assert bodies(browser.deliveries()) == [b"0"]
+    assert browser.bodies() == [b"0"]
     browser.ack(shows, taken[0])
 
-    assert bodies(browser.deliveries()) == [b"4"]
+    assert browser.bodies() == [b"4"]
 
 
 def test_browser_reads_a_long_queue_to_its_end(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -331,7 +328,7 @@ def test_temporary_queue_is_made_by_its_flow_and_ends_with_it(world: Any) -> Non
     peer.publish(peer.publisher().flow_id, b"a", topic="u")
     peer.publish(next(iter(peer.ids)), b"b", topic=name)
     peer.ack(bound.flow_id)
-    assert bodies(peer.deliveries()) == [b"a", b"b"]
+    assert peer.bodies() == [b"a", b"b"]
     peer.send(AssuredControl(kind=AssuredKind.UNBIND, flow_id=bound.flow_id))
 
     assert [status.name for status in world.engine.queues()] == ["q"]
@@ -347,7 +344,7 @@ def test_temporary_queue_survives_a_short_reconnect(make_world: Callable[..., An
     world.tick(9)
     peer = world.client()
     peer.consume(name, durability=2)
-    assert bodies(peer.deliveries()) == [b"a"]
+    assert peer.bodies() == [b"a"]
     world.tick(100)
     peer.leave()
     world.tick(10)

@@ -19,10 +19,6 @@ def world(make_world: Callable[..., Any]) -> Any:
     return made
 
 
-def bodies(peer: Any) -> list[bytes]:
-    return [message.body for message in peer.deliveries()]
-
-
 def publisher(world: Any) -> tuple[Any, int]:
     peer = world.client("filler")
     return peer, peer.publisher().flow_id
@@ -38,7 +34,7 @@ def test_newest_message_replaces_those_before_it(world: Any) -> None:
     assert world.engine.vpn.spool.bytes == 1
     reader = world.client()
     reader.consume()
-    assert bodies(reader) == [b"c"]
+    assert reader.bodies() == [b"c"]
 
 
 def test_delivered_message_stays_until_it_is_settled_and_does_not_come_back_behind_a_newer_one(world: Any) -> None:
@@ -49,14 +45,14 @@ def test_delivered_message_stays_until_it_is_settled_and_does_not_come_back_behi
     (old,) = [message.parameters.message_id for message in reader.deliveries()]
     peer.publish(flow, b"b")
     assert world.engine.queue("q").messages == 2
-    assert bodies(reader) == [b"b"]
+    assert reader.bodies() == [b"b"]
     reader.ack(consumer, old, AckRange(old, old, Outcome.FAILED))
 
-    assert (world.engine.queue("q").messages, bodies(reader)) == (1, [])
+    assert (world.engine.queue("q").messages, reader.bodies()) == (1, [])
     reader.leave()
     again = world.client()
     again.consume()
-    assert bodies(again) == [b"b"]
+    assert again.bodies() == [b"b"]
 
 
 def test_commit_counts_on_the_delivered_message_even_if_a_newer_one_has_come(world: Any) -> None:
@@ -78,10 +74,10 @@ def test_browser_sees_the_last_value(world: Any) -> None:
     peer.publish(flow, b"a", b"b")
     reader = world.client()
     reader.consume(flow_type=FlowType.BROWSER)
-    assert bodies(reader) == [b"b"]
+    assert reader.bodies() == [b"b"]
     peer.publish(flow, b"c")
 
-    assert bodies(reader) == [b"c"]
+    assert reader.bodies() == [b"c"]
 
 
 def test_partitioned_queue_keeps_one_message_of_all(make_world: Callable[..., Any]) -> None:

@@ -11,6 +11,7 @@ import pytest
 from flumebeam.broker.core.administration import QueueSetup, configure_queue, delete_messages
 from flumebeam.broker.core.spool import SpooledMessage
 from flumebeam.smf.assuredctrl import AckRange, FlowType
+from tests.unit.broker.conftest import bodies
 from tests.unit.structured import structured
 
 LATE = "delivery_delay_seconds"
@@ -40,10 +41,6 @@ def publish(world: Any, *bodies: bytes) -> None:
     peer.leave()
 
 
-def bodies(messages: list[Any]) -> list[bytes]:
-    return [message.body for message in messages]
-
-
 def configure(world: Any, **changes: Any) -> None:
     vpn = world.engine.vpn
     queue = vpn.queues["q"]
@@ -54,7 +51,7 @@ def configure(world: Any, **changes: Any) -> None:
 def consumed(world: Any, **options: Any) -> list[bytes]:
     peer = world.client()
     peer.consume(**options)
-    return bodies(peer.deliveries())
+    return peer.bodies()
 
 
 # Priorities
@@ -169,9 +166,9 @@ def test_delayed_message_is_there_and_comes_when_its_time_is_over(filled: Callab
 
     assert (peer.deliveries(), browser.deliveries(), world.engine.queue("q").messages) == ([], [], 2)
     world.tick(0.2)
-    assert bodies(peer.deliveries()) == [b"1-a"]
+    assert peer.bodies() == [b"1-a"]
     world.tick(2)
-    assert bodies(peer.deliveries()) == [b"1-b"]
+    assert peer.bodies() == [b"1-b"]
 
 
 def test_message_that_comes_back_is_not_delayed_again(filled: Callable[..., Any]) -> None:

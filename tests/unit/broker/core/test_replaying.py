@@ -21,6 +21,7 @@ from flumebeam.smf.assuredctrl import (
     ReplayStart,
 )
 from flumebeam.smf.values import Response
+from tests.unit.broker.conftest import bodies
 
 SPOOLER = 1 << 60
 EPOCH = 1_700_000_000
@@ -39,10 +40,6 @@ def publish(world: Any, *bodies: bytes, topic: str = "t/1") -> None:
     peer = world.client("filler")
     peer.publish(peer.publisher().flow_id, *bodies, topic=topic)
     peer.leave()
-
-
-def bodies(messages: list[Any]) -> list[bytes]:
-    return [message.body for message in messages]
 
 
 def ids(messages: list[Any]) -> list[int]:
@@ -228,7 +225,7 @@ def test_replay_begins_at_a_time_or_behind_a_message(logged: Any) -> None:
         bound = peer.bind(start_replay=start)
         assert bound.response == OK
         peer.ack(bound.flow_id)
-        got = bodies(peer.deliveries())
+        got = peer.bodies()
         peer.leave()
         return got
 
@@ -306,7 +303,7 @@ def test_topic_endpoint_gets_its_replay_and_refuses_one_in_its_own_words(logged:
     peer.ack(flow)
 
     assert refused.response.text == "Client Initiated Replay Not Allowed on Non-Exclusive Topic Endpoint"
-    assert bodies(peer.deliveries()) == [b"a"]
+    assert peer.bodies() == [b"a"]
 
 
 def test_there_is_no_replay_without_a_log_or_out_of_one_that_is_shut(world: Any) -> None:
@@ -338,7 +335,7 @@ def test_partitioned_queue_gets_its_replay_from_an_administrator(logged: Any) ->
     peer = logged.client()
     peer.consume("p")
 
-    assert bodies(peer.deliveries()) == [b"a", b"b"]
+    assert peer.bodies() == [b"a", b"b"]
 
 
 def test_queue_with_a_shared_subscription_gets_all_that_it_may_have_had(logged: Any) -> None:

@@ -17,10 +17,6 @@ from flumebeam.smf.values import Response
 ALWAYS = SubscriptionFlag.DELIVER_ALWAYS | SubscriptionFlag.WANTS_RESPONSE | SubscriptionFlag.TOPIC
 
 
-def bodies(peer: Any) -> list[bytes]:
-    return [message.body for message in peer.deliveries()]
-
-
 def to_one(peer: Any, body: bytes, topic: str = "t") -> None:
     parameters = HeaderParameters(topic=topic, priority=4)
     peer.send(Message(parameters=parameters, body=body, flags=Flag.DELIVER_TO_ONE))
@@ -53,8 +49,8 @@ def test_members_of_a_group_get_messages_in_turn_and_others_all(world: Any) -> N
         sender.direct(b"%d" % number)
     sender.publish(sender.publisher().flow_id, b"6")
 
-    assert sorted(map(len, map(bodies, members))) == [2, 2, 3]
-    assert bodies(other) == bodies(second) == [b"%d" % number for number in range(7)]
+    assert sorted(len(member.bodies()) for member in members) == [2, 2, 3]
+    assert other.bodies() == second.bodies() == [b"%d" % number for number in range(7)]
 
 
 def test_member_that_leaves_or_unsubscribes_gets_no_more(world: Any) -> None:
@@ -67,8 +63,8 @@ def test_member_that_leaves_or_unsubscribes_gets_no_more(world: Any) -> None:
     for number in range(3):
         sender.direct(b"%d" % number)
 
-    assert bodies(three) == [b"0", b"1", b"2"]
-    assert bodies(two) == []
+    assert three.bodies() == [b"0", b"1", b"2"]
+    assert two.bodies() == []
     three.leave()
     assert len(world.engine.vpn.routes) == 1
     sender.direct(b"3")
@@ -85,7 +81,7 @@ def test_member_that_does_not_keep_up_is_passed_over(make_world: Callable[..., A
     assert len(fast.deliveries()) == 1
     sender.direct(b"x")
 
-    assert bodies(fast) == [b"x"]
+    assert fast.bodies() == [b"x"]
     sender.direct(bytes(200))
     assert len(fast.deliveries()) == 1
     assert (slow.connection.traffic.discarded, fast.connection.traffic.discarded) == (0, 0)
@@ -146,14 +142,14 @@ def test_message_for_one_goes_to_one_in_turn_and_to_those_that_always_get_it(wor
     for number in range(4):
         to_one(sender, b"%d" % number)
 
-    got = [bodies(one), bodies(two)]
+    got = [one.bodies(), two.bodies()]
     assert sorted(body for part in got for body in part) == [b"0", b"1", b"2", b"3"]
     assert list(map(len, got)) == [2, 2]
-    assert bodies(always) == [b"0", b"1", b"2", b"3"]
+    assert always.bodies() == [b"0", b"1", b"2", b"3"]
     one.leave()
     two.leave()
     to_one(sender, b"4")
-    assert bodies(always) == [b"4"]
+    assert always.bodies() == [b"4"]
     always.subscribe("t", kind=SubscriptionKind.REMOVE)
     to_one(sender, b"5")
-    assert bodies(always) == []
+    assert always.bodies() == []
