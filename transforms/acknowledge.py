@@ -14,6 +14,7 @@ from flumebeam.batch import EventBatch
 from flumebeam.deliveries import Durable
 from flumebeam.errors import ConfigurationError
 from flumebeam.transforms import metrics
+from flumebeam.transforms.element_types import taken
 from flumebeam.transforms.receivers import RECEIVERS
 
 __all__ = ["Acknowledge", "AcknowledgeBatches", "durable_of"]
@@ -61,7 +62,9 @@ class Acknowledge(beam.PTransform):
 
     def expand(self, durables: beam.PCollection[Durable]) -> beam.PCollection[None]:
         """Add the commit step behind a sink."""
-        return durables | "Acknowledge" >> beam.ParDo(_AcknowledgeFn()).with_output_types(type(None))
+        return taken(durables, Durable, "Acknowledge") | "Acknowledge" >> beam.ParDo(
+            _AcknowledgeFn()
+        ).with_output_types(type(None))
 
 
 class AcknowledgeBatches(beam.PTransform):
@@ -75,4 +78,5 @@ class AcknowledgeBatches(beam.PTransform):
 
     def expand(self, batches: beam.PCollection[EventBatch]) -> beam.PCollection[None]:
         """Add the commit step behind a sink."""
-        return batches | "Durable" >> beam.Map(durable_of).with_output_types(Durable) | Acknowledge()
+        known = taken(batches, EventBatch, "AcknowledgeBatches")
+        return known | "Durable" >> beam.Map(durable_of).with_output_types(Durable) | Acknowledge()

@@ -14,6 +14,7 @@ from apache_beam.transforms.window import GlobalWindows
 from flumebeam.deliveries import DeadLetter, Durable
 from flumebeam.errors import StorageError
 from flumebeam.transforms import metrics
+from flumebeam.transforms.element_types import taken
 
 __all__ = ["DeadLetter", "DeadLettersToFiles"]
 
@@ -37,7 +38,9 @@ class DeadLettersToFiles(beam.PTransform):
 
     def expand(self, letters: beam.PCollection[DeadLetter]) -> beam.PCollection[Durable]:
         """Add the sink."""
-        return letters | "Keep" >> beam.ParDo(_KeepFn(self._directory)).with_output_types(Durable)
+        return taken(letters, DeadLetter, "DeadLettersToFiles") | "Keep" >> beam.ParDo(
+            _KeepFn(self._directory)
+        ).with_output_types(Durable)
 
 
 class _KeepFn(beam.DoFn):

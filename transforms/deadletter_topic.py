@@ -16,6 +16,7 @@ from flumebeam.errors import ConfigurationError
 from flumebeam.event import CAUSE_HEADER, TARGET_HEADER, Event
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.fields import MessageFields
+from flumebeam.transforms.element_types import taken
 from flumebeam.transforms.events import FromEvents
 from flumebeam.transforms.solace_write import WriteToSolace, open_channel, open_publisher
 from flumebeam.transforms.stopping import stop_requested
@@ -131,7 +132,9 @@ class DeadLettersToSolace(beam.PTransform):
 
     def expand(self, letters: beam.PCollection[DeadLetter]) -> beam.PCollection[Durable]:
         """Add the sink."""
-        events = letters | "Label" >> beam.Map(_with_cause).with_output_types(Event)
+        events = taken(letters, DeadLetter, "DeadLettersToSolace") | "Label" >> beam.Map(_with_cause).with_output_types(
+            Event
+        )
         written: beam.PCollection[Durable] = (events | FromEvents() | "Keep" >> self._write).written
         return written
 

@@ -7,7 +7,7 @@ one bundle, without a shuffle, so the commit step still finds source and sink in
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import apache_beam as beam
 from apache_beam.utils.windowed_value import WindowedValue
@@ -15,8 +15,11 @@ from apache_beam.utils.windowed_value import WindowedValue
 from flumebeam.batch import EventBatch
 from flumebeam.errors import ConfigurationError
 from flumebeam.event import Event
+from flumebeam.transforms.element_types import refuse, taken, typed
 
 __all__ = ["FromEvents", "ToEvents"]
+
+_TAKEN: Final = (Event, bytes, str)
 
 
 class ToEvents(beam.PTransform):
@@ -24,11 +27,15 @@ class ToEvents(beam.PTransform):
 
     def expand(self, batches: beam.PCollection[EventBatch]) -> beam.PCollection[Event]:
         """Add the step."""
-        return batches | "ToEvents" >> beam.FlatMap(EventBatch.events).with_output_types(Event)
+        known = taken(batches, EventBatch, "ToEvents")
+        return known | "ToEvents" >> beam.FlatMap(EventBatch.events).with_output_types(Event)
 
 
 class FromEvents(beam.PTransform):
     """Gathers single events into batches: of one window, and of one receiver.
+
+    Input: a PCollection of :class:`~flumebeam.event.Event`, or of bytes or text, which become bodies (text in UTF-8);
+    output: a PCollection of :class:`~flumebeam.batch.EventBatch`.
 
     A batch ends at ``max_events``, where the next event has another receiver or window, and with its bundle.
 
@@ -45,9 +52,22 @@ class FromEvents(beam.PTransform):
             raise ConfigurationError(f"A batch holds at least one event, got max_events={max_events}.")
         self._max_events = max_events
 
-    def expand(self, events: beam.PCollection[Event]) -> beam.PCollection[EventBatch]:
-        """Add the step."""
+    def expand(self, events: beam.PCollection[Event | bytes | str]) -> beam.PCollection[EventBatch]:
+        """Add the step.
+
+        Raises:
+            ConfigurationError: The elements are known to be something else. When the pipeline runs: one of them is.
+        """
+        typed(events, _TAKEN, "FromEvents")
         return events | "FromEvents" >> beam.ParDo(_GatherFn(self._max_events)).with_output_types(EventBatch)
+
+
+def _event_of(body: bytes | str) -> Event:
+    if isinstance(body, str):
+        return Event(body.encode())
+    if isinstance(body, bytes):
+        return Event(body)
+    raise refuse(type(body).__name__, _TAKEN, "FromEvents")
 
 
 class _GatherFn(beam.DoFn):
@@ -62,8 +82,9 @@ class _GatherFn(beam.DoFn):
         self._stamp: Any = None
 
     def process(
-        self, event: Event, stamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
+        self, element: Event | bytes | str, stamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
     ) -> Iterator[WindowedValue]:
+        event = element if isinstance(element, Event) else _event_of(element)
         key = (window, event.provenance and (event.provenance.receiver, event.provenance.queue))
         if self._events and (key != self._key or len(self._events) >= self._max_events):
             yield self._flush()

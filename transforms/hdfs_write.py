@@ -30,6 +30,7 @@ from flumebeam.hdfs.targets import HdfsOptions, parse_target
 from flumebeam.solace.packing import messages_in
 from flumebeam.transforms import metrics
 from flumebeam.transforms.deadletter_topic import DeadLetterTopic, LetterPublisher
+from flumebeam.transforms.element_types import taken
 from flumebeam.transforms.hdfs_lives import Lives, LivesPlan
 from flumebeam.transforms.hdfs_transaction import FileNaming, PendingTransaction
 from flumebeam.transforms.receivers import RECEIVERS
@@ -162,7 +163,7 @@ class WriteToHdfs(beam.PTransform):
 
     def expand(self, batches: beam.PCollection[EventBatch]) -> beam.PCollection[Durable]:
         """Add the sink to a graph."""
-        return batches | "Write" >> beam.ParDo(self._fn).with_output_types(Durable)
+        return taken(batches, EventBatch, "WriteToHdfs") | "Write" >> beam.ParDo(self._fn).with_output_types(Durable)
 
     def display_data(self) -> dict[str, Any]:
         """Return what a runner's interface shows about this sink; no secrets."""

@@ -10,6 +10,7 @@ from flumebeam.batch import EventBatch
 from flumebeam.errors import ConfigurationError
 from flumebeam.interceptors import Chain, Interceptor
 from flumebeam.transforms import metrics
+from flumebeam.transforms.element_types import taken
 
 __all__ = ["Intercept"]
 
@@ -49,4 +50,5 @@ class Intercept(beam.PTransform):
 
     def expand(self, batches: beam.PCollection[EventBatch]) -> beam.PCollection[EventBatch]:
         """Add the interceptors behind a source."""
-        return batches | "Intercept" >> beam.ParDo(_InterceptFn(self._chain)).with_output_types(EventBatch)
+        known = taken(batches, EventBatch, "Intercept")
+        return known | "Intercept" >> beam.ParDo(_InterceptFn(self._chain)).with_output_types(EventBatch)

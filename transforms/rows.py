@@ -26,6 +26,7 @@ from flumebeam.errors import ConfigurationError, FormatError
 from flumebeam.event import Event, Provenance
 from flumebeam.ids import DeliveryId, delivery_ids
 from flumebeam.transforms import metrics
+from flumebeam.transforms.element_types import taken
 from flumebeam.transforms.events import FromEvents
 
 __all__ = ["ORIGIN_FIELD", "FromRows", "JsonToRows", "ParsedRows", "RowsToDurables", "RowsToJson", "ToRows", "are_rows"]
@@ -50,7 +51,7 @@ class ToRows(beam.PTransform):
     def expand(self, batches: beam.PCollection[EventBatch]) -> beam.PCollection[beam.Row]:
         """Add the step."""
         rows = RowTypeConstraint.from_fields(_EVENT_FIELDS)
-        return batches | "ToRows" >> beam.FlatMap(_rows_of).with_output_types(rows)
+        return taken(batches, EventBatch, "ToRows") | "ToRows" >> beam.FlatMap(_rows_of).with_output_types(rows)
 
 
 def _rows_of(batch: EventBatch) -> Iterator[beam.Row]:
@@ -138,7 +139,9 @@ class JsonToRows(beam.PTransform):
     def expand(self, batches: beam.PCollection[EventBatch]) -> ParsedRows:
         """Add the step."""
         parse = _ParseFn(self._schema, self._headers, self._type, self._invalid)
-        outputs = batches | "Parse" >> beam.ParDo(parse).with_outputs(_INVALID, main=_ROWS)
+        outputs = taken(batches, EventBatch, "JsonToRows") | "Parse" >> beam.ParDo(parse).with_outputs(
+            _INVALID, main=_ROWS
+        )
         outputs[_ROWS].element_type = self._type
         outputs[_INVALID].element_type = DeadLetter
         return ParsedRows(outputs[_ROWS], outputs[_INVALID])

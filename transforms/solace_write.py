@@ -26,6 +26,7 @@ from flumebeam.solace.packing import Packing
 from flumebeam.transforms import metrics
 from flumebeam.transforms.broker_position import BrokerPosition, share
 from flumebeam.transforms.deadletter import DeadLetter
+from flumebeam.transforms.element_types import taken
 from flumebeam.transforms.graph_checks import NotedLetters, note_letters
 from flumebeam.transforms.stopping import stop_requested
 
@@ -170,6 +171,7 @@ class WriteToSolace(beam.PTransform):
 
     def expand(self, batches: beam.PCollection[EventBatch]) -> WriteResult:
         """Add the sink to a graph."""
+        batches = taken(batches, EventBatch, "WriteToSolace")
         write = PublishFn(
             self._open,
             self._topics,

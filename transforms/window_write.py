@@ -32,6 +32,7 @@ from flumebeam.hdfs.paths import PathOptions, PathTemplate, safe_text
 from flumebeam.hdfs.targets import HdfsOptions, Target, TargetAddress, parse_target
 from flumebeam.transforms import metrics
 from flumebeam.transforms.deadletter import DeadLetter
+from flumebeam.transforms.element_types import taken
 from flumebeam.transforms.poison import encoded, sift
 
 __all__ = ["WindowFile", "WriteWindowsToFiles"]
@@ -156,6 +157,7 @@ class WriteWindowsToFiles(beam.PTransform):
         Raises:
             ConfigurationError: The panes of the input accumulate.
         """
+        batches = taken(batches, EventBatch, "WriteWindowsToFiles")
         if batches.windowing.accumulation_mode == AccumulationMode.ACCUMULATING:
             raise ConfigurationError(
                 "Panes that accumulate hold the events of those before them, so files would repeat them: give "
