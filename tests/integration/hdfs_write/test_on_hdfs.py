@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import apache_beam as beam
@@ -27,6 +27,7 @@ from flumebeam.transforms.hdfs_write import WriteToHdfs
 from flumebeam.transforms.read_options import BundleLimits, ReadLimits
 from flumebeam.transforms.receiver_read import ReadFromReceivers
 from flumebeam.transforms.running import run_pipeline
+from tests.unit.commitlog.helpers import DiedError, die_at
 
 
 @pytest.fixture
@@ -34,18 +35,6 @@ def fs(hdfs_cluster: LocalHdfs) -> Iterator[WebHdfsFileSystem]:
     made = WebHdfsFileSystem(HdfsOptions(webhdfs_urls=(hdfs_cluster.webhdfs_url,)))
     yield made
     made.close()
-
-
-class _DiedError(BaseException):
-    """Stands for the end of a process: nothing behind it runs."""
-
-
-def _die_at(wanted: CrashPoint) -> Callable[[CrashPoint], None]:
-    def at(point: CrashPoint) -> None:
-        if point is wanted:
-            raise _DiedError
-
-    return at
 
 
 def _events(fs: WebHdfsFileSystem, directory: str) -> list[int]:
@@ -77,7 +66,7 @@ def test_whoever_dies_wherever_each_event_is_there_once(fs: WebHdfsFileSystem) -
     root = fresh_directory()
     options = CommitLogOptions(fold_after=2)
     points = [point for point in CrashPoint if point is not CrashPoint.SUPERSEDED]
-    for at in [*map(_die_at, points), lambda point: None]:
+    for at in [*map(die_at, points), lambda point: None]:
         try:
             log = CommitLog.open(fs, root, QueueIdentity("", "", "q"), options, at=at)
             life = log.begin_life("r")
@@ -85,7 +74,7 @@ def test_whoever_dies_wherever_each_event_is_there_once(fs: WebHdfsFileSystem) -
             for start in range(0, 12, 3):
                 _commit(life, range(start, start + 3))
             log.close()
-        except _DiedError:
+        except DiedError:
             pass
 
     assert _events(fs, root) == list(range(12))

@@ -90,3 +90,24 @@ def commit(life: Life, *numbers: int, directory: str = "") -> list[int]:
     if new:
         life.commit(drafts(life, new, directory), ids(*new))
     return list(numbers)
+
+
+def knows(rig: Rig, number: int) -> bool:
+    """Whether the next life finds that an event was committed."""
+    life = rig.log().begin_life("asking")
+    life.fence()
+    return bool(life.committed(ids(number))[0])
+
+
+class DiedError(BaseException):
+    """Stands for the end of a process: nothing behind it runs."""
+
+
+def die_at(wanted: CrashPoint) -> Callable[[CrashPoint], None]:
+    """Return what ends a process at a point."""
+
+    def at(point: CrashPoint) -> None:
+        if point is wanted:
+            raise DiedError
+
+    return at
