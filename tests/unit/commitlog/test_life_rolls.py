@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -17,6 +16,7 @@ from flumebeam.commitlog.rolling import RollOptions
 from flumebeam.errors import EpochClosedError, StorageError, StorageUnavailableError
 from flumebeam.testing.faulty_filesystem import Failure, Fault
 from tests.unit.commitlog.helpers import Rig, ids
+from tests.waiting import eventually
 
 NEVER = RollOptions(max_bytes=0, max_seconds=0)
 
@@ -32,14 +32,6 @@ def commit(life: Life, *numbers: int, directory: str = "d") -> None:
 def commit_each(life: Life, numbers: Iterator[int]) -> None:
     for number in numbers:
         commit(life, number)
-
-
-def eventually(true: Callable[[], bool]) -> None:
-    """Wait for the threads that merge."""
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def begin(rig: Rig, receiver: str, **options: object) -> tuple[CommitLog, Life]:

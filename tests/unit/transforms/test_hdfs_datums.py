@@ -17,15 +17,11 @@ import pytest
 from flumebeam.batch import EventBatch
 from flumebeam.commitlog.rolling import RollOptions
 from flumebeam.errors import ConfigurationError
-from flumebeam.formats import DatumOptions, Format, open_format
+from flumebeam.formats import DatumOptions, open_format
 from flumebeam.formats.own_schemas import SCHEMA_LITERAL_HEADER
-from flumebeam.testing.memory_queue import MemoryQueue, MemoryReceiverFactory
-from flumebeam.transforms.acknowledge import Acknowledge
-from flumebeam.transforms.hdfs_write import WriteToHdfs
-from flumebeam.transforms.read_options import ReadLimits
-from flumebeam.transforms.receiver_read import ReadFromReceivers
-from flumebeam.transforms.running import run_pipeline
+from flumebeam.testing.memory_queue import MemoryQueue
 from flumebeam.transforms.window_write import WriteWindowsToFiles
+from tests.unit.transforms.sinks import drain
 
 SCHEMAS = [
     json.dumps({"type": "record", "name": "Row", "fields": [{"name": "n", "type": kind}]})
@@ -46,18 +42,6 @@ def with_schemas(batch: EventBatch) -> EventBatch:
     schemas = [SCHEMAS[int(body[:1])] if body[:1] in (b"0", b"1") else None for body in bodies]
     cut = replace(batch, bodies=pa.array([body[1:] for body in bodies], pa.binary()))
     return cut.with_column(SCHEMA_LITERAL_HEADER, pa.array(schemas, pa.string()))
-
-
-def drain(queue: MemoryQueue, target: Path, format: Format, roll: RollOptions | None) -> None:
-    pipeline = beam.Pipeline(runner="FnApiRunner")
-    (
-        pipeline
-        | ReadFromReceivers(MemoryReceiverFactory(queue.name), limits=ReadLimits(until_empty=True, idle_seconds=0))
-        | beam.Map(with_schemas)
-        | WriteToHdfs(str(target), max_events=60, format=format, roll=roll)
-        | Acknowledge()
-    )
-    run_pipeline(pipeline)
 
 
 def files(target: Path) -> dict[str, list[Any]]:
@@ -81,7 +65,8 @@ def test_each_datum_is_a_record_and_each_other_body_a_dead_letter(
 ) -> None:
     queue.put(b"-" + (datum(SCHEMAS[0], number) if number % 40 else b"?%d" % number) for number in range(200))
 
-    drain(queue, tmp_path, open_format("avro", codec="deflate", table=DatumOptions(schema=SCHEMAS[0])), roll)
+    avro = open_format("avro", codec="deflate", table=DatumOptions(schema=SCHEMAS[0]))
+    drain(queue, tmp_path, beam.Map(with_schemas), format=avro, roll=roll, max_events=60)
 
     found = files(tmp_path)
     assert sorted(value for values in found.values() for value in values) == [n for n in range(200) if n % 40]
@@ -100,7 +85,8 @@ def test_events_of_two_schemas_never_share_a_file(queue: MemoryQueue, tmp_path: 
         (b"%d" % (number % 2) if number % 10 else b"-") + datum(SCHEMAS[number % 2], number) for number in range(200)
     )
 
-    drain(queue, tmp_path, open_format("avro", table=DatumOptions()), roll)
+    avro = open_format("avro", table=DatumOptions())
+    drain(queue, tmp_path, beam.Map(with_schemas), format=avro, roll=roll, max_events=60)
 
     found = files(tmp_path)
     kinds = [{type(value) for value in values} for values in found.values()]

@@ -16,12 +16,10 @@ from flumebeam.commitlog.hooks import PartitionEvent
 from flumebeam.commitlog.partition_options import PartitionOptions
 from flumebeam.commitlog.rolling import RollOptions
 from flumebeam.errors import ConfigurationError, RunnerError
-from flumebeam.testing.memory_queue import MemoryQueue, MemoryReceiverFactory
-from flumebeam.transforms.acknowledge import Acknowledge
+from flumebeam.testing.memory_queue import MemoryQueue
 from flumebeam.transforms.hdfs_write import WriteToHdfs
-from flumebeam.transforms.read_options import BundleLimits, ReadLimits
-from flumebeam.transforms.receiver_read import ReadFromReceivers
-from flumebeam.transforms.running import run_pipeline
+from flumebeam.transforms.read_options import BundleLimits
+from tests.unit.transforms.sinks import drain
 
 SECONDS = "%Y%m%d/%H%M%S"
 
@@ -54,19 +52,9 @@ class FailAt:
             raise RunnerError(reached.value)
 
 
-def drain(queue: MemoryQueue, target: Path, **options: Any) -> None:
-    pipeline = beam.Pipeline(runner="FnApiRunner")
-    (
-        pipeline
-        | ReadFromReceivers(
-            MemoryReceiverFactory(queue.name),
-            limits=ReadLimits(until_empty=True, idle_seconds=1.1),
-            bundle=BundleLimits(seconds=0.2),
-        )
-        | WriteToHdfs(str(target), path=SECONDS, **options)
-        | Acknowledge()
-    )
-    run_pipeline(pipeline)
+def drain_by_seconds(queue: MemoryQueue, target: Path, **options: Any) -> None:
+    options = {"path": SECONDS, "roll": RollOptions()} | options
+    drain(queue, target, idle_seconds=1.1, bundle=BundleLimits(seconds=0.2), **options)
 
 
 def partitions(target: Path) -> list[str]:
@@ -84,7 +72,7 @@ def test_a_drain_that_finds_its_queue_empty_has_told_all_partitions(
     queue.put([b"1", b"2"])
     note = Note(str(tmp_path / "told"))
 
-    drain(queue, tmp_path, roll=roll, partitions=PartitionOptions(delay_seconds=0, on_complete=note))
+    drain_by_seconds(queue, tmp_path, roll=roll, partitions=PartitionOptions(delay_seconds=0, on_complete=note))
 
     assert note.told() == [("complete", partition) for partition in partitions(tmp_path)] != []
     assert complete(tmp_path) == partitions(tmp_path)
@@ -93,7 +81,7 @@ def test_a_drain_that_finds_its_queue_empty_has_told_all_partitions(
 def test_a_partition_that_may_get_more_is_not_told(queue: MemoryQueue, tmp_path: Path) -> None:
     queue.put([b"1", b"2"])
 
-    drain(queue, tmp_path, partitions=PartitionOptions(delay_seconds=3600))
+    drain_by_seconds(queue, tmp_path, partitions=PartitionOptions(delay_seconds=3600))
 
     assert partitions(tmp_path) != []
     assert complete(tmp_path) == []
@@ -106,9 +94,9 @@ def test_a_bundle_that_fails_before_its_commit_is_repeated_and_told(queue: Memor
     fails = FailAt(PartitionPoint.MARKED_OPEN, str(tmp_path / "failed"))
 
     with pytest.raises(RunnerError):
-        drain(queue, tmp_path, partitions=options, at=fails)
+        drain_by_seconds(queue, tmp_path, partitions=options, at=fails)
     assert complete(tmp_path) == []
-    drain(queue, tmp_path, partitions=options, at=fails)
+    drain_by_seconds(queue, tmp_path, partitions=options, at=fails)
 
     assert note.told() == [("complete", partition) for partition in partitions(tmp_path)] != []
 

@@ -7,35 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-import apache_beam as beam
 import fastavro
 import pyarrow.parquet as pq
 import pytest
 
 from flumebeam.commitlog.rolling import RollOptions
 from flumebeam.formats import Format, TableOptions, TableSchema, open_format
-from flumebeam.testing.memory_queue import MemoryQueue, MemoryReceiverFactory
-from flumebeam.transforms.acknowledge import Acknowledge
-from flumebeam.transforms.hdfs_write import WriteToHdfs
-from flumebeam.transforms.read_options import ReadLimits
-from flumebeam.transforms.receiver_read import ReadFromReceivers
-from flumebeam.transforms.running import run_pipeline
-
-
-def drain(queue: MemoryQueue, target: Path, format: Format, roll: RollOptions | None) -> None:
-    pipeline = beam.Pipeline(runner="FnApiRunner")
-    (
-        pipeline
-        | ReadFromReceivers(MemoryReceiverFactory(queue.name), limits=ReadLimits(until_empty=True, idle_seconds=0))
-        | WriteToHdfs(str(target), max_events=60, format=format, roll=roll)
-        | Acknowledge()
-    )
-    run_pipeline(pipeline)
-
-
-def finals(target: Path) -> list[Path]:
-    """What readers see."""
-    return [path for path in target.iterdir() if path.is_file() and path.name[0] not in "._"]
+from flumebeam.testing.memory_queue import MemoryQueue
+from tests.unit.transforms.sinks import drain, finals
 
 
 def table(kind: Any, name: str = "parquet") -> Format:
@@ -61,7 +40,7 @@ def test_each_message_is_a_row_or_a_dead_letter_once(
 ) -> None:
     queue.put(b'{"n":%d}' % number if number % 40 else b'{"n":"%d"}' % number for number in range(200))
 
-    drain(queue, tmp_path, table("int", name), roll)
+    drain(queue, tmp_path, format=table("int", name), roll=roll, max_events=60)
 
     found = rows(tmp_path)
     assert sorted(row["n"] for row in found) == [number for number in range(200) if number % 40]
@@ -79,7 +58,7 @@ def test_each_message_is_a_row_or_a_dead_letter_once(
 def test_another_schema_at_the_next_start_makes_files_of_its_own(queue: MemoryQueue, tmp_path: Path, name: str) -> None:
     for kind in ("int", "long"):
         queue.put(b'{"n":%d}' % number for number in range(100))
-        drain(queue, tmp_path, table(kind, name), RollOptions())
+        drain(queue, tmp_path, format=table(kind, name), roll=RollOptions(), max_events=60)
 
     assert len(finals(tmp_path)) == 2
     assert len(rows(tmp_path)) == 200

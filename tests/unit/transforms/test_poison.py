@@ -14,7 +14,7 @@ from flumebeam.errors import ConfigurationError, FormatError, MisfitError
 from flumebeam.formats import TableOptions, TableSchema, open_format
 from flumebeam.transforms.hdfs_write import WriteToHdfs
 from flumebeam.transforms.poison import encoded, sift
-from tests.unit.transforms.test_hdfs_write import Worker, batch_of, finals, lines, numbers_of
+from tests.unit.transforms.sinks import Worker, batch_of, finals, lines, numbers_of
 
 
 @dataclass(frozen=True)
@@ -33,19 +33,6 @@ class Numbers:
                 if number > 99:
                     raise (self.error or FormatError)(f"{number} is no number below 100")
                 yield b"%d\n" % number
-
-
-@pytest.fixture
-def worker(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
-    made: list[Worker] = []
-
-    def make(**options: Any) -> Worker:
-        made.append(Worker(WriteToHdfs(str(tmp_path), roll=None, **options)))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.fn.teardown()
 
 
 def letters(target: Path) -> list[dict[str, Any]]:
