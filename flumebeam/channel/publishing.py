@@ -209,28 +209,27 @@ class Publisher:
 
         What fills whole messages is one part, for one call of the channel; the last message may be filled up later.
         """
-        sizes: list[int] = []
-        for piece in packing.cut(batch):
-            sizes.append(len(piece))
+        for span in packing.cut(batch):
             self._size += 1
-            self._packed_bytes += piece.nbytes
+            self._packed_bytes += span.nbytes
             if self._size >= self.max_messages or self._packed_bytes >= _MAX_PACKED_BYTES:
                 break
-        whole = sum(sizes[:-1])
-        if whole:
-            self._parts.append(_Part(batch.slice(0, whole), topic, packing))
+        if span.start:
+            self._parts.append(_Part(batch.slice(0, span.start), topic, packing))
         self._latest[topic] = len(self._parts)
-        self._parts.append(_Part(batch.slice(whole, sizes[-1]), topic, packing))
-        return batch.slice(whole + sizes[-1])
+        self._parts.append(_Part(batch.slice(span.start, span.events), topic, packing))
+        return batch.slice(span.start + span.events)
 
     def _refill(self, batch: EventBatch, topic: str, packing: Packing) -> EventBatch:
         """Fill up the latest message of the topic, if it has room, and return what is left for further ones."""
         place = self._latest.get(topic)
         if place is None or _receiver(batch) != _receiver(latest := self._parts[place].batch):
             return batch
-        filled = next(packing.cut(EventBatch.concat([latest, batch.slice(0, packing.max_events)])))
+        joined = EventBatch.concat([latest, batch.slice(0, packing.max_events)])
+        span = next(packing.cut(joined))
+        filled = joined.slice(0, span.events)
         self._parts[place] = self._parts[place]._replace(batch=filled)
-        self._packed_bytes += filled.nbytes - latest.nbytes
+        self._packed_bytes += span.nbytes - latest.nbytes
         return batch.slice(len(filled) - len(latest))
 
     def flush(self) -> Iterator[Durable | DeadLetter]:

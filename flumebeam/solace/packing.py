@@ -19,8 +19,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
-from typing import Final
+from itertools import groupby, pairwise
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,10 +41,11 @@ __all__ = [
     "PACKED_HEADER",
     "PACK_TYPE",
     "Packing",
+    "Span",
     "by_topic",
     "claimed_events",
     "decode_pack",
-    "encode_pack",
+    "encode_packs",
     "events_of",
     "is_pack",
     "message_count",
@@ -67,8 +68,24 @@ _CODECS: Final = ("none", _ZSTD)
 _MAX_PACK_BYTES: Final = 64 << 20
 """Largest payload after decompression that is unpacked: a stranger's message must not fill the memory."""
 _COUNT_DIGITS: Final = 6
+_IPC_OPTIONS: Final = pa.ipc.IpcWriteOptions()
+"""Arrow's own defaults; without them it looks into the environment for each stream."""
 _OF_THE_PACK: Final = frozenset((COUNT_PROPERTY, "solace.content-type", "solace.content-encoding"))
 """What a packed message says of itself, not of its events."""
+
+
+class Span(NamedTuple):
+    """Consecutive events of a batch.
+
+    Attributes:
+        start: The first one.
+        events: How many.
+        nbytes: Bytes of their bodies and of their header values in columns.
+    """
+
+    start: int
+    events: int
+    nbytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,29 +119,40 @@ class Packing:
         """HTTP content encoding of the messages."""
         return None if self.codec == "none" else self.codec
 
-    def cut(self, batch: EventBatch) -> Iterator[EventBatch]:
-        """Cut a batch into what one message takes each, in order, without copying."""
-        start = 0
-        ends = np.cumsum(batch.sizes())
-        while start < len(batch):
-            before = int(ends[start - 1]) if start else 0
-            fitting = int(np.searchsorted(ends, before + self.max_bytes, side="right"))
+    def cut(self, batch: EventBatch) -> Iterator[Span]:
+        """Yield which events of a batch one message takes each, in order."""
+        ends = batch.ends()
+        start = before = 0
+        while start < len(ends):
+            fitting = int(ends.searchsorted(before + self.max_bytes, side="right"))
             stop = max(min(fitting, start + self.max_events), start + 1)
-            yield batch.slice(start, stop - start)
-            start = stop
+            after = int(ends[stop - 1])
+            yield Span(start, stop - start, after - before)
+            start, before = stop, after
 
 
-def encode_pack(batch: EventBatch, packing: Packing) -> bytes:
-    """Return the payload that packs a batch; headers below ``solace.`` are left out, as they are from any message."""
+def encode_packs(batch: EventBatch, spans: Sequence[Span], packing: Packing) -> pa.BinaryArray:
+    """Return the payloads that pack these parts of a batch, one each.
+
+    Headers below ``solace.`` are left out, as they are from any message.
+    """
     columns = {name: column for name, column in batch.columns.items() if not is_reserved(name)}
     shared = {name: value for name, value in batch.shared.items() if not is_reserved(name)}
     fields = [pa.field("body", pa.binary()), *(pa.field(name, pa.string()) for name in columns)]
     schema = pa.schema(fields, metadata=shared)
+    rows = pa.RecordBatch.from_arrays([batch.bodies, *columns.values()], schema=schema)
+    # All of them into one buffer, which then is the column: no payload is copied once more.
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, schema) as writer:
-        writer.write_batch(pa.RecordBatch.from_arrays([batch.bodies, *columns.values()], schema=schema))
-    payload = bytes(sink.getvalue())
-    return zstandard.ZstdCompressor(level=1).compress(payload) if packing.codec == _ZSTD else payload
+    ends = [0]
+    for span in spans:
+        with pa.ipc.new_stream(sink, schema, options=_IPC_OPTIONS) as writer:
+            writer.write_batch(rows.slice(span.start, span.events))
+        ends.append(sink.tell())
+    content = sink.getvalue()
+    if packing.codec == _ZSTD:
+        compress = zstandard.ZstdCompressor(level=1).compress
+        return pa.array([compress(content[start:end]) for start, end in pairwise(ends)], type=pa.binary())
+    return pa.Array.from_buffers(pa.binary(), len(spans), [None, pa.py_buffer(np.array(ends, dtype=np.int32)), content])
 
 
 def outgoing_messages(
@@ -192,17 +220,17 @@ def by_topic(batch: EventBatch, topics: str | pa.StringArray) -> Iterator[tuple[
 
 def _packs(batch: EventBatch, topic: str, packing: Packing, fields: MessageFields) -> Iterator[OutgoingEvents]:
     messages_of_events(batch, topic, fields)  # refuses an event by its place in the batch
-    for alone, run in groupby(packing.cut(batch), lambda part: len(part) == 1):
-        parts = list(run)
+    for alone, run in groupby(packing.cut(batch), lambda span: span.events == 1):
+        spans = list(run)
         # All of them get the fields of their first events, checked above.
-        firsts = messages_of_events(EventBatch.concat([part.slice(0, 1) for part in parts]), topic, fields)
+        firsts = messages_of_events(batch.take(pa.array([span.start for span in spans], pa.int64())), topic, fields)
         if alone:
             yield firsts
             continue
         yield replace(
             firsts,
-            bodies=pa.array([encode_pack(part, packing) for part in parts], type=pa.binary()),
-            columns={COUNT_PROPERTY: pa.array([str(len(part)) for part in parts])},
+            bodies=encode_packs(batch, spans, packing),
+            columns={COUNT_PROPERTY: pa.array([str(span.events) for span in spans])},
             correlation_ids=None,
             content_type=PACK_TYPE,
             content_encoding=packing.encoding,

@@ -55,9 +55,11 @@ class Ledger:
         """
         told = np.sort(ends)
         for chunk, done in self._chunks:
-            low, high = np.searchsorted(told, (chunk[0], chunk[-1] + np.uint64(1)))
+            low, high = told.searchsorted((chunk[0], chunk[-1] + np.uint64(1)))
+            if low == high:  # most chunks have none of them
+                continue
             part = told[low:high]
-            found = np.searchsorted(chunk, part)
+            found = chunk.searchsorted(part)
             hits = found[chunk[found] == part]
             before = int(np.count_nonzero(done))
             done[hits] = True

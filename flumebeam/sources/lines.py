@@ -58,7 +58,7 @@ class LineSplitter:
         if not cut:
             self._keep(block)
             return self._cut(b"")
-        whole = b"".join((*self._carry, block[:cut])) if self._carry else block[:cut]
+        whole = b"".join((*self._carry, memoryview(block)[:cut])) if self._carry else block[:cut]
         lines = self._cut(whole)
         self._carry, self._carried = [], 0
         self._start += len(whole)

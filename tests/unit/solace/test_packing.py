@@ -17,9 +17,10 @@ from flumebeam.solace.packing import (
     PACK_TYPE,
     PACKED_HEADER,
     Packing,
+    Span,
     claimed_events,
     decode_pack,
-    encode_pack,
+    encode_packs,
     events_of,
     message_count,
     messages_in,
@@ -82,8 +83,14 @@ def test_an_events_headers_do_not_speak_of_its_pack() -> None:
     assert not {COUNT_PROPERTY, "solace.content-type", "solace.content-encoding"} & set(names)
 
 
+def pack_of(batch: EventBatch, packing: Packing) -> bytes:
+    """Return the payload that packs all of a batch."""
+    (payload,) = encode_packs(batch, [Span(0, len(batch), batch.nbytes)], packing).to_pylist()
+    return bytes(payload)
+
+
 def test_any_arrow_library_reads_a_pack() -> None:
-    table = pa.ipc.open_stream(encode_pack(BATCH, Packing())).read_all()
+    table = pa.ipc.open_stream(pack_of(BATCH, Packing())).read_all()
 
     assert table.column_names == ["body", "severity", "flumebeam.id"]
     assert table.schema.metadata == {b"host": b"web1"}
@@ -113,8 +120,25 @@ def test_limits_of_events_and_bytes_cut_packs_and_no_event_is_too_large() -> Non
 
     parts = list(Packing(max_events=2, max_bytes=100).cut(batch))
 
-    assert [len(part) for part in parts] == [2, 1, 1, 1, 2]
-    assert EventBatch.concat(parts) == batch
+    assert parts == [(0, 2, 20), (2, 1, 10), (3, 1, 500), (4, 1, 60), (5, 2, 61)]
+
+
+def test_packs_are_cut_by_what_a_slice_holds_of_bodies_and_own_headers() -> None:
+    batch = EventBatch.from_bodies([b"x" * 90, b"1234", b"56", b"789"], {"host": "web1"}, {"level": ["a", None, "bc", "d"]})
+
+    parts = list(Packing(max_bytes=8).cut(batch.slice(1)))
+
+    assert parts == [(0, 2, 8), (2, 1, 4)]
+
+
+def test_packs_of_one_call_are_those_that_each_would_have_been_alone() -> None:
+    batch = EventBatch.concat([BATCH, BATCH])
+    for codec in ("none", "zstd"):
+        packing = Packing(codec=codec)
+
+        packs = encode_packs(batch, [Span(0, 2, 0), Span(2, 1, 0), Span(3, 3, 0)], packing).to_pylist()
+
+        assert packs == [pack_of(part, packing) for part in (batch.slice(0, 2), batch.slice(2, 1), batch.slice(3))]
 
 
 def test_packs_are_of_one_topic_each_in_the_order_of_its_events() -> None:
@@ -197,7 +221,7 @@ def test_what_cannot_be_told_apart_gets_no_ids(number: int, count: int) -> None:
 
 
 def many() -> bytes:
-    return encode_pack(EventBatch.from_bodies([b""] * (MAX_PACKED_EVENTS + 1)), Packing())
+    return pack_of(EventBatch.from_bodies([b""] * (MAX_PACKED_EVENTS + 1)), Packing())
 
 
 def table_bytes(table: pa.Table) -> bytes:
@@ -212,10 +236,10 @@ def table_bytes(table: pa.Table) -> bytes:
     [
         (b"", None),
         (b"no arrow", None),
-        (encode_pack(BATCH, Packing())[:-40], None),
-        (encode_pack(BATCH, Packing()), "zstd"),
-        (encode_pack(BATCH, Packing()), "br"),
-        (encode_pack(BATCH, Packing(codec="zstd"))[:20], "zstd"),
+        (pack_of(BATCH, Packing())[:-40], None),
+        (pack_of(BATCH, Packing()), "zstd"),
+        (pack_of(BATCH, Packing()), "br"),
+        (pack_of(BATCH, Packing(codec="zstd"))[:20], "zstd"),
         (zstandard.compress(b"\0" * (65 << 20)), "zstd"),
         (many(), None),
         (table_bytes(pa.table({"line": ["x"]})), None),
@@ -257,7 +281,7 @@ def test_any_payload_is_a_pack_or_is_not(payload: bytes) -> None:
 
 @given(st.binary(min_size=1, max_size=3), st.integers(0, 600))
 def test_a_damaged_pack_is_read_or_refused_and_never_an_error(damage: bytes, at: int) -> None:
-    payload = encode_pack(BATCH, Packing())
+    payload = pack_of(BATCH, Packing())
 
     decode_pack(payload[:at] + damage + payload[at + len(damage) :], None)
 
