@@ -326,7 +326,8 @@ def _ends(array: pa.BinaryArray | pa.StringArray) -> npt.NDArray[np.int64]:
     if not len(array):
         return np.zeros(0, np.int64)
     offsets = np.frombuffer(array.buffers()[1], dtype=np.int32)[array.offset : array.offset + len(array) + 1]
-    return np.subtract(offsets[1:], offsets[0], dtype=np.int64)
+    ends: npt.NDArray[np.int64] = offsets[1:].astype(np.int64) - offsets[0]
+    return ends
 
 
 def has_nul(column: pa.StringArray) -> bool:

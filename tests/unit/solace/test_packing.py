@@ -124,7 +124,8 @@ def test_limits_of_events_and_bytes_cut_packs_and_no_event_is_too_large() -> Non
 
 
 def test_packs_are_cut_by_what_a_slice_holds_of_bodies_and_own_headers() -> None:
-    batch = EventBatch.from_bodies([b"x" * 90, b"1234", b"56", b"789"], {"host": "web1"}, {"level": ["a", None, "bc", "d"]})
+    levels = {"level": ["a", None, "bc", "d"]}
+    batch = EventBatch.from_bodies([b"x" * 90, b"1234", b"56", b"789"], {"host": "web1"}, levels)
 
     parts = list(Packing(max_bytes=8).cut(batch.slice(1)))
 
