@@ -145,7 +145,8 @@ class PendingTransaction:
         first_room, limits = rolls.room(whole), rolls.limits
         rooms = chain([first_room], repeat(limits))
         for number, (room, piece) in enumerate(cut(batches, rooms)):
-            name = naming.name(f"{self.life.file_stem()}-{number + 1:04d}" if number else self.life.file_stem())
+            # The first one, too, or it would be sorted behind the others.
+            name = naming.name(f"{self.life.file_stem()}-{number + 1:04d}")
             draft = _filled(replace(whole, name=name, begins=number > 0), piece, file_format)
             is_full = draft.events >= room[0] or draft.body_bytes >= room[1]
             yield replace(draft, joining="") if is_full and room == limits else draft

@@ -15,31 +15,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from flumebeam.daemons import free_ports
-from flumebeam.downloads import cache_directory, fetch_by_maven, fetch_once, find_java
+from flumebeam.downloads import find_java
 from tests.bench.chain import FILE_BYTES, LANES, ChainRun, Lane, bytes_in, until, watch
 from tests.bench.programs import Command
+from tests.flume import fetch_flume
 
-__all__ = ["FLUME_LANES", "FLUME_VERSION", "agent_properties", "fetch_flume"]
+__all__ = ["FLUME_LANES", "agent_properties"]
 
-FLUME_VERSION: Final = "1.11.0"
-_HADOOP_VERSION: Final = "3.3.6"
 _HEAP: Final = "2g"
-_ARTIFACTS: Final = (
-    ("org.apache.flume", "flume-ng-node", FLUME_VERSION),
-    ("org.apache.flume", "flume-ng-core", FLUME_VERSION),
-    ("org.apache.flume.flume-ng-channels", "flume-file-channel", FLUME_VERSION),
-    ("org.apache.flume.flume-ng-sinks", "flume-hdfs-sink", FLUME_VERSION),
-    ("org.apache.hadoop", "hadoop-client-api", _HADOOP_VERSION),
-    ("org.apache.hadoop", "hadoop-client-runtime", _HADOOP_VERSION),
-    ("org.apache.logging.log4j", "log4j-slf4j-impl", "2.18.0"),
-    ("org.apache.logging.log4j", "log4j-core", "2.18.0"),
-)
-# Without this list of versions two of Netty are mixed.
-_NETTY: Final = (
-    "<dependencyManagement><dependencies><dependency><groupId>io.netty</groupId><artifactId>netty-bom</artifactId>"
-    "<version>4.1.72.Final</version><type>pom</type><scope>import</scope></dependency></dependencies>"
-    "</dependencyManagement>"
-)
 _OPENED: Final = ("java.lang", "java.nio", "java.util", "sun.nio.ch", "java.net")
 _LOGGING: Final = (
     '<Configuration status="WARN"><Appenders><Console name="C" target="SYSTEM_ERR"><PatternLayout '
@@ -55,33 +38,6 @@ _NEARLY: Final = 0.98
 _ASK_SECONDS: Final = 1.0
 _ANSWER_SECONDS: Final = 10.0
 _Metrics = dict[str, dict[str, str]]
-
-
-def fetch_flume() -> Path:
-    """Return the directory that holds Flume's jars; the first call fetches them (90 MB).
-
-    Raises:
-        ConfigurationError: They are not there yet and Maven is missing, or cannot fetch them.
-    """
-    return fetch_once(cache_directory() / f"flume-{FLUME_VERSION}" / "lib", _fetch)
-
-
-def _fetch(scratch: Path) -> Path:
-    goals = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={scratch}/lib"]
-    fetch_by_maven(f"Flume {FLUME_VERSION}", _pom(), goals, scratch)
-    return scratch / "lib"
-
-
-def _pom() -> str:
-    dependencies = "".join(
-        f"<dependency><groupId>{group}</groupId><artifactId>{name}</artifactId><version>{version}</version></dependency>"
-        for group, name, version in _ARTIFACTS
-    )
-    return (
-        '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
-        "<groupId>flumebeam</groupId><artifactId>flume-peer</artifactId><version>1</version><packaging>pom</packaging>"
-        f"{_NETTY}<dependencies>{dependencies}</dependencies></project>"
-    )
 
 
 def agent_properties(place: Path, channel: str) -> str:

@@ -15,7 +15,8 @@ from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.packing import Packing
 from flumebeam.testing.broker import DevelopmentBroker, running_broker
 from flumebeam.testing.requirements import require, unmet
-from tests.foreign.java_clients import JavaPrograms
+from tests.foreign.java_clients import java_clients
+from tests.java import JavaPrograms
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -26,7 +27,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> JavaPrograms:
     if not list(cache_directory().glob("solace-java-*-arrow-*")):
         require("mvn")
     try:
-        return JavaPrograms(tmp_path_factory.mktemp("classes"))
+        return java_clients(tmp_path_factory.mktemp("classes"))
     except ConfigurationError as error:
         unmet(str(error))
 

@@ -9,17 +9,17 @@ import threading
 from pathlib import Path
 from typing import Any, Final
 
-from flumebeam.downloads import cache_directory, fetch_by_maven, fetch_once, find_java
+from flumebeam.downloads import cache_directory
 from flumebeam.runners.artifacts import SPARK_VERSION, spark_home
 from flumebeam.runners.jvm import java
+from tests.java import Artifact, compile_java, fetch_jars
 
 __all__ = ["AVRO_TOOLS_VERSION", "JavaReaders", "ReaderError"]
 
 AVRO_TOOLS_VERSION: Final = "1.11.4"
-_ARTIFACTS: Final = (
+_ARTIFACTS: Final[tuple[Artifact, ...]] = (
     ("org.apache.spark", "spark-avro_2.12", SPARK_VERSION),
     ("org.apache.avro", "avro-tools", AVRO_TOOLS_VERSION),
-    ("org.eclipse.jdt", "ecj", "3.33.0"),  # compiles with a Java that has no compiler of its own
 )
 _SOURCE: Final = Path(__file__).with_name("programs") / "Readers.java"
 _HEAP_MB: Final = 1024
@@ -44,18 +44,15 @@ class JavaReaders:
 
     def __init__(self, directory: Path, filesystem: str) -> None:
         self.filesystem = filesystem
-        jars = fetch_once(cache_directory() / f"readers-{SPARK_VERSION}-{AVRO_TOOLS_VERSION}", _fetch)
+        place = cache_directory() / f"readers-{SPARK_VERSION}-{AVRO_TOOLS_VERSION}"
+        jars = fetch_jars(f"readers (avro-tools {AVRO_TOOLS_VERSION})", place, _ARTIFACTS, alone=True)
         (avro_tools,) = jars.glob("avro-tools-*.jar")
-        (compiler,) = jars.glob("ecj-*.jar")
         (spark_avro,) = jars.glob("spark-avro_*.jar")
         classes = directory / "classes"
         classes.mkdir(parents=True)
-        classpath = os.pathsep.join([str(classes), str(spark_avro), f"{spark_home()}/jars/*"])
-        command = [find_java("Spark"), "-jar", str(compiler), "-17", "-nowarn", "-proc:none"]
-        command += ["-cp", _every_jar(classpath), "-d", str(classes), str(_SOURCE)]
-        compiled = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
-        if compiled.returncode:
-            raise RuntimeError(f"The readers of the tests cannot be compiled: {compiled.stderr}")
+        spark = spark_home() / "jars"
+        compile_java([_SOURCE], classes, [spark_avro, *sorted(spark.glob("*.jar"))])
+        classpath = os.pathsep.join([str(classes), str(spark_avro), f"{spark}/*"])
         program = [*java("Spark", _HEAP_MB), "-XX:TieredStopAtLevel=1", "-cp", classpath, "Readers"]
         self.log = directory / "readers.log"
         with self.log.open("wb") as log:
@@ -106,28 +103,3 @@ class JavaReaders:
             self._process.wait()
         assert self._process.stdout is not None
         self._process.stdout.close()
-
-
-def _every_jar(classpath: str) -> str:
-    """Return a class path without patterns, which compilers do not take."""
-    found: list[str] = []
-    for part in classpath.split(os.pathsep):
-        found += map(str, sorted(Path(part[:-1]).glob("*.jar"))) if part.endswith("*") else [part]
-    return os.pathsep.join(found)
-
-
-def _fetch(scratch: Path) -> Path:
-    only_itself = "<exclusions><exclusion><groupId>*</groupId><artifactId>*</artifactId></exclusion></exclusions>"
-    dependencies = "".join(
-        f"<dependency><groupId>{group}</groupId><artifactId>{name}</artifactId><version>{version}</version>"
-        f"{only_itself}</dependency>"
-        for group, name, version in _ARTIFACTS
-    )
-    pom = (
-        '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
-        "<groupId>flumebeam</groupId><artifactId>readers</artifactId><version>1</version><packaging>pom</packaging>"
-        f"<dependencies>{dependencies}</dependencies></project>"
-    )
-    goals = ["dependency:copy-dependencies", f"-DoutputDirectory={scratch}/lib"]
-    fetch_by_maven(f"readers (avro-tools {AVRO_TOOLS_VERSION})", pom, goals, scratch)
-    return scratch / "lib"
