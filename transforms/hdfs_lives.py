@@ -80,6 +80,7 @@ class Lives:
         self._hooks: tuple[HookRegistration, ...] = (
             RECEIVERS.before_bind(self._before_bind),
             RECEIVERS.after_close(self._after_close),
+            RECEIVERS.on_silence(self._on_silence),
         )
 
     def _make_keeper(self) -> PartitionKeeper | None:
@@ -182,6 +183,12 @@ class Lives:
             ours = queue == self._plan.queue
         if ours:
             self.of(receiver_id, queue)
+
+    def _on_silence(self, receiver_id: str) -> None:
+        with self._lock:
+            life = self._lives.get(receiver_id)
+        if life is not None:
+            life.succeed()
 
     def _after_close(self, receiver_id: str, settled: bool) -> None:
         life = None

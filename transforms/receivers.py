@@ -36,6 +36,7 @@ __all__ = [
     "HookRegistration",
     "ReceiverFactory",
     "ReceiverRegistry",
+    "SilenceHook",
     "SourceUser",
 ]
 
@@ -44,6 +45,9 @@ BindHook: TypeAlias = Callable[[str, str], None]
 
 CloseHook: TypeAlias = Callable[[str, bool], None]
 """Called with the id of a receiver that has been closed, and what its ``close`` returned."""
+
+SilenceHook: TypeAlias = Callable[[str], None]
+"""Called with the id of a receiver that is known to be served, and gets nothing."""
 
 _Hook = TypeVar("_Hook")
 
@@ -133,6 +137,7 @@ class ReceiverRegistry:
         self._leaving = 0
         self._bind_hooks: dict[object, BindHook] = {}
         self._close_hooks: dict[object, CloseHook] = {}
+        self._silence_hooks: dict[object, SilenceHook] = {}
         self._silent: dict[str, int] = {}
         self._shut_down = False
 
@@ -247,10 +252,17 @@ class ReceiverRegistry:
             flow: Number of the flow within the source.
             at_ms: Event time, milliseconds since 1970 UTC.
         """
+        hooks: list[SilenceHook] = []
         with self._lock:
             entry = self._by_flow.get((user.source, flow))
-            if entry is not None and getattr(entry.receiver, "active", True):
-                self._silent[entry.receiver.receiver_id] = at_ms
+            if entry is None or not getattr(entry.receiver, "active", True):
+                return
+            receiver_id = entry.receiver.receiver_id
+            if receiver_id not in self._silent and getattr(entry.receiver, "active", False):
+                hooks = list(self._silence_hooks.values())
+            self._silent[receiver_id] = at_ms
+        for hook in hooks:
+            hook(receiver_id)
 
     # -- sinks and the commit step -----------------------------------------------------------------------------------
 
@@ -330,6 +342,16 @@ class ReceiverRegistry:
             hook: Called with the receiver's id, and whether all acknowledgements of what it delivered have arrived.
         """
         return self._register(self._close_hooks, hook)
+
+    def on_silence(self, hook: SilenceHook) -> HookRegistration:
+        """Have ``hook`` called when a receiver of this process gets nothing for the first time, in its reader's thread.
+
+        Only of receivers of which their source says that they are the one that is served: never of one that stands by.
+
+        Args:
+            hook: Called with the receiver's id; must not wait.
+        """
+        return self._register(self._silence_hooks, hook)
 
     def _register(self, hooks: dict[object, _Hook], hook: _Hook) -> HookRegistration:
         key = object()

@@ -133,8 +133,15 @@ class Household:
         if len(found.retired) > _MANY_RETIRED:
             self.driver.run(retiring.compact(self.scribe))
 
-    def _rescue(self, driver: Driver, own: Sequence[str]) -> None:
+    def succeed(self, epoch: str) -> None:
+        """Soon merge what other lives left behind, however young it is; see :func:`recovery.succeed`."""
+        self.roller.rescue_soon(epoch)
+
+    def _rescue(self, driver: Driver, own: Sequence[str], successor: str) -> None:
         """Merge what dead lives left behind."""
+        if successor:
+            driver.run(recovery.succeed(self.scribe, successor, own))
+            return
         roll = self.options.roll
         longest = max(roll.max_seconds, roll.idle_seconds) if roll is not None else 0.0
         idle = (longest or self.options.idle_close_seconds) + _GRACE_SECONDS

@@ -200,6 +200,17 @@ class Life:
             self.fence()
         self._log.driver.run(recovery.settle_closed(self._log.scribe))
 
+    def succeed(self) -> None:
+        """Make files of what earlier lives left in segments, soon and in another thread.
+
+        To be called when the broker has said that this life's receiver is the one that an exclusive queue serves, and
+        nothing comes: the first batch would fence, and have the same done. Nothing is done where that cannot be known,
+        or has been done. What fails is tried again when those segments are old.
+        """
+        exclusive = self._log.options.access is QueueAccess.EXCLUSIVE
+        if self.rolls is not None and exclusive and not self._fenced and not self._over:
+            self._log.succeed(self.epoch)
+
     def _merge(self, roll: Roll, driver: Driver) -> None:
         log, rolls = self._log, self.rolls
         if rolls is None or self._over or self._failure is not None:

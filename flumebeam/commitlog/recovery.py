@@ -47,6 +47,7 @@ __all__ = [
     "settle_epoch",
     "settle_open",
     "settle_own",
+    "succeed",
     "sweep",
     "take_over",
 ]
@@ -320,7 +321,7 @@ def _publish_all(scribe: Scribe, directory: str) -> Steps[EpochContent | None]:
         return content
 
 
-def rescue(scribe: Scribe, own: Collection[str], idle_ms: int) -> Steps[None]:
+def rescue(scribe: Scribe, own: Collection[str], idle_ms: int | None) -> Steps[None]:
     """Merge what dead lives left behind: close open epochs that hold segments and that nothing entered for long.
 
     Closing a live one is never wrong: its life is refused at its next commit and starts anew.
@@ -328,16 +329,30 @@ def rescue(scribe: Scribe, own: Collection[str], idle_ms: int) -> Steps[None]:
     Args:
         scribe: Context.
         own: Epochs of the caller.
-        idle_ms: For how long nothing entered them.
+        idle_ms: For how long nothing entered them; ``None`` for any time.
     """
     layout = scribe.layout
     for found in (yield from list_directory(layout.epochs)):
-        if found.name in own or scribe.now_ms() - found.modified_ms < idle_ms:
+        if found.name in own or (idle_ms is not None and scribe.now_ms() - found.modified_ms < idle_ms):
             continue
         content = yield from read_epoch(layout.epoch(found.name))
         if content.rolls or content.merges.keys() - content.done:
             yield from close_epoch(scribe, found.name)
     yield from settle_closed(scribe)
+
+
+def succeed(scribe: Scribe, successor: str, own: Collection[str]) -> Steps[None]:
+    """Merge what other lives left behind, however young it is: for one whose receiver is the only one that is served.
+
+    Epochs without segments stay as they are; they may be those of lives that stand by.
+
+    Args:
+        scribe: Context.
+        successor: Epoch of that life. If it is closed, another one is served by now, and nothing is done.
+        own: Epochs of the caller.
+    """
+    if (yield from is_open(scribe.layout, successor)):
+        yield from rescue(scribe, own, None)
 
 
 def close_idle(scribe: Scribe, epochs: Collection[str], idle_ms: int) -> Steps[None]:

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Final, Protocol
 
 from flumebeam.clock import Clock
@@ -47,10 +48,11 @@ class Roller:
     Args:
         clock: Says what is due.
         driver: Runs the steps, of any number of threads.
-        rescue: Merges what dead lives left behind, given the epochs of those that live; called now and then.
+        rescue: Merges what dead lives left behind, given the epochs of those that live; called now and then. Also
+            given the epoch of a life that succeeds all others, or nothing.
     """
 
-    def __init__(self, clock: Clock, driver: Driver, rescue: Callable[[Driver, Sequence[str]], None]) -> None:
+    def __init__(self, clock: Clock, driver: Driver, rescue: Callable[[Driver, Sequence[str], str], None]) -> None:
         self._clock = clock
         self._driver = driver
         self._rescue = rescue
@@ -83,6 +85,14 @@ class Roller:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="flumebeam-roller")
             return self._pool.submit(work, self._driver)
+
+    def rescue_soon(self, successor: str) -> None:
+        """Merge what other lives left behind, in one of the threads.
+
+        Args:
+            successor: Epoch of the life that succeeds them.
+        """
+        self.run_soon(partial(self._rescued, successor=successor))
 
     def close(self) -> None:
         """End the threads, after what they are doing. Idempotent."""
@@ -117,11 +127,11 @@ class Roller:
         limits = [limit for each in options for limit in (each.max_seconds, each.idle_seconds) if limit]
         return min(max(min(limits, default=_LONGEST_SLEEP) / _SLEEPS_PER_LIMIT, _SHORTEST_SLEEP), _LONGEST_SLEEP)
 
-    def _rescued(self, driver: Driver) -> None:
+    def _rescued(self, driver: Driver, successor: str = "") -> None:
         with self._changed:
             own = [life.epoch for life in self._lives]
         try:
-            self._rescue(driver, own)
+            self._rescue(driver, own, successor)
         except FlumebeamError as error:
             # Of no life of this process; looked for again soon.
             _LOG.warning("What an earlier run left behind could not be merged yet: %s", error)

@@ -128,3 +128,17 @@ def test_what_is_acknowledged_and_not_merged_is_shown_by_the_next_drain_though_i
     scene.drain(BY_PART, "--roll=files").ends_well()
 
     scene.holds_exactly(LINES)
+
+
+def test_what_is_acknowledged_and_not_merged_is_shown_by_the_next_drain_while_it_waits_for_more(scene: Scene) -> None:
+    scene.fill(LINES)
+    drain = scene.drain(BY_PART, "--roll=files", until_empty=False)
+    until(lambda: not scene.left, "everything acknowledged")
+    drain.kill()
+
+    waiting = scene.drain(BY_PART, "--roll=files", "--watermark_idle_seconds=0", until_empty=False)
+    until(lambda: scene.count() == len(LINES), "what the dead drain left in files")
+
+    waiting.send(signal.SIGINT)
+    waiting.ends_well()
+    scene.holds_exactly(LINES)

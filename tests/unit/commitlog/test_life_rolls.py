@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from flumebeam.commitlog.log import CommitLog
 from flumebeam.commitlog.options import QueueAccess
 from flumebeam.commitlog.protocol import PartDraft
 from flumebeam.commitlog.rolling import RollOptions
+from flumebeam.commitlog.steps import list_directory
 from flumebeam.errors import EpochClosedError, StorageError, StorageUnavailableError
 from flumebeam.testing.faulty_filesystem import Failure, Fault
 from tests.unit.commitlog.helpers import Rig, ids
@@ -196,6 +198,121 @@ def test_what_nobody_merged_is_merged_when_its_epoch_is_old() -> None:
     log._household.driver.run(recovery.rescue(log._household.scribe, [life.epoch], 60_000))
 
     assert rig.events == [b"1"]
+    log.close()
+
+
+def test_what_a_dead_life_left_is_shown_when_it_is_old_though_nothing_comes() -> None:
+    rig = Rig(roll=RollOptions(max_bytes=0, max_seconds=1))
+    first, dead = begin(rig, "r1")
+    commit(dead, 1)
+    first.close()
+    log, _ = begin(rig, "r2")
+    rig.clock.advance(60)
+    assert rig.events == []
+
+    rig.clock.advance(2)
+
+    eventually(lambda: rig.events == [b"1"])
+    log.close()
+
+
+def test_a_life_that_is_served_shows_what_a_dead_one_left_at_once_though_nothing_comes() -> None:
+    rig = Rig(roll=NEVER)
+    first, dead = begin(rig, "r1")
+    commit(dead, 1)
+    commit(dead, 2)
+    first.close()
+    log, life = begin(rig, "r2")
+
+    life.succeed()
+
+    eventually(lambda: rig.events == [b"1", b"2"])
+    commit(life, 3)
+    life.end()
+    assert rig.events == [b"1", b"2", b"3"]
+    log.close()
+
+
+def test_what_a_dead_life_left_and_a_silent_one_showed_is_known_when_it_comes_again() -> None:
+    rig = Rig(roll=NEVER)
+    first, dead = begin(rig, "r1")
+    commit(dead, 1)
+    first.close()
+    log, life = begin(rig, "r2")
+    life.succeed()
+    eventually(lambda: rig.events == [b"1"])
+
+    life.fence()
+
+    assert life.committed(ids(1)).tolist() == [True]
+    log.close()
+
+
+def test_a_life_that_is_served_leaves_those_alone_that_stand_by() -> None:
+    rig = Rig(roll=NEVER)
+    first, dead = begin(rig, "r1")
+    commit(dead, 1)
+    first.close()
+    other, standby = begin(rig, "r2")
+    log, life = begin(rig, "r3")
+
+    life.succeed()
+    eventually(lambda: rig.events == [b"1"])
+
+    assert len(log._household.driver.run(list_directory(log._household.layout.epochs))) == 2
+    commit(standby, 2)
+    standby.end()
+    assert rig.events == [b"1", b"2"]
+    other.close()
+    log.close()
+
+
+def test_a_life_that_another_one_fenced_closes_nobody() -> None:
+    rig = Rig(roll=NEVER)
+    first, late = begin(rig, "r1")
+    log, life = begin(rig, "r2")
+    commit(life, 1)
+
+    late._log.driver.run(recovery.succeed(late._log.scribe, late.epoch, [late.epoch]))
+
+    commit(life, 2)
+    life.end()
+    assert rig.events == [b"1", b"2"]
+    first.close()
+    log.close()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"roll": NEVER, "access": QueueAccess.SHARED}, {"roll": None}],
+    ids=["shared queue", "no rolling"],
+)
+def test_where_silence_tells_nothing_nobody_is_succeeded(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, life = begin(Rig(**options), "r1")
+    asked: list[str] = []
+    monkeypatch.setattr(log._household, "succeed", asked.append)
+
+    life.succeed()
+
+    assert asked == []
+    log.close()
+
+
+def test_a_life_that_has_fenced_or_is_over_succeeds_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    log, life = begin(Rig(roll=NEVER), "r1")
+    asked: list[str] = []
+    monkeypatch.setattr(log._household, "succeed", asked.append)
+
+    life.succeed()
+    assert asked == [life.epoch]
+    life.fence()
+    life.succeed()
+    life.end()
+    life.succeed()
+
+    assert asked == [life.epoch]
     log.close()
 
 

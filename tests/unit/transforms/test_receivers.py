@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import pytest
 
@@ -217,6 +218,48 @@ def test_silence_of_a_standby_says_nothing(registry: ReceiverRegistry, queue: Me
     registry.note_silence(user, 0, 7)
 
     assert registry.silence(receiver.receiver_id) is None
+
+
+class Served(MemoryReceiver):
+    active = True
+
+
+@dataclass(frozen=True)
+class ServedFactory(MemoryReceiverFactory):
+    def open(self, before_bind: Callable[[str], None]) -> MemoryReceiver:
+        return Served(MemoryQueue.named(self.source), before_bind)
+
+
+def test_the_first_silence_of_a_receiver_that_is_served_is_told_once(
+    registry: ReceiverRegistry, queue: MemoryQueue
+) -> None:
+    told: list[str] = []
+    registry.on_silence(told.append)
+    user = registry.join("source")
+    receiver = registry.acquire(user, 0, ServedFactory(queue.name))
+    assert isinstance(receiver, Served)
+    receiver.active = False
+    registry.note_silence(user, 0, 6)
+    assert told == []
+
+    receiver.active = True
+    registry.note_silence(user, 0, 7)
+    registry.note_silence(user, 0, 8)
+
+    assert told == [receiver.receiver_id]
+
+
+def test_no_silence_is_told_of_a_receiver_whose_source_does_not_say_that_it_is_served(
+    registry: ReceiverRegistry, queue: MemoryQueue
+) -> None:
+    told: list[str] = []
+    registry.on_silence(told.append)
+    user = registry.join("source")
+    acquire(registry, user, queue)
+
+    registry.note_silence(user, 0, 7)
+
+    assert told == []
 
 
 def test_silence_is_known_while_a_receiver_closes_and_forgotten_then(
