@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -21,6 +20,8 @@ from flumebeam.ids import DeliveryId, delivery_ids
 from flumebeam.pipelines.options import TargetOptions
 from flumebeam.transforms.hdfs_write import WriteToHdfs
 from tests.java import JavaPrograms
+from tests.unit.transforms.sinks import Worker
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -207,7 +208,7 @@ def _ours(case: Case, way: str, directory: Path, patch: pytest.MonkeyPatch) -> l
     clock = ManualClock(_EPOCH_MS)
     patch.setattr("flumebeam.commitlog.log.SystemClock", lambda: clock)
     options = PipelineOptions([f"--roll={way}", *case.argv]).view_as(TargetOptions)
-    sink: Any = WriteToHdfs(
+    sink = WriteToHdfs(
         str(directory),
         path=options.path,
         path_options=options.path_options(),
@@ -219,9 +220,8 @@ def _ours(case: Case, way: str, directory: Path, patch: pytest.MonkeyPatch) -> l
         max_events=case.transaction,
         clock=clock,
     )
-    fn = sink._fn
-    fn.setup()
-    life = fn._lives.of(_RECEIVER, "q")
+    worker = Worker(sink)
+    life = worker.fn._lives.of(_RECEIVER, "q")
     seen = []
     number = 0
     for step in case.steps:
@@ -231,15 +231,13 @@ def _ours(case: Case, way: str, directory: Path, patch: pytest.MonkeyPatch) -> l
                 life.rolls.close_old(clock.monotonic())
             life.start_merging()
         else:
-            fn.start_bundle()
-            list(fn.process(_batch(step, number), 0, None))
-            list(fn.finish_bundle())
+            worker.bundle(_batch(step, number))
             number += len(step)
-        _wait_for_merges(life)
+        eventually(lambda: not life.rolls.waiting_bytes)
         seen.append(_names(directory))
     life.end()
     seen.append(_names(directory))
-    fn.teardown()
+    worker.fn.teardown()
     return seen
 
 
@@ -248,13 +246,6 @@ def _batch(step: list[_Event], first: int) -> EventBatch:
     origin = BatchProvenance(_RECEIVER, "q", ids, pa.array([False] * len(step)), False)
     bodies = [body.encode() for _, body in step]
     return EventBatch.from_bodies(bodies, None, {"host": [host for host, _ in step]}, origin)
-
-
-def _wait_for_merges(life: Any) -> None:
-    deadline = time.monotonic() + 60
-    while life.rolls.waiting_bytes:
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def _names(directory: Path) -> set[str]:

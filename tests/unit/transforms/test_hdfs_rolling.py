@@ -38,6 +38,16 @@ def test_what_is_reported_may_still_be_hidden(worker: Callable[..., Worker], tmp
     assert finals(tmp_path) == []
 
 
+def test_names_of_the_files_of_a_transaction_sort_in_the_order_of_its_events(
+    worker: Callable[..., Worker], tmp_path: Path
+) -> None:
+    one = worker(roll=RollOptions(max_events=2, max_seconds=0, every_event=True), file_suffix="")
+    one.bundle(batch_of(*range(6)))
+    one.bundle(batch_of(*range(6, 10)))
+
+    assert [path.read_bytes() for path in finals(tmp_path)] == [b"%d\n%d\n" % (at, at + 1) for at in range(0, 10, 2)]
+
+
 def test_a_file_ends_when_it_is_large_enough(worker: Callable[..., Worker], tmp_path: Path) -> None:
     one = worker(roll=RollOptions(max_bytes=6), max_events=2)
     for number in range(0, 12, 2):

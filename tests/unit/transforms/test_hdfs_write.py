@@ -57,16 +57,6 @@ def test_events_whose_files_begin_differently_are_never_in_one_file(
     assert [len(path.read_bytes().splitlines()) for path in finals(tmp_path)] == [10, 10]
 
 
-def test_names_of_the_files_of_a_transaction_sort_in_the_order_of_its_events(
-    worker: Callable[..., Worker], tmp_path: Path
-) -> None:
-    one = worker(roll=RollOptions(max_events=2, max_seconds=0, every_event=True), file_suffix="")
-    one.bundle(batch_of(*range(6)))
-    one.bundle(batch_of(*range(6, 10)))
-
-    assert [path.read_bytes() for path in finals(tmp_path)] == [b"%d\n%d\n" % (at, at + 1) for at in range(0, 10, 2)]
-
-
 def test_ten_thousand_open_paths_cost_no_handle_and_little_memory(
     worker: Callable[..., Worker], tmp_path: Path
 ) -> None:
