@@ -10,6 +10,7 @@ from flumebeam.broker import DevelopmentBroker
 from flumebeam.testing import running_broker
 from tests.faults.pipelines.scene import Scene
 from tests.programs import Programs
+from tests.runners.clusters import Cluster, cluster_of
 from tests.runners.kinds import KINDS, Runner, started
 from tests.runners.matrix import Matrix
 
@@ -67,6 +68,14 @@ def runner(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """Each runner in turn, started once and ended when the last of its tests is over."""
     with started(request.param, tmp_path_factory.mktemp("runner")) as made:
         yield made
+
+
+@pytest.fixture
+def cluster(runner: Runner) -> Iterator[Cluster]:
+    """The standalone cluster behind a runner: whole, and with nothing running on it afterwards."""
+    made = cluster_of(runner)
+    yield made
+    made.restore()
 
 
 @pytest.fixture

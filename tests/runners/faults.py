@@ -12,12 +12,14 @@ from tests.faults.pipelines.scene import Scene, numbered
 from tests.programs import Program
 from tests.runners.kinds import Runner
 
-__all__ = ["BODIES", "COUNT", "HALF", "PATIENCE", "children", "drain_the_rest", "draining", "on", "own_server"]
+__all__ = ["BODIES", "COUNT", "HALF", "LOCAL", "PATIENCE", "children", "drain_the_rest", "draining", "on", "own_server"]
 
 COUNT = 6_000
 BODIES = numbered(COUNT)
 HALF = COUNT // 2
 PATIENCE = 300.0
+LOCAL = ("FnApiRunner", "Prism", "Flink [local]", "Spark local")
+"""Runners that are no clusters."""
 
 
 def on(*runners: str, always: bool = False) -> pytest.MarkDecorator:
