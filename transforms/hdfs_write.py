@@ -31,6 +31,7 @@ from flumebeam.solace.packing import messages_in
 from flumebeam.transforms import metrics
 from flumebeam.transforms.deadletter_topic import DeadLetterTopic, LetterPublisher
 from flumebeam.transforms.element_types import taken
+from flumebeam.transforms.file_metrics import FileMetrics
 from flumebeam.transforms.hdfs_lives import Lives, LivesPlan
 from flumebeam.transforms.hdfs_transaction import FileNaming, PendingTransaction
 from flumebeam.transforms.receivers import RECEIVERS
@@ -234,15 +235,9 @@ class _WriteFn(beam.DoFn):
         self._limits = limits
         self._clock = clock
         self._lives: Lives | None = None
-        self._written = metrics.counter("events_written")
-        self._known = metrics.counter("events_known")
-        self._dead = metrics.counter("events_dead")
-        self._files = metrics.counter("files_written")
+        self._metrics = FileMetrics(plan.address)
         self._small = metrics.counter("files_small")
         self._transactions = metrics.counter("transactions_committed")
-        self._commit_ms = metrics.distribution("commit_ms")
-        self._transaction_events = metrics.distribution("transaction_events")
-        self._lineage = metrics.LineageNote(*metrics.target_lineage(plan.address), sink=True)
 
     def setup(self) -> None:
         self._lives = Lives.join(self._plan)
@@ -277,7 +272,7 @@ class _WriteFn(beam.DoFn):
             life = found
             known = life.committed(batch.provenance.ids)
             if known.any():
-                self._known.inc(int(known.sum()))
+                self._metrics.known.inc(int(known.sum()))
                 yield Durable(receiver, batch.provenance.ids.filter(pa.array(known)))
                 batch = batch.filter(pa.array(~known))
         while len(batch):
@@ -341,13 +336,12 @@ class _WriteFn(beam.DoFn):
             # Closed because nothing was committed for long; nobody else has these events.
             pending.life = self._life_of_nobody()
             ids = self._commit_with_dead_letters(pending)
-        self._commit_ms.update(round(1000 * (self._clock.monotonic() - begun)))
-        self._transaction_events.update(pending.events)
-        self._lineage.tell()
+        self._metrics.committed(pending.events, self._clock.monotonic() - begun)
+        self._metrics.tell_target()
         made = pending.life.take_made()
-        self._written.inc(pending.events - pending.dead)
-        self._dead.inc(pending.dead)
-        self._files.inc(made.count)
+        self._metrics.written.inc(pending.events - pending.dead)
+        self._metrics.dead.inc(pending.dead)
+        self._metrics.files.inc(made.count)
         self._small.inc(made.small)
         self._transactions.inc()
         if receiver != _NOBODY:

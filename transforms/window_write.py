@@ -30,9 +30,9 @@ from flumebeam.errors import ConfigurationError, FormatError
 from flumebeam.formats import Format, chosen_format, divider, wants_provenance
 from flumebeam.hdfs.paths import PathOptions, PathTemplate, safe_text
 from flumebeam.hdfs.targets import HdfsOptions, Target, TargetAddress, parse_target
-from flumebeam.transforms import metrics
 from flumebeam.transforms.deadletter import DeadLetter
 from flumebeam.transforms.element_types import taken
+from flumebeam.transforms.file_metrics import FileMetrics
 from flumebeam.transforms.poison import encoded, sift
 
 __all__ = ["WindowFile", "WriteWindowsToFiles"]
@@ -220,13 +220,7 @@ class _WritePaneFn(beam.DoFn):
     def __init__(self, plan: _PanePlan) -> None:
         self._plan = plan
         self._target: Target | None = None
-        self._written = metrics.counter("events_written")
-        self._files = metrics.counter("files_written")
-        self._known = metrics.counter("events_known")
-        self._dead = metrics.counter("events_dead")
-        self._commit_ms = metrics.distribution("commit_ms")
-        self._transaction_events = metrics.distribution("transaction_events")
-        self._lineage = metrics.LineageNote(*metrics.target_lineage(plan.address), sink=True)
+        self._metrics = FileMetrics(plan.address)
 
     def setup(self) -> None:
         plan = self._plan
@@ -282,7 +276,7 @@ class _WritePaneFn(beam.DoFn):
         lines = "".join(letter.line() for letter in letters).encode("ascii")
         if letters:
             made = self._driver.run(write_once(self._begun(), letters_name, lambda: [lines]))
-            self._dead.inc(len(letters) if made else 0)
+            self._metrics.dead.inc(len(letters) if made else 0)
         if good:
             self._once(name, good)
             yield name, sum(map(len, good))
@@ -303,11 +297,10 @@ class _WritePaneFn(beam.DoFn):
         begun = monotonic()
         made = self._driver.run(write_once(self._begun(), name, content))
         if made:
-            self._commit_ms.update(round(1000 * (monotonic() - begun)))
-            self._transaction_events.update(sum(map(len, batches)))
-        self._lineage.tell()
-        (self._written if made else self._known).inc(sum(map(len, batches)))
-        self._files.inc(int(made))
+            self._metrics.committed(sum(map(len, batches)), monotonic() - begun)
+        self._metrics.tell_target()
+        (self._metrics.written if made else self._metrics.known).inc(sum(map(len, batches)))
+        self._metrics.files.inc(int(made))
         return made
 
     def _is_there(self, name: str) -> bool:

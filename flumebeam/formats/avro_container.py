@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import io
 import json
+import secrets
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -13,6 +14,7 @@ import fastavro
 import pyarrow as pa
 import zstandard
 
+from flumebeam.batch import EventBatch
 from flumebeam.errors import ConfigurationError
 
 __all__ = ["AVRO_CODECS", "AVRO_MAGIC", "AVRO_METADATA", "SYNC_BYTES", "avro_long", "check_avro_options", "container"]
@@ -42,8 +44,9 @@ def container(
     codec: str,
     level: int | None,
     block_bytes: int,
-    sync: bytes,
-    records: Iterable[tuple[int, bytes]],
+    batches: Iterable[EventBatch],
+    records: Callable[[EventBatch], bytes],
+    sync: bytes | None = None,
 ) -> Iterator[bytes]:
     """Return a whole container: its header, then its blocks.
 
@@ -52,15 +55,20 @@ def container(
         codec: A key of :data:`AVRO_CODECS`.
         level: How hard to compress; ``None`` for the codec's default.
         block_bytes: A block is closed once its records reach this size before compression.
-        sync: 16 bytes that stand behind each block.
-        records: How many, and their encoding; taken as blocks are made.
+        batches: Events, of which each is a record; taken as blocks are made.
+        records: Encodes those of a batch.
+        sync: 16 bytes that stand behind each block; ``None`` draws fresh ones, as readers expect.
     """
+    sync = sync or secrets.token_bytes(SYNC_BYTES)
     yield _header(schema, codec, sync)
     pending: list[bytes] = []
     events = size = 0
-    for count, data in records:
+    for batch in batches:
+        if not len(batch):
+            continue
+        data = records(batch)
         pending.append(data)
-        events += count
+        events += len(batch)
         size += len(data)
         if size >= block_bytes:
             yield _block(codec, level, pending, events, sync)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Final
@@ -78,8 +77,9 @@ class AvroEventFormat:
             self.codec,
             self.level,
             self.block_bytes,
-            self.sync_marker or secrets.token_bytes(SYNC_BYTES),
-            ((len(batch), content(_records(batch))) for batch in batches if len(batch)),
+            batches,
+            lambda batch: content(_records(batch)),
+            self.sync_marker,
         )
 
 

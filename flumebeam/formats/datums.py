@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from flumebeam.batch import EventBatch
-from flumebeam.formats.avro_container import SYNC_BYTES, check_avro_options, container
+from flumebeam.formats.avro_container import check_avro_options, container
 from flumebeam.formats.avro_datum import check_datums, datum_schema
 from flumebeam.formats.columns import content
 
@@ -48,14 +47,8 @@ class AvroDatumFormat:
 
     def encode(self, batches: Iterable[EventBatch]) -> Iterator[bytes]:
         """Return one whole file; see :meth:`flumebeam.formats.Format.encode`."""
-        return container(
-            datum_schema(self.schema),
-            self.codec,
-            self.level,
-            self.block_bytes,
-            secrets.token_bytes(SYNC_BYTES),
-            ((len(batch), self._records(batch)) for batch in batches if len(batch)),
-        )
+        schema = datum_schema(self.schema)
+        return container(schema, self.codec, self.level, self.block_bytes, batches, self._records)
 
     def _records(self, batch: EventBatch) -> bytes:
         self.check(batch)

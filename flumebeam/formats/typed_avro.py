@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
@@ -13,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flumebeam.batch import EventBatch
-from flumebeam.formats.avro_container import SYNC_BYTES, avro_long, check_avro_options, container
+from flumebeam.formats.avro_container import avro_long, check_avro_options, container
 from flumebeam.formats.columns import content, fixed, joined
 from flumebeam.formats.schemas import AvroType
 from flumebeam.formats.tables import TableOptions
@@ -67,12 +66,8 @@ class AvroTableFormat:
             self.codec,
             self.level,
             self.block_bytes,
-            secrets.token_bytes(SYNC_BYTES),
-            (
-                (len(batch), content(_record(self.table.rows(batch).columns, record["fields"])))
-                for batch in batches
-                if len(batch)
-            ),
+            batches,
+            lambda batch: content(_record(self.table.rows(batch).columns, record["fields"])),
         )
 
 
