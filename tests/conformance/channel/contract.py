@@ -48,7 +48,7 @@ def put(channel: Channel, *numbers: int) -> None:
 def take(channel: Channel, count: int, *, commit: bool = True) -> list[Event]:
     """Take ``count`` events in one transaction, as they come."""
     events: list[Event] = []
-    deadline = monotonic() + 10
+    deadline = monotonic() + 60
     with channel.transaction() as tx:
         while len(events) < count and monotonic() < deadline:
             events += tx.take(count - len(events), 0.5).events()
@@ -185,7 +185,7 @@ class ChannelContract:
         with channel.transaction() as tx:
             begun = monotonic()
             assert len(tx.take(1, 0.2)) == 0
-            assert 0.15 < monotonic() - begun < 5
+            assert 0.15 < monotonic() - begun < 50
 
     def test_a_take_waits_for_the_first_event_only(self, bench: Bench) -> None:
         writer, reader = bench.writer(), bench.channel()
@@ -193,12 +193,12 @@ class ChannelContract:
             feeder = threading.Timer(0.2, put, (writer, 1))
             feeder.start()
             begun = monotonic()
-            batch = tx.take(10, 20)
+            batch = tx.take(10, 100)
             elapsed = monotonic() - begun
             feeder.join()
 
         assert bodies(batch) == [b"1"]
-        assert elapsed < 10
+        assert elapsed < 90
 
     def test_more_than_the_room_is_refused_and_nothing_of_it_added(self, bench: Bench) -> None:
         channel = bench.channel(limit=3)

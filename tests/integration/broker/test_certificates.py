@@ -44,13 +44,13 @@ def managed(authority: Authority) -> Iterator[DevelopmentBroker]:
 
 def ask(broker: DevelopmentBroker, method: str, path: str, body: Any) -> None:
     url = f"{broker.semp_url}/SEMP/v2/config{path}"
-    reply = requests.request(method, url, json=body, auth=("admin", "admin"), timeout=10)
+    reply = requests.request(method, url, json=body, auth=("admin", "admin"), timeout=60)
     assert reply.status_code == 200, reply.text
 
 
 def issuer(url: str) -> str:
     host, _, port = url.rpartition("//")[2].partition(":")
-    shown = x509.load_pem_x509_certificate(ssl.get_server_certificate((host, int(port)), timeout=10).encode())
+    shown = x509.load_pem_x509_certificate(ssl.get_server_certificate((host, int(port)), timeout=60).encode())
     return str(shown.issuer.rfc4514_string())
 
 

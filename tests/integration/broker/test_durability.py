@@ -200,7 +200,7 @@ def test_commit_whose_answer_a_restart_swallowed_is_known_as_committed(
     committing.start()
     eventually(lambda: durable.queue("q").messages == 2)
     durable.restart(keep_state=True)
-    committing.join(20)
+    committing.join(60)
 
     assert not committing.is_alive()
     assert failures == []
@@ -287,7 +287,7 @@ def test_what_becomes_durable_while_the_broker_is_frozen_is_sent_when_it_thaws(
 
     publisher.set_message_publish_receipt_listener(Listener())
     disk = threading.Event()
-    durable._call(lambda server: server._commits._worker.submit(disk.wait, 20))
+    durable._call(lambda server: server._commits._worker.submit(disk.wait, 60))
     message = service.message_builder().build(bytearray(b"a"))
     publisher.publish(message, Topic.of("t/1"), user_context="a")
     loop = durable._loop
@@ -301,7 +301,7 @@ def test_what_becomes_durable_while_the_broker_is_frozen_is_sent_when_it_thaws(
     assert not acknowledged.is_set()
     durable.thaw()
 
-    assert acknowledged.wait(10)
+    assert acknowledged.wait(60)
     publisher.terminate(1_000)
 
 

@@ -25,7 +25,7 @@ def managed() -> Iterator[DevelopmentBroker]:
 
 def limit(broker: DevelopmentBroker, **limits: int) -> None:
     url = f"{broker.semp_url}/SEMP/v2/config/msgVpns/default"
-    reply = requests.patch(url, json=limits, auth=("admin", "admin"), timeout=10)
+    reply = requests.patch(url, json=limits, auth=("admin", "admin"), timeout=60)
     assert limits.items() <= reply.json()["data"].items()
 
 

@@ -140,6 +140,6 @@ def test_waiting_ends_when_another_thread_stops_the_broker() -> None:
     waiting = threading.Thread(target=broker.wait)
     waiting.start()
     broker.stop()
-    waiting.join(10)
+    waiting.join(60)
 
     assert not waiting.is_alive()

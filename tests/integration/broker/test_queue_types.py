@@ -37,7 +37,7 @@ def settle(receiver: Any, count: int) -> list[tuple[str, int]]:
     """Take and acknowledge messages; return key and number of each."""
     taken = []
     for _ in range(count):
-        message = receiver.receive_message(5000)
+        message = receiver.receive_message(20_000)
         assert message is not None
         taken.append((message.get_property(KEY), int(bytes(message.get_payload_as_bytes()))))
         receiver.ack(message)
@@ -59,17 +59,16 @@ def test_keys_stay_with_one_consumer_in_order_and_move_when_a_second_comes(
     second = consumer(connect(broker, "second"), "p")
     eventually(lambda: broker.queue("p").partitions_served == {"first": 4, "second": 4})
     publish(writer, 40, 20)
-    came = {}
-    for name, receiver in (("first", first), ("second", second)):
-        came[name] = []
-        while (message := receiver.receive_message(500)) is not None:
-            came[name].append((message.get_property(KEY), int(bytes(message.get_payload_as_bytes()))))
-            receiver.ack(message)
+    came: dict[str, list[tuple[str, int]]] = {"first": [], "second": []}
+    while sum(map(len, came.values())) < 40:
+        for name, receiver in (("first", first), ("second", second)):
+            while (message := receiver.receive_message(50)) is not None:
+                came[name].append((message.get_property(KEY), int(bytes(message.get_payload_as_bytes()))))
+                receiver.ack(message)
     keys = {name: {key for key, _ in messages} for name, messages in came.items()}
     assert not keys["first"] & keys["second"]
     assert keys["first"]
     assert keys["second"]
-    assert sum(map(len, came.values())) == 40
     for messages in came.values():
         for key in {key for key, _ in messages}:
             numbers = [number for one, number in messages if one == key]
@@ -131,7 +130,7 @@ def numbered(service: Any, count: int) -> None:
 
 
 def numbers(receiver: Any, count: int) -> list[int]:
-    messages = [receiver.receive_message(5000) for _ in range(count)]
+    messages = [receiver.receive_message(20_000) for _ in range(count)]
     assert all(messages)
     assert receiver.receive_message(100) is None
     return [int(bytes(message.get_payload_as_bytes())) for message in messages]
@@ -185,13 +184,13 @@ def test_browser_with_a_selector_removes_what_it_shows_and_goes_on_with_what_com
     builder = service.create_message_queue_browser_builder().with_message_selector("kind = 'odd'")
     browser = builder.build(Queue.durable_exclusive_queue("q"))
     browser.start()
-    shown = [browser.receive_message(5000) for _ in range(5)]
+    shown = [browser.receive_message(20_000) for _ in range(5)]
     assert [message.get_property("n") for message in shown] == [1, 3, 5, 7, 9]
     browser.remove(shown[1])
     eventually(lambda: broker.queue("q").messages == 9)
     numbered(service, 2)
 
-    assert browser.receive_message(5000).get_property("n") == 1
+    assert browser.receive_message(20_000).get_property("n") == 1
     browser.terminate()
 
 
@@ -241,12 +240,12 @@ def test_queue_that_a_client_makes_begins_with_the_template_of_its_name(connect:
     }
     with running_broker(semp_port=0) as broker:
         vpn = f"{broker.semp_url}/SEMP/v2/config/msgVpns/default"
-        made = requests.post(f"{vpn}/queueTemplates", json=template, auth=("admin", "admin"), timeout=10)
+        made = requests.post(f"{vpn}/queueTemplates", json=template, auth=("admin", "admin"), timeout=60)
         assert made.status_code == 200
         builder = connect(broker).create_persistent_message_receiver_builder()
         builder.with_missing_resources_creation_strategy(MissingResourcesCreationStrategy.CREATE_ON_START)
         builder.build(Queue.durable_non_exclusive_queue("app/in")).start()
-        shown = requests.get(f"{vpn}/queues/app%2Fin", auth=("admin", "admin"), timeout=10).json()["data"]
+        shown = requests.get(f"{vpn}/queues/app%2Fin", auth=("admin", "admin"), timeout=60).json()["data"]
 
         assert {name: shown[name] for name in ("maxMsgSpoolUsage", "permission", "respectTtlEnabled", "maxTtl")} == {
             "maxMsgSpoolUsage": 15,

@@ -29,7 +29,7 @@ class Manager:
         session.auth = ("admin", "admin")
 
     def __call__(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        reply = self.session.request(method, f"{self.url}/SEMP/v2/{path}", json=body, timeout=10)
+        reply = self.session.request(method, f"{self.url}/SEMP/v2/{path}", json=body, timeout=60)
         answer: dict[str, Any] = reply.json()
         assert reply.status_code == answer["meta"]["responseCode"]
         assert answer["meta"].get("error") is None, answer
@@ -129,7 +129,7 @@ def test_disconnected_client_comes_back(
 
 
 def test_without_credentials_the_browser_is_asked_for_some(managed: DevelopmentBroker) -> None:
-    reply = requests.get(f"{managed.semp_url}/SEMP/v2/{QUEUES}", timeout=10)
+    reply = requests.get(f"{managed.semp_url}/SEMP/v2/{QUEUES}", timeout=60)
 
     assert reply.status_code == 401
     assert reply.headers["WWW-Authenticate"].startswith("Basic")
@@ -138,7 +138,7 @@ def test_without_credentials_the_browser_is_asked_for_some(managed: DevelopmentB
 
 def test_health_needs_no_credentials_and_tells_whether_clients_are_served(managed: DevelopmentBroker) -> None:
     def health() -> int:
-        return requests.get(f"{managed.semp_url}/health-check/guaranteed-active", timeout=10).status_code
+        return requests.get(f"{managed.semp_url}/health-check/guaranteed-active", timeout=60).status_code
 
     assert health() == 200
     managed.refuse_connections()
@@ -183,7 +183,7 @@ def test_bytes_that_are_no_http_are_no_harm(managed: DevelopmentBroker, manage: 
         peer.sendall(b"\xff\x00 nonsense\r\n\r\n")
         assert b"400" in peer.recv(1_000)
     oversized = requests.post(
-        f"{managed.semp_url}/SEMP/v2/{QUEUES}", data=bytes(2_000_000), auth=("admin", "admin"), timeout=10
+        f"{managed.semp_url}/SEMP/v2/{QUEUES}", data=bytes(2_000_000), auth=("admin", "admin"), timeout=60
     )
 
     assert oversized.status_code == 413
@@ -192,7 +192,7 @@ def test_bytes_that_are_no_http_are_no_harm(managed: DevelopmentBroker, manage: 
 
 def test_broker_stops_while_somebody_keeps_a_connection_to_management() -> None:
     with requests.Session() as session, running_broker(semp_port=0) as broker:
-        assert session.get(f"{broker.semp_url}/health-check/guaranteed-active", timeout=10).status_code == 200
+        assert session.get(f"{broker.semp_url}/health-check/guaranteed-active", timeout=60).status_code == 200
 
 
 def test_port_of_management_in_use_is_a_mistake_that_says_what_to_do(managed: DevelopmentBroker) -> None:
@@ -214,7 +214,7 @@ def test_management_over_https_shows_the_brokers_certificate_and_links_to_itself
             f"{broker.semp_tls_url}/SEMP/v2/config/msgVpns",
             auth=("admin", "admin"),
             verify=authority.certificate,
-            timeout=10,
+            timeout=60,
         )
 
         assert reply.json()["links"][0]["uri"] == f"{broker.semp_tls_url}/SEMP/v2/config/msgVpns/default"

@@ -28,7 +28,7 @@ def test_broker_says_where_it_is_managed_and_ends_with_a_signal(programs: Progra
     )
     url = address(program, r"Management on (http://127.0.0.1:\d+)")
     queue = f"{url}/SEMP/v2/config/msgVpns/default/queues/logs/subscriptions"
-    shown = requests.get(queue, auth=("admin", "admin"), timeout=10).json()["data"]
+    shown = requests.get(queue, auth=("admin", "admin"), timeout=60).json()["data"]
 
     assert [one["subscriptionTopic"] for one in shown] == ["a/>"]
     assert address(program, r"(tcp://127.0.0.1:\d+) \(compressed_port\)")
@@ -40,7 +40,7 @@ def test_broker_keeps_a_replay_log_if_asked_to(programs: Programs) -> None:
     program = programs.start("broker", "--port", "0", "--semp-port", "0", "--replay-log-bytes", "5000000")
     url = address(program, r"Management on (http://127.0.0.1:\d+)")
     logs = f"{url}/SEMP/v2/config/msgVpns/default/replayLogs"
-    (shown,) = requests.get(logs, auth=("admin", "admin"), timeout=10).json()["data"]
+    (shown,) = requests.get(logs, auth=("admin", "admin"), timeout=60).json()["data"]
 
     assert (shown["maxSpoolUsage"], shown["ingressEnabled"], shown["egressEnabled"]) == (5, True, True)
     program.send(signal.SIGINT)
@@ -84,7 +84,7 @@ def test_file_configures_the_broker_and_options_come_first(programs: Programs, t
     )
     program = programs.start("broker", "--config", str(file), "--port", "0", "--queue", "more=b/>")
     url = address(program, r"Management on (http://127.0.0.1:\d+)")
-    queues = requests.get(f"{url}/SEMP/v2/config/msgVpns/mine/queues", auth=("admin", "admin"), timeout=10).json()
+    queues = requests.get(f"{url}/SEMP/v2/config/msgVpns/mine/queues", auth=("admin", "admin"), timeout=60).json()
 
     assert [one["queueName"] for one in queues["data"]] == ["logs", "more"]
     assert "VPN mine" in program.err
@@ -128,7 +128,7 @@ def test_further_message_vpns_come_from_the_file_and_from_options(programs: Prog
     config = address(program, r"Management on (http://127.0.0.1:\d+)") + "/SEMP/v2/config/msgVpns"
 
     def names(path: str, key: str) -> list[str]:
-        return [one[key] for one in requests.get(config + path, auth=("admin", "admin"), timeout=10).json()["data"]]
+        return [one[key] for one in requests.get(config + path, auth=("admin", "admin"), timeout=60).json()["data"]]
 
     assert names("", "msgVpnName") == ["a", "b", "default", "test"]
     assert names("/test/queues", "queueName") == ["logs"]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -40,6 +44,12 @@ def run(broker: DevelopmentBroker, *arguments: str, stdin: bytes = b"") -> subpr
         check=False,
         env={**os.environ, "SOLACE_HOST": broker.url},
     )
+
+
+def unread(pipe: IO[bytes]) -> int:
+    """Return how many bytes in a pipe nobody has read yet."""
+    (count,) = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))
+    return int(count)
 
 
 def test_lines_of_files_and_of_standard_input_are_put_and_taken_as_they_were(
@@ -110,10 +120,15 @@ def test_what_is_piped_in_is_committed_at_once_and_followed(
             writer.stdin.write(text.encode())
             writer.stdin.flush()
             until(lambda text=text: follower.out.endswith(text), f"{text!r} comes through")
+        # It reads on when it knows that the last line is committed; this is no whole one.
+        writer.stdin.write(b"half")
+        writer.stdin.flush()
+        until(lambda: not unread(writer.stdin), "the writer reads on")
         writer.send_signal(signal.SIGINT)
-        assert writer.wait(30) == 130
+        assert writer.wait(60) == 130
         assert writer.stderr is not None
         assert writer.stderr.read() == b"2 lines committed in 2 transactions.\n"
+    until(lambda: not broker.queue("logs").messages, "all is acknowledged")
     follower.send(signal.SIGINT)
     follower.ends_well()
 

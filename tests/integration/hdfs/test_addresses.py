@@ -45,7 +45,7 @@ def test_an_address_that_nobody_answers_is_one_sentence_within_seconds(
     with pytest.raises(StorageUnavailableError, match=f"/a: {dead_url[7:]} refuses connections; check") as told:
         call(connect(dead_url))
 
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     assert "\n" not in str(told.value)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 
@@ -102,12 +101,18 @@ def test_a_frozen_namenode_costs_one_timeout_and_no_more(pair: HaHdfs, connect: 
 
     with pytest.raises(StorageUnavailableError, match="does not answer in time"):
         fs.rename(root, f"{root}-moved")
-    started = time.monotonic()
-    moved = eventually(lambda _: fs.rename(root, f"{root}-moved"))
+    told: list[str] = []
 
-    assert moved is RenameOutcome.RENAMED
+    def move(_: int) -> RenameOutcome:
+        try:
+            return fs.rename(root, f"{root}-moved")
+        except StorageUnavailableError as error:
+            told.append(str(error))
+            raise
+
+    assert eventually(move) is RenameOutcome.RENAMED
     assert fs.stat(f"{root}-moved") is not None
-    assert time.monotonic() - started < 4
+    assert not any("does not answer in time" in each for each in told)
 
 
 def test_a_nameservice_is_found_by_the_configuration_of_the_cluster(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from flumebeam.broker import DevelopmentBroker
 from flumebeam.commitlog.steps import CrashPoint
 from tests.integration.hdfs_write import drain as program
 from tests.integration.hdfs_write.drain import QUEUE, Signal, drain
+from tests.waiting import eventually
 
 Publish = Callable[[Sequence[bytes]], None]
 _NEVER = Signal("-", 1, 0)
@@ -94,7 +94,7 @@ def test_a_drain_that_is_frozen_until_another_one_took_over_repeats_nothing(
     publish(_numbers(1_000))
     frozen = _start(broker, tmp_path, point, 2, "SIGSTOP")
     try:
-        _wait_until(lambda: _is_stopped(frozen.pid))
+        eventually(lambda: _is_stopped(frozen.pid))
         broker.cut_connections()
 
         drain(broker.url, str(tmp_path), _NEVER)
@@ -110,10 +110,3 @@ def test_a_drain_that_is_frozen_until_another_one_took_over_repeats_nothing(
 
 def _is_stopped(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
-
-
-def _wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "this did not happen within a minute"
-        time.sleep(0.05)

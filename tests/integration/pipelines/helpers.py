@@ -6,8 +6,6 @@ import os
 import random
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from flumebeam.broker import DevelopmentBroker
@@ -60,13 +58,6 @@ def start(broker: DevelopmentBroker, module: str, *arguments: str, program: str 
         stderr=subprocess.STDOUT,
         text=True,
     )
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 40.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def spooled(directory: Path, name: str, lines: list[bytes]) -> Path:

@@ -45,7 +45,7 @@ def datum(schema: dict[str, Any], value: dict[str, Any]) -> bytes:
 
 def drain(target: Path, *more: str) -> int:
     fixed = ["--queue=batch", f"--target={target}", "--format=avro", "--body=avro", "--until_empty"]
-    return drain_to_hdfs.main([*fixed, "--idle_seconds=0.5", "--codec=deflate", *more])
+    return drain_to_hdfs.main([*fixed, "--idle_seconds=1", "--codec=deflate", *more])
 
 
 def tables(target: Path) -> list[tuple[str, list[dict[str, Any]]]]:

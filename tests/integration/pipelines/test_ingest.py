@@ -12,7 +12,8 @@ from flumebeam.broker import BrokerConfig, DevelopmentBroker
 from flumebeam.event import CAUSE_HEADER, TARGET_HEADER
 from flumebeam.pipelines.ingest import main
 from flumebeam.testing import running_broker
-from tests.integration.pipelines.helpers import make_lines, spooled, start, stored, wait_until
+from tests.integration.pipelines.helpers import make_lines, spooled, start, stored
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -81,13 +82,13 @@ def test_a_spool_directory_is_followed_until_ctrl_c_which_loses_nothing(
     spooled(tmp_path, "1.log", first)
     running = start(broker, "ingest", f"--spool_dir={tmp_path}", "--follow", "--topic=logs/a")
     try:
-        wait_until((tmp_path / "1.log.COMPLETED").exists)
+        eventually((tmp_path / "1.log.COMPLETED").exists)
         spooled(tmp_path, "2.log", second)
-        wait_until((tmp_path / "2.log.COMPLETED").exists)
+        eventually((tmp_path / "2.log.COMPLETED").exists)
 
         running.send_signal(signal.SIGINT)
 
-        out, _ = running.communicate(timeout=30)
+        out, _ = running.communicate(timeout=60)
         assert running.returncode == 0, out
     finally:
         running.kill()

@@ -14,7 +14,8 @@ from flumebeam.demo.proof import files_below
 from flumebeam.pipelines import drain_to_hdfs, lambda_architecture, speed_layer
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.session import connect
-from tests.integration.pipelines.helpers import make_lines, start, stored, wait_until
+from tests.integration.pipelines.helpers import make_lines, start, stored
+from tests.waiting import eventually
 
 COUNT = 1_000
 
@@ -40,7 +41,7 @@ def lines_below(directory: Path) -> Counter[bytes]:
 
 
 def test_a_drained_queue_is_files_with_every_body_once(filled: DevelopmentBroker, tmp_path: Path) -> None:
-    arguments = ["--queue=batch", f"--target={tmp_path}", "--path=%{severity}", "--until_empty", "--idle_seconds=0.5"]
+    arguments = ["--queue=batch", f"--target={tmp_path}", "--path=%{severity}", "--until_empty", "--idle_seconds=1"]
 
     assert drain_to_hdfs.main(arguments) == 0
 
@@ -50,7 +51,7 @@ def test_a_drained_queue_is_files_with_every_body_once(filled: DevelopmentBroker
 
 
 def test_a_drain_takes_what_its_selector_matches(filled: DevelopmentBroker, tmp_path: Path) -> None:
-    arguments = ["--queue=batch", f"--target={tmp_path}", "--until_empty", "--idle_seconds=0.5"]
+    arguments = ["--queue=batch", f"--target={tmp_path}", "--until_empty", "--idle_seconds=1"]
 
     assert drain_to_hdfs.main([*arguments, "--selector=severity = 'error'"]) == 0
 
@@ -64,7 +65,7 @@ def test_a_replay_into_the_same_target_repeats_nothing(broker: DevelopmentBroker
         session = connection.transacted_session()
         session.publish(EventBatch.from_bodies(make_lines(100)), "logs/a")
         assert session.commit().committed
-    arguments = ["--queue=batch", f"--target={tmp_path}", "--until_empty", "--idle_seconds=0.5"]
+    arguments = ["--queue=batch", f"--target={tmp_path}", "--until_empty", "--idle_seconds=1"]
 
     for replay in ([], ["--replay_from=beginning"]):
         assert drain_to_hdfs.main([*arguments, *replay]) == 0
@@ -75,15 +76,15 @@ def test_a_replay_into_the_same_target_repeats_nothing(broker: DevelopmentBroker
 def test_a_drain_stopped_by_ctrl_c_is_gone_on_with(filled: DevelopmentBroker, tmp_path: Path) -> None:
     running = start(filled, "drain_to_hdfs", "--queue=batch", f"--target={tmp_path}")
     try:
-        wait_until(lambda: filled.queue("batch").messages < COUNT)
+        eventually(lambda: filled.queue("batch").messages < COUNT)
         running.send_signal(signal.SIGINT)
-        out, _ = running.communicate(timeout=40)
+        out, _ = running.communicate(timeout=60)
         assert running.returncode == 0, out
     finally:
         running.kill()
         running.communicate()
 
-    assert drain_to_hdfs.main(["--queue=batch", f"--target={tmp_path}", "--until_empty", "--idle_seconds=0.5"]) == 0
+    assert drain_to_hdfs.main(["--queue=batch", f"--target={tmp_path}", "--until_empty", "--idle_seconds=1"]) == 0
 
     assert lines_below(tmp_path) == Counter(make_lines(COUNT))
 
@@ -94,7 +95,7 @@ def test_the_speed_layer_counts_every_event_and_notes_its_id(
     counts, seen = tmp_path / "counts.jsonl", tmp_path / "seen.ids"
 
     status = speed_layer.main(
-        ["--queue=speed", "--until_empty", "--idle_seconds=0.5", f"--counts_to={counts}", f"--seen_to={seen}"]
+        ["--queue=speed", "--until_empty", "--idle_seconds=1", f"--counts_to={counts}", f"--seen_to={seen}"]
     )
 
     assert status == 0

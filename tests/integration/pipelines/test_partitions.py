@@ -17,7 +17,8 @@ from flumebeam.demo.proof import files_below
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.session import connect
 from flumebeam.transforms import Acknowledge, ReadFromSolace, WriteToHdfs, run_pipeline
-from tests.integration.pipelines.helpers import start, wait_until
+from tests.integration.pipelines.helpers import start
+from tests.waiting import eventually
 
 _APPEND = "import sys; open(sys.argv[1], 'a').write(sys.stdin.read())"
 
@@ -42,14 +43,14 @@ def test_a_drain_tells_a_command_of_complete_hours_and_of_late_files(broker: Dev
     put(broker, b"1", b"2", timestamp="1704067200000")
     process = start(broker, "drain_to_hdfs", *arguments)
     try:
-        wait_until(lambda: told.exists())
+        eventually(lambda: told.exists())
         assert (target / "dt=2024-01-01" / "hour=00" / "_DONE").exists()
         assert len(files_below(target)) == 1
         put(broker, b"3", timestamp="1704067300000")
-        wait_until(lambda: len(told.read_text().splitlines()) == 2)
+        eventually(lambda: len(told.read_text().splitlines()) == 2)
     finally:
         process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=50)
+        output, _ = process.communicate(timeout=60)
 
     assert process.returncode == 0, output
     events = [json.loads(line) for line in told.read_text().splitlines()]

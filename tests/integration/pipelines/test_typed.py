@@ -65,7 +65,7 @@ def test_json_logs_become_one_table_of_two_schemas_with_misfits_beside_it(
         put = ["--input", str(log), "--topic=logs/a", f"--tracker_dir={tmp_path / 'positions'}", *packing]
         assert ingest.main(put) == 0
         take = ["--queue=batch", f"--target={target}", f"--format={files}", f"--schema={schema}", "--codec=zstd"]
-        assert drain_to_hdfs.main([*take, "--until_empty", "--idle_seconds=0.5"]) == 0
+        assert drain_to_hdfs.main([*take, "--until_empty", "--idle_seconds=1"]) == 0
 
     fitting = [number for number in range(400) if number % 100 not in _MISFITS]
     assert len(files_below(target)) == 2
@@ -90,7 +90,7 @@ def test_a_registry_is_asked_for_the_schema_once_when_the_drain_is_built(
         latest = "/subjects/line/versions/latest"
         registry.answers[latest] = (200, json.dumps({"id": 1, "schema": json.dumps(record(_COLUMNS))}).encode())
         take = ["--queue=batch", f"--target={target}", "--format=avro", f"--schema={registry.url}{latest}"]
-        assert drain_to_hdfs.main([*take, "--until_empty", "--idle_seconds=0.5"]) == 0
+        assert drain_to_hdfs.main([*take, "--until_empty", "--idle_seconds=1"]) == 0
         assert registry.asked == [(latest, None)]
 
     rows = [row for path in files_below(target) for row in fastavro.reader(io.BytesIO(path.read_bytes()))]

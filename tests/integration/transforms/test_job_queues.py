@@ -140,10 +140,14 @@ def test_ctrl_c_removes_it_and_a_killed_driver_has_said_that_it_stays(
         eventually(lambda: any(queue.subscriptions for queue in broker.queues() if queue.name != "logs"), 40)
         put(connection, EventBatch.from_bodies(numbers(3)))
         assert driver.stdout is not None
-        assert driver.stdout.readline() == "3\n"
+        # They come in one batch, or in several.
+        seen = 0
+        while seen < 3 and (line := driver.stdout.readline()):
+            seen += int(line)
+        assert seen == 3
         (name,) = names(broker)
         driver.send_signal(number)
-        _, said = driver.communicate(timeout=40)
+        _, said = driver.communicate(timeout=100)
     finally:
         driver.kill()
         driver.wait()

@@ -54,7 +54,7 @@ def test_a_drain_tells_what_it_read_changed_committed_and_acknowledged(
     connection: SolaceOptions, publish: Publish, tmp_path: Path
 ) -> None:
     publish([b"%d" % number for number in range(300)])
-    read = ReadFromSolace("logs", connection=connection, until_empty=True, idle_seconds=0.3, bundle_events=100)
+    read = ReadFromSolace("logs", connection=connection, until_empty=True, idle_seconds=1, bundle_events=100)
 
     result = run(read, Intercept(HostInterceptor()), WriteToHdfs(str(tmp_path), max_events=100), Acknowledge())
 
@@ -94,7 +94,7 @@ def test_a_move_tells_its_transactions_how_each_ended_and_where_they_went(
     publish([b"%d" % number for number in range(200)])
     broker.fault(FailCommit(reason="Server Is Busy"))
 
-    result = run(MoveOnSolace("logs", "moved", connection=connection, until_empty=True, idle_seconds=0.3))
+    result = run(MoveOnSolace("logs", "moved", connection=connection, until_empty=True, idle_seconds=1))
 
     found = told(result)
     assert found["events_moved"] == found["transaction_events"].sum == 200

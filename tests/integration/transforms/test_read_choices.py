@@ -34,7 +34,7 @@ def put(connection: SolaceOptions, batch: EventBatch, topic: str = "logs/app") -
 
 def take(connection: SolaceOptions, **options: object) -> list[bytes]:
     SEEN.clear()
-    read(connection, noting(), AcknowledgeBatches(), until_empty=True, idle_seconds=0.5, **options)
+    read(connection, noting(), AcknowledgeBatches(), until_empty=True, idle_seconds=1, **options)
     return bodies()
 
 
@@ -104,7 +104,7 @@ def test_a_sink_that_holds_more_than_a_transaction_is_flushed_by_the_end_of_its_
     publish(numbers(700))
 
     write = WriteToHdfs(str(tmp_path), max_events=5_000, max_seconds=600, queue="logs")
-    read(connection, write, Acknowledge(), until_empty=True, idle_seconds=0.5, transaction_messages=100)
+    read(connection, write, Acknowledge(), until_empty=True, idle_seconds=1, transaction_messages=100)
 
     assert broker.queue("logs").messages == 0
     files = [path for path in tmp_path.glob("FlumeData*") if path.is_file()]
@@ -134,7 +134,7 @@ def test_repeated_application_message_ids_are_dropped_acknowledged_and_counted(
     for ids in (["1", "2", "3"], ["2", "3", "4"], ["3"]):
         put(connection, EventBatch.from_bodies([f"{id_}".encode() for id_ in ids], {}, {"flumebeam.id": ids}))
 
-    result = read(connection, noting(), AcknowledgeBatches(), until_empty=True, idle_seconds=0.5, deduplicate=100)
+    result = read(connection, noting(), AcknowledgeBatches(), until_empty=True, idle_seconds=1, deduplicate=100)
 
     assert bodies() == [b"1", b"2", b"3", b"4"]
     assert broker.queue("logs").messages == 0

@@ -89,7 +89,7 @@ def test_a_queue_is_read_until_it_is_empty_and_everything_acknowledged(
 ) -> None:
     publish(numbers(3_000))
 
-    read(connection, beam.ParDo(Sink()), AcknowledgeBatches(), until_empty=True, idle_seconds=0.3, bundle_events=700)
+    read(connection, beam.ParDo(Sink()), AcknowledgeBatches(), until_empty=True, idle_seconds=1, bundle_events=700)
 
     assert bodies() == numbers(3_000)
     assert {event.headers["host"] for event in SEEN} == {"h1"}
@@ -186,7 +186,7 @@ def test_several_flows_on_an_exclusive_queue_are_refused_before_anything_is_read
     publish(numbers(500))
 
     with pytest.raises(ConfigurationError, match=r"lets only one consumer be active.*flows=1, or make the queue non-"):
-        read(connection, beam.ParDo(Sink()), AcknowledgeBatches(), until_empty=True, idle_seconds=0.3, flows=2)
+        read(connection, beam.ParDo(Sink()), AcknowledgeBatches(), until_empty=True, idle_seconds=1, flows=2)
 
     assert SEEN == []
     left = broker.queue("logs")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from flumebeam.transforms.read_options import BundleLimits, ReadLimits
 from flumebeam.transforms.receiver_read import ReadFromReceivers
 from flumebeam.transforms.running import run_pipeline
 from flumebeam.transforms.solace_write import WriteToSolace
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -40,10 +40,7 @@ def when_acknowledged(source: MemoryQueue, events: int, action: Callable[[], Non
     """Run an action in a thread once so many events have been acknowledged, and to its end."""
 
     def wait_and_act() -> None:
-        deadline = time.monotonic() + 30
-        while len(source.acknowledged) < events:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        eventually(lambda: len(source.acknowledged) >= events)
         action()
 
     with ThreadPoolExecutor(1) as pool:

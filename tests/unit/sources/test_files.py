@@ -285,12 +285,12 @@ def test_a_followed_directory_gives_files_as_they_come(open_source: Open, spool:
 
 
 def test_closing_ends_a_wait_at_once(open_source: Open, spool: Path) -> None:
-    receiver = open_source(spool, spool=True, follow=True, poll_seconds=50)
-    waiting = threading.Thread(target=receiver.receive, args=(10, 50))
+    receiver = open_source(spool, spool=True, follow=True, poll_seconds=100)
+    waiting = threading.Thread(target=receiver.receive, args=(10, 100))
     waiting.start()
 
     receiver.close()
-    waiting.join(10)
+    waiting.join(60)
 
     assert not waiting.is_alive()
 

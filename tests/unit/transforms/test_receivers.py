@@ -397,7 +397,7 @@ class SlowFactory:
 
     def open(self, before_bind: Callable[[str], None]) -> MemoryReceiver:
         self.entered.set()
-        assert self.go_on.wait(10)
+        assert self.go_on.wait(60)
         return MemoryReceiver(MemoryQueue.named(self.source), before_bind)
 
 
@@ -413,10 +413,10 @@ def test_a_receiver_that_opens_while_its_user_leaves_is_closed(registry: Receive
 
     thread = threading.Thread(target=open_it)
     thread.start()
-    assert factory.entered.wait(10)
+    assert factory.entered.wait(60)
     registry.leave(user)
     factory.go_on.set()
-    thread.join(10)
+    thread.join(60)
 
     assert len(errors) == 1
     assert len(queue.opened) == 1
@@ -431,10 +431,10 @@ def test_two_instances_that_come_at_once_open_one_receiver(registry: ReceiverReg
     ]
     for thread in threads:
         thread.start()
-    assert factory.entered.wait(10)
+    assert factory.entered.wait(60)
     factory.go_on.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
 
     assert found[0] is found[1]
     assert len(queue.opened) == 1
@@ -445,12 +445,12 @@ def test_acknowledging_does_not_wait_for_an_opening_receiver(registry: ReceiverR
     slow, factory = registry.join("slow"), SlowFactory(queue)
     thread = threading.Thread(target=registry.acquire, args=(slow, 0, factory))
     thread.start()
-    assert factory.entered.wait(10)
+    assert factory.entered.wait(60)
 
     assert batch.provenance is not None
     registry.acknowledge(batch.provenance.receiver, batch.provenance.ids)
     acknowledged = list(queue.acknowledged)
     factory.go_on.set()
-    thread.join(10)
+    thread.join(60)
 
     assert acknowledged == [b"a"]
