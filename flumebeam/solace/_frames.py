@@ -6,7 +6,8 @@ differ in ids and values only. So a part is read item by item once, and what is 
 does not differ; from then on a part that matches is cut at the known places.
 
 Layout of frames: measured with solace-pubsubplus 1.11. Whatever is not of the common kind (a structured payload, nested
-properties, a reply-to destination, anything unknown) is left to the getters: :meth:`FrameReader.read` returns ``None``.
+properties, a reply-to destination, anything unknown) is left to the getters: :meth:`FrameReader.place` returns
+``None``.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from flumebeam.solace.mapping import ReceivedMessage
+from flumebeam.solace._placed_frames import NO_METADATA, Head, Layout, PlacedFrame, Taken
 
 __all__ = ["FrameReader"]
 
@@ -44,9 +45,6 @@ _SPOOLER, _PERMANENT_ID, _COUNT = 0x2C, 0x29, 0x2E
 _EXTENDED_SIZES: Final = (0, 1, 2, 4, 8)
 _BODY_PART, _METADATA_PART = 2, 4
 
-_BETWEEN: Final = b"\0"
-_NO_TEXT: Final = 2
-"""Pieces that are cut of a message without any text: two empty ones."""
 _ONE_SDT_BLOCK: Final = b"\x01\x00"
 _BLOCK_HEADER: Final = 5
 _KIND_ITEM: Final = b"\x18\x04\x80\x00"
@@ -69,29 +67,6 @@ Span = tuple[int, int]
 Cut = Callable[[bytes], Any]
 
 
-class _Head(NamedTuple):
-    """What the parameters of a frame say, but for its ids and the sizes of its parts."""
-
-    topic: str
-    priority: int | None
-    redelivered: bool
-    spooler: bytes
-    permanent_id: bytes | None
-    message_id: slice
-    summary: slice
-
-
-class _Layout(NamedTuple):
-    """Where the values of a message's metadata are, and what they are: its texts, those of properties first."""
-
-    texts: Cut
-    pieces: int
-    property_names: Sequence[str]
-    field_names: Sequence[str]
-    others: Sequence[tuple[bool, str, slice, Callable[[bytes], Any]]]
-    """Whether it is a property, its name, where it is, how to convert it."""
-
-
 class _UncommonError(Exception):
     """The getters must read this message."""
 
@@ -102,27 +77,28 @@ class FrameReader:
     def __init__(self) -> None:
         # By length: how to cut off what differs from message to message. Then by all the rest of it.
         self._head_cuts: dict[int, Cut] = {}
-        self._heads: dict[Any, _Head] = {}
+        self._heads: dict[Any, Head] = {}
         self._sizes: dict[bytes, tuple[int, int]] = {}
         self._metadata_cuts: dict[int, Cut] = {}
-        self._layouts: dict[Any, _Layout] = {}
+        self._layouts: dict[Any, Layout] = {}
         self._last_rest: Any = None
         self._last_around: Any = None
         self._last_head: Any = None
         self._last_layout: Any = None
 
-    def read(self, frame: bytes) -> ReceivedMessage | None:
-        """Return what a message carries; ``None`` if it must be read by the getters.
+    def place(self, frame: bytes) -> Taken | None:
+        """Return a message as its frame is cut, read if it may be a pack; ``None`` if the getters must read it.
 
         Args:
             frame: A whole message as it was received.
         """
         try:
-            return self._read(frame)
+            placed = self._place(frame)
         except (_UncommonError, IndexError, UnicodeDecodeError, struct.error):
             return None
+        return placed.message() if placed.layout.typed else placed
 
-    def _read(self, frame: bytes) -> ReceivedMessage:
+    def _place(self, frame: bytes) -> PlacedFrame:
         start, end = _LENGTHS(frame)
         if end != len(frame):
             raise _UncommonError
@@ -139,10 +115,9 @@ class FrameReader:
         middle = start + size
         if middle + metadata != end:
             raise _UncommonError
-        fields: dict[str, Any] = {}
-        properties: dict[str, Any] = {}
+        data = frame[middle:]
+        layout = NO_METADATA
         if metadata:
-            data = frame[middle:]
             cut = self._metadata_cuts.get(metadata)
             rest = cut and cut(data)
             if rest is not None and rest == self._last_around:
@@ -150,42 +125,12 @@ class FrameReader:
             else:
                 layout = (rest and self._layouts.get(rest)) or self._learn_metadata(data)
                 self._last_around, self._last_layout = rest, layout
-            if layout.pieces > _NO_TEXT:
-                # One conversion for all: no text may hold a NUL, so it can stand between them.
-                texts = _BETWEEN.join(layout.texts(data)).decode().split("\0")
-                if len(texts) != layout.pieces:
-                    raise _UncommonError
-                properties = dict(zip(layout.property_names, texts, strict=False))
-                fields = dict(zip(layout.field_names, texts[len(properties) :], strict=False))
-            for is_property, name, span, convert in layout.others:
-                (properties if is_property else fields)[name] = convert(data[span])
         delivery = head.spooler + (head.permanent_id or raw[head.message_id])
-        text = delivery.hex()
-        get = fields.get
-        return ReceivedMessage(
-            delivery,
-            head.redelivered,
-            frame[start:middle],
-            properties,
-            head.topic,
-            "bytes" if size else "empty",
-            f"rmid1:{text[:5]}-{text[5:16]}-{text[16:24]}-{text[24:]}",
-            get("sender_timestamp"),
-            get("sender_id"),
-            get("application_message_id"),
-            get("application_message_type"),
-            get("correlation_id"),
-            None,
-            get("sequence_number"),
-            head.priority,
-            get("expiration") or None,
-            get("content_type"),
-            get("content_encoding"),
-        )
+        return PlacedFrame(delivery, frame[start:middle], data, head, layout)
 
     # -- parameters ----------------------------------------------------------------------------------------------------
 
-    def _learn_head(self, raw: bytes) -> _Head:
+    def _learn_head(self, raw: bytes) -> Head:
         """Read parameters one by one."""
         found: dict[int, tuple[int, int]] = {}
         at, end = 0, len(raw)
@@ -222,7 +167,7 @@ class FrameReader:
             raise _UncommonError
         nowhere = (end, end)
         spans = sorted((found[_MESSAGE_ID], found.get(_PREVIOUS_ID, nowhere), found.get(_SUMMARY, nowhere)))
-        head = _Head(
+        head = Head(
             topic[:-1].removeprefix(_QUEUE_TOPIC).decode("utf-8", "replace"),
             raw[found[_PRIORITY][0]] if _PRIORITY in found else None,
             _REDELIVERED in found,
@@ -258,7 +203,7 @@ class FrameReader:
 
     # -- metadata ------------------------------------------------------------------------------------------------------
 
-    def _learn_metadata(self, data: bytes) -> _Layout:
+    def _learn_metadata(self, data: bytes) -> Layout:
         """Read the message's own fields and its user properties item by item."""
         if data[:2] != _ONE_SDT_BLOCK or int.from_bytes(data[2:5], "big") != len(data) - _BLOCK_HEADER:
             raise _UncommonError
@@ -280,18 +225,18 @@ class FrameReader:
             raise _UncommonError
         entries = [(True, name.decode(), convert, span) for name, convert, span in users]
         entries += [(False, _FIELDS[name], convert, span) for name, convert, span in own]
-        texts = [entry for entry in entries if entry[2] is str]
-        # Two empty ones behind them (_NO_TEXT): what cuts must have more than one thing to cut.
-        layout = _Layout(
-            itemgetter(*(slice(*span) for *_, span in texts), slice(0, 0), slice(0, 0)),
-            len(texts) + _NO_TEXT,
-            [name for is_property, name, *_ in texts if is_property],
-            [name for is_property, name, *_ in texts if not is_property],
-            [
-                (is_property, name, slice(*span), convert)
-                for is_property, name, convert, span in entries
-                if convert is not str
-            ],
+        texts = [(is_property, name, slice(*span)) for is_property, name, convert, span in entries if convert is str]
+        others = [
+            (is_property, name, slice(*span), convert)
+            for is_property, name, convert, span in entries
+            if convert is not str
+        ]
+        layout = Layout(
+            any(name == b"ct" for name, _, _ in own),
+            [(name, place) for is_property, name, place in texts if is_property],
+            [(name, place) for is_property, name, place in texts if not is_property],
+            [(name, place, convert) for is_property, name, place, convert in others if is_property],
+            [(name, place, convert) for is_property, name, place, convert in others if not is_property],
         )
         spans = [span for *_, span in entries]
         if len(self._layouts) >= _MAX_KNOWN:

@@ -21,8 +21,9 @@ from solace.messaging.utils._solace_utilities import get_last_error_info
 
 from flumebeam.solace import _native
 from flumebeam.solace._native import OK, Destination
+from flumebeam.solace._placed_frames import Taken
 from flumebeam.solace._reader import MessageReader
-from flumebeam.solace.mapping import OutgoingEvents, ReceivedMessage
+from flumebeam.solace.mapping import OutgoingEvents
 
 __all__ = ["NativeLane"]
 
@@ -80,12 +81,12 @@ class NativeLane:
             if code != OK:
                 raise get_last_error_info(code, "Publishing")
 
-    def receive(self, max_messages: int, timeout_ms: int, reader: MessageReader) -> list[ReceivedMessage | None]:
+    def receive(self, max_messages: int, timeout_ms: int, reader: MessageReader) -> list[Taken | None]:
         """Take messages; see :meth:`flumebeam.solace._lanes.Lane.receive`."""
         flow = self._flow._flow_p.value
         if flow is None:
             raise IllegalStateError("The flow is closed.")
-        messages: list[ReceivedMessage | None] = []
+        messages: list[Taken | None] = []
         handle = c_void_p()
         place = byref(handle)
         while len(messages) < max_messages:
@@ -95,7 +96,7 @@ class NativeLane:
             if handle.value is None:  # nothing came
                 break
             try:
-                messages.append(reader.read(handle.value))
+                messages.append(reader.take(handle.value))
             finally:
                 _native.free(place)
         return messages

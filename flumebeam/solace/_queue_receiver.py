@@ -15,10 +15,9 @@ from flumebeam.batch import EventBatch
 from flumebeam.clock import Clock, SystemClock
 from flumebeam.errors import ConfigurationError, FlumebeamError, FormatError, QueueError
 from flumebeam.solace._packs import OpenPacks
+from flumebeam.solace._placed_frames import Taken, events_of_taken
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.flows import FlowOptions
-from flumebeam.solace.mapping import ReceivedMessage
-from flumebeam.solace.packing import events_of
 
 __all__ = ["CLOSE_SECONDS", "LINGER_SECONDS", "MAX_UNPACKED_BYTES", "QueueReceiver"]
 
@@ -155,10 +154,10 @@ class QueueReceiver(ABC):
                 "cannot share it: read it with flows=1, or make the queue non-exclusive."
             )
 
-    def _events(self, messages: Sequence[ReceivedMessage], fence: bool, max_events: int) -> EventBatch:
+    def _events(self, messages: Sequence[Taken], fence: bool, max_events: int) -> EventBatch:
         """Return the events of messages, as many as were asked for; the others come with the next call."""
         try:
-            batch = events_of(messages, receiver=self._receiver_id, queue=self._queue, fence=fence)
+            batch = events_of_taken(messages, receiver=self._receiver_id, queue=self._queue, fence=fence)
         except FormatError as error:
             raise QueueError(f"Queue {self._queue!r} delivers what cannot be told apart: {error}") from error
         self._packs.add(batch)

@@ -32,6 +32,7 @@ from typing import Any, Final
 
 from flumebeam.solace._frames import FrameReader
 from flumebeam.solace._native import message_function
+from flumebeam.solace._placed_frames import Taken
 from flumebeam.solace.mapping import Destination, ReceivedMessage, json_body
 
 __all__ = ["MessageReader", "metadata_kind"]
@@ -153,14 +154,14 @@ class MessageReader:
         """Return the number under which the message is acknowledged on its flow."""
         return self._number.value if _get_number(message, self._number_at) == _OK else 0
 
-    def read(self, message: int) -> ReceivedMessage | None:
-        """Return what a message carries; ``None`` if it has no replication group message id.
+    def take(self, message: int) -> Taken | None:
+        """Return what a message carries, or where in its frame it is; ``None`` without replication group message id.
 
         Args:
             message: Handle of a message that stays valid during the call.
         """
         if _get_frame(message, self._pointer_at, self._size_at) == _OK:
-            found = self._frames.read(string_at(self._pointer.value or 0, self._size.value))
+            found = self._frames.place(string_at(self._pointer.value or 0, self._size.value))
             if found is not None:
                 return found
         return self.read_fields(message)
@@ -170,7 +171,7 @@ class MessageReader:
         return self._payload(message)[0], self._properties(message)
 
     def read_fields(self, message: int) -> ReceivedMessage | None:
-        """Return what :meth:`read` does, field by field through the library's getters, whatever a message carries."""
+        """Return what :meth:`take` finds, field by field through the library's getters, whatever a message carries."""
         if _get_group_id(message, self._group_id_at, _GROUP_ID_BYTES) != _OK:
             return None
         _group_id_text(self._group_id_at, _GROUP_ID_BYTES, self._id_text, _ID_TEXT_BYTES)

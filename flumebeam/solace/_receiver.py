@@ -28,11 +28,11 @@ from flumebeam.errors import ConnectionFailedError, QueueError
 from flumebeam.solace import _native
 from flumebeam.solace._client import bounded, lost_error, queue_error
 from flumebeam.solace._native import OK
+from flumebeam.solace._placed_frames import Taken
 from flumebeam.solace._queue_receiver import CLOSE_SECONDS, LINGER_SECONDS, MAX_UNPACKED_BYTES, QueueReceiver
 from flumebeam.solace._reader import MessageReader
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.flows import FlowOptions, GiveBack
-from flumebeam.solace.mapping import ReceivedMessage
 from flumebeam.solace.packing import claimed_events, is_pack
 
 __all__ = ["FlowReceiver"]
@@ -116,7 +116,7 @@ class FlowReceiver(QueueReceiver):
         super().__init__(options, queue, flow, on_close, clock)
         self._reader = MessageReader()
         # What has come and nobody has taken; None where something happened that asks for a fence.
-        self._buffer: deque[ReceivedMessage | None] = deque([None])
+        self._buffer: deque[Taken | None] = deque([None])
         self._buffered_bytes = 0
         self._stopped = False
         # Delivery id to the number that acknowledges it: buffered or handed out, and not acknowledged.
@@ -148,7 +148,7 @@ class FlowReceiver(QueueReceiver):
             self.fail(QueueError(f"A message of queue {self._queue!r} cannot be read: {error!r}."))
 
     def _accept(self, handle: int) -> None:
-        message = self._reader.read(handle)
+        message = self._reader.take(handle)
         if message is None:
             self.fail(
                 QueueError(
@@ -220,13 +220,13 @@ class FlowReceiver(QueueReceiver):
                 return EventBatch.empty()
             waited = True
 
-    def _drain(self, max_events: int) -> tuple[list[ReceivedMessage], bool]:
+    def _drain(self, max_events: int) -> tuple[list[Taken], bool]:
         """Take what has come, up to a mark that stands behind a message: a fence covers whole batches.
 
         Of packed messages as many as fit by what they say of themselves, at least one.
         """
         buffer = self._buffer
-        messages: list[ReceivedMessage] = []
+        messages: list[Taken] = []
         fence = False
         room, nbytes = max_events, 0
         with self._lock:

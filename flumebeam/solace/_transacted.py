@@ -32,13 +32,14 @@ from flumebeam.solace._client import (
     told_by,
 )
 from flumebeam.solace._lanes import Lane, choose_lane, open_lane
+from flumebeam.solace._placed_frames import Taken, events_of_taken
 from flumebeam.solace._properties import transaction_properties
 from flumebeam.solace._reader import MessageReader
 from flumebeam.solace._transacted_flow import bind_transacted_flow
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.fields import PLAIN_FIELDS, MessageFields
-from flumebeam.solace.mapping import OutgoingEvents, ReceivedMessage
-from flumebeam.solace.packing import Packing, events_of, outgoing_messages
+from flumebeam.solace.mapping import OutgoingEvents
+from flumebeam.solace.packing import Packing, outgoing_messages
 from flumebeam.solace.ports import Outcome, OutcomeKind
 
 __all__ = ["REFUSALS", "VendorSession"]
@@ -166,9 +167,9 @@ class VendorSession:
         fence = self._baseline != self._fenced_at
         if messages:
             self._fenced_at = self._baseline
-        return events_of(messages, receiver=self._receiver_id, queue=self._queue or "", fence=fence)
+        return events_of_taken(messages, receiver=self._receiver_id, queue=self._queue or "", fence=fence)
 
-    def take(self, max_messages: int, timeout: float, linger: float = 0.0) -> list[ReceivedMessage]:
+    def take(self, max_messages: int, timeout: float, linger: float = 0.0) -> list[Taken]:
         """Take messages as :meth:`receive` does, as they are.
 
         Args:
@@ -186,7 +187,7 @@ class VendorSession:
         self._check_unbroken("Taking")
         return messages
 
-    def _take_all(self, lane: Lane, max_messages: int, timeout: float, linger: float) -> list[ReceivedMessage]:
+    def _take_all(self, lane: Lane, max_messages: int, timeout: float, linger: float) -> list[Taken]:
         found = lane.receive(max_messages, round(timeout * 1000), self._reader)
         if linger and 0 < len(found) < min(_FEW, max_messages):
             sleep(linger)

@@ -23,11 +23,11 @@ from flumebeam.batch import EventBatch
 from flumebeam.clock import Clock
 from flumebeam.errors import ConnectionFailedError, FlumebeamError, QueueError
 from flumebeam.solace._client import bounded, operation_deadline
+from flumebeam.solace._placed_frames import Taken
 from flumebeam.solace._queue_receiver import CLOSE_SECONDS, LINGER_SECONDS, MAX_UNPACKED_BYTES, QueueReceiver
 from flumebeam.solace._transacted import VendorSession
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.flows import FlowOptions
-from flumebeam.solace.mapping import ReceivedMessage
 from flumebeam.solace.packing import claimed_events, is_pack
 
 __all__ = ["TransactionReceiver"]
@@ -216,7 +216,7 @@ class TransactionReceiver(QueueReceiver):
 
     # -- within; the turn is held --------------------------------------------------------------------------------------
 
-    def _take(self, room: int, wait: float) -> list[ReceivedMessage]:
+    def _take(self, room: int, wait: float) -> list[Taken]:
         """Take messages into the transaction, and return those that were not handed out before."""
         if self._session.dead:
             self._restore()
@@ -256,7 +256,7 @@ class TransactionReceiver(QueueReceiver):
         self._session.rollback()
         self._ended(committed=False)
 
-    def _measure(self, message: ReceivedMessage) -> None:
+    def _measure(self, message: Taken) -> None:
         """Look at what a packed message holds, so that as many are taken at once as fit."""
         packed = is_pack(message)
         self._pack_events = claimed_events(message) if packed else 0

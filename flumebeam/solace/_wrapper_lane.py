@@ -10,8 +10,9 @@ from solace.messaging.messaging_service import MessagingService
 from solace.messaging.publisher.outbound_message import OutboundMessage
 from solace.messaging.resources.topic import Topic
 
+from flumebeam.solace._placed_frames import Taken
 from flumebeam.solace._reader import MessageReader
-from flumebeam.solace.mapping import OutgoingEvents, ReceivedMessage
+from flumebeam.solace.mapping import OutgoingEvents
 
 __all__ = ["WrapperLane"]
 
@@ -38,14 +39,14 @@ class WrapperLane:
         for message, target in outbound_messages(self._service, self._builder, outgoing):
             self._publisher.publish(message, target)
 
-    def receive(self, max_messages: int, timeout_ms: int, reader: MessageReader) -> list[ReceivedMessage | None]:
+    def receive(self, max_messages: int, timeout_ms: int, reader: MessageReader) -> list[Taken | None]:
         """Take messages; see :meth:`flumebeam.solace._lanes.Lane.receive`."""
-        messages: list[ReceivedMessage | None] = []
+        messages: list[Taken | None] = []
         while len(messages) < max_messages:
             native = self._flow.receive_message(0 if messages else timeout_ms)
             if native is None:
                 break
-            messages.append(reader.read(native.solace_message.msg_p.value))
+            messages.append(reader.take(native.solace_message.msg_p.value))
         return messages
 
     def close(self) -> None:

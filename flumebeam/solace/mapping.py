@@ -57,6 +57,7 @@ __all__ = [
     "FIELD_HEADERS",
     "MESSAGE_ID_HEADER",
     "PAYLOAD_HEADER",
+    "PRIORITY_HEADER",
     "PROPERTY_PREFIX",
     "REDELIVERED_HEADER",
     "TOPIC_HEADER",
@@ -64,10 +65,13 @@ __all__ = [
     "OutgoingEvent",
     "OutgoingEvents",
     "ReceivedMessage",
+    "add_header",
+    "add_topics",
     "events_of_messages",
     "header_text",
     "json_body",
     "messages_of_events",
+    "property_header",
     "queue_topic",
 ]
 
@@ -79,6 +83,8 @@ PAYLOAD_HEADER: Final = "solace.payload"
 
 MESSAGE_ID_HEADER: Final = "solace.message-id"
 """The replication group message id, as the broker prints it."""
+
+PRIORITY_HEADER: Final = "solace.priority"
 
 REDELIVERED_HEADER: Final = "solace.redelivered"
 """``true`` on a message that the broker may have delivered before; absent on any other."""
@@ -96,7 +102,7 @@ FIELD_HEADERS: Final = (
     "solace.correlation-id",
     "solace.reply-to",
     "solace.sequence-number",
-    "solace.priority",
+    PRIORITY_HEADER,
     "solace.expiration",
     "solace.content-type",
     "solace.content-encoding",
@@ -226,13 +232,13 @@ def events_of_messages(messages: Sequence[ReceivedMessage], *, receiver: str, qu
     shared: dict[str, str] = {}
     columns: dict[str, pa.StringArray] = {}
     _add_properties(properties, shared, columns)
-    _add_topics(topics, shared, columns)
+    add_topics(topics, shared, columns)
     for name, values in zip(FIELD_HEADERS, fields, strict=True):
         if values.count(None) == len(values):  # most fields of most messages
             continue
-        _add(name, [v if v is None else str(v) for v in values], shared, columns)
+        add_header(name, [v if v is None else str(v) for v in values], shared, columns)
     if again:
-        _add(REDELIVERED_HEADER, ["true" if flag else None for flag in redelivered], shared, columns)
+        add_header(REDELIVERED_HEADER, ["true" if flag else None for flag in redelivered], shared, columns)
     origin = BatchProvenance(
         receiver,
         queue,
@@ -283,22 +289,24 @@ def _add_properties(
     names = properties[0].keys()
     if all(names == own.keys() for own in properties):  # the common case: one producer, one set of names
         for name in names:
-            _add(_property_name(name), [_text(own[name]) for own in properties], shared, columns)
+            add_header(property_header(name), [_text(own[name]) for own in properties], shared, columns)
         return
     for name in dict.fromkeys(name for own in properties for name in own):
         texts = [_text(own[name]) if name in own else None for own in properties]
-        _add(_property_name(name), texts, shared, columns)
+        add_header(property_header(name), texts, shared, columns)
 
 
 def _text(value: Any) -> str:
     return value if type(value) is str else header_text(value)
 
 
-def _property_name(name: str) -> str:
+def property_header(name: str) -> str:
+    """Return the header under which a user property is found."""
     return PROPERTY_PREFIX + name if is_reserved(name) else name
 
 
-def _add_topics(topics: Sequence[str | None], shared: dict[str, str], columns: dict[str, pa.StringArray]) -> None:
+def add_topics(topics: Sequence[str | None], shared: dict[str, str], columns: dict[str, pa.StringArray]) -> None:
+    """Add the headers of topics, one per event, and of their levels."""
     first = topics[0]
     if first is not None and topics.count(first) == len(topics):
         shared[TOPIC_HEADER] = first
@@ -314,7 +322,9 @@ def _add_topics(topics: Sequence[str | None], shared: dict[str, str], columns: d
         columns[f"{TOPIC_HEADER}.{number + 1}"] = texts.take(coded.indices)
 
 
-def _add(name: str, texts: Sequence[str | None], shared: dict[str, str], columns: dict[str, pa.StringArray]) -> None:
+def add_header(
+    name: str, texts: Sequence[str | None], shared: dict[str, str], columns: dict[str, pa.StringArray]
+) -> None:
     """Add one header: shared if all events have it with one value, a column if some have it."""
     first = texts[0]
     # Distinct values, the expensive column, are mostly told by the last one already.

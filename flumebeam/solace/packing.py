@@ -17,10 +17,10 @@ Reading believes nothing: what says that it is a pack and cannot be read as one 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -237,13 +237,27 @@ def _packs(batch: EventBatch, topic: str, packing: Packing, fields: MessageField
         )
 
 
-def is_pack(message: ReceivedMessage) -> bool:
+class Marked(Protocol):
+    """What a message says of its content."""
+
+    @property
+    def content_type(self) -> str | None:
+        """Its HTTP content type."""
+        ...
+
+    @property
+    def properties(self) -> Mapping[str, Any]:
+        """Its user properties."""
+        ...
+
+
+def is_pack(message: Marked) -> bool:
     """Tell whether a message says that it is a pack."""
     kind = message.content_type
     return kind == PACK_TYPE or (kind == FLUME_BATCH_TYPE and COUNT_PROPERTY in message.properties)
 
 
-def claimed_events(message: ReceivedMessage) -> int:
+def claimed_events(message: Marked) -> int:
     """Return how many events a message says that it has, at least 1 and at most what a pack may have."""
     if not is_pack(message):
         return 1

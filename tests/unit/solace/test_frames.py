@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from flumebeam.solace import _frames
 from flumebeam.solace._frames import FrameReader
+from flumebeam.solace._placed_frames import PlacedFrame
+from flumebeam.solace.mapping import ReceivedMessage
 
 SPOOLER = bytes.fromhex("1122334455667788")
 
@@ -65,6 +67,11 @@ def frame(
     return b"\x1b\x8d\0\xff" + struct.pack(">II", 12 + len(head), size) + head + body + behind
 
 
+def read(reader: FrameReader, whole: bytes) -> ReceivedMessage | None:
+    placed = reader.place(whole)
+    return placed.message() if isinstance(placed, PlacedFrame) else placed
+
+
 @pytest.fixture
 def reader() -> FrameReader:
     return FrameReader()
@@ -96,7 +103,7 @@ def test_a_message_is_read_with_all_its_fields(reader: FrameReader) -> None:
         "null": item(0, b""),
     }
     for number in (7, 8, 2**63):
-        message = reader.read(frame(behind=metadata(fields, properties), number=number))
+        message = read(reader, frame(behind=metadata(fields, properties), number=number))
 
         assert message is not None
         assert message.delivery == SPOOLER + number.to_bytes(8, "big")
@@ -133,7 +140,7 @@ def test_a_message_is_read_with_all_its_fields(reader: FrameReader) -> None:
 def test_messages_of_one_kind_differ_in_their_values_only(reader: FrameReader) -> None:
     for number in range(1, 50):
         behind = metadata({"ts": item(2, number.to_bytes(8, "big"))}, {"n": text(f"{number:04d}"), "s": text("same")})
-        message = reader.read(frame(b"x" * number, behind, number))
+        message = read(reader, frame(b"x" * number, behind, number))
 
         assert message is not None
         assert message.body == b"x" * number
@@ -144,14 +151,14 @@ def test_messages_of_one_kind_differ_in_their_values_only(reader: FrameReader) -
 
 def test_values_of_other_lengths_that_add_up_are_not_mixed_up(reader: FrameReader) -> None:
     for one, two in (("aa", "b"), ("a", "bb"), ("aa", "b")):
-        message = reader.read(frame(behind=metadata({}, {"x": text(one), "y": text(two)})))
+        message = read(reader, frame(behind=metadata({}, {"x": text(one), "y": text(two)})))
 
         assert message is not None
         assert message.properties == {"x": one, "y": two}
 
 
 def test_a_redelivery_keeps_its_permanent_id(reader: FrameReader) -> None:
-    message = reader.read(frame(number=9, redelivered=True, permanent=5))
+    message = read(reader, frame(number=9, redelivered=True, permanent=5))
 
     assert message is not None
     assert message.redelivered
@@ -159,7 +166,7 @@ def test_a_redelivery_keeps_its_permanent_id(reader: FrameReader) -> None:
 
 
 def test_a_message_without_metadata_is_all_body(reader: FrameReader) -> None:
-    message = reader.read(frame(b"all of it"))
+    message = read(reader, frame(b"all of it"))
 
     assert message is not None
     assert (message.body, message.properties, message.payload) == (b"all of it", {}, "bytes")
@@ -174,8 +181,6 @@ def test_a_message_without_metadata_is_all_body(reader: FrameReader) -> None:
         frame(behind=metadata({"zz": text("new")}, {})),
         frame(behind=metadata({}, {"map": long_map(b"")})),
         frame(behind=metadata({}, {"char": item(5, b"\0a")})),
-        frame(behind=metadata({}, {"nul": text("a\0b")})),
-        frame(behind=metadata({}, {"half": item(7, b"\xff\0")})),
         frame(behind=b"\x02\x00"),
         frame(extra=b"\x1e\x03\x01"),
         frame(topic=b"a\0b"),
@@ -185,8 +190,24 @@ def test_a_message_without_metadata_is_all_body(reader: FrameReader) -> None:
     ],
 )
 def test_whatever_is_uncommon_is_left_to_the_getters(reader: FrameReader, odd: bytes) -> None:
-    assert reader.read(odd) is None
-    assert reader.read(odd) is None
+    assert read(reader, odd) is None
+    assert read(reader, odd) is None
+
+
+def test_texts_are_what_the_getters_make_of_them(reader: FrameReader) -> None:
+    behind = metadata({"si": item(7, b"s\0t\0")}, {"nul": text("a\0b"), "half": item(7, b"\xff\0"), "good": text("ü")})
+
+    message = read(reader, frame(behind=behind))
+
+    assert message is not None
+    assert message.properties == {"nul": "a", "half": "\ufffd", "good": "ü"}
+    assert message.sender_id == "s"
+
+
+def test_only_what_has_no_content_type_waits_to_be_read(reader: FrameReader) -> None:
+    assert isinstance(reader.place(frame()), PlacedFrame)
+    assert isinstance(reader.place(frame(behind=metadata({"mi": text("a")}, {}))), PlacedFrame)
+    assert isinstance(reader.place(frame(behind=metadata({"ct": text("a/b")}, {}))), ReceivedMessage)
 
 
 def test_no_bytes_make_it_fail() -> None:
@@ -197,7 +218,7 @@ def test_no_bytes_make_it_fail() -> None:
     def check(at: int, value: int, end: int) -> None:
         broken = bytearray(whole[: max(end, at + 1)])
         broken[at] = value
-        reader.read(bytes(broken))
+        read(reader, bytes(broken))
 
     check()
 
@@ -206,5 +227,5 @@ def test_what_is_remembered_has_a_limit(reader: FrameReader, monkeypatch: pytest
     monkeypatch.setattr(_frames, "_MAX_KNOWN", 4)
     tables: list[Any] = [reader._heads, reader._layouts, reader._sizes, reader._head_cuts, reader._metadata_cuts]
     for number in range(1, 40):
-        assert reader.read(frame(b"x" * number, metadata({}, {"n": text("y" * number)}), topic=b"t" * number))
+        assert read(reader, frame(b"x" * number, metadata({}, {"n": text("y" * number)}), topic=b"t" * number))
         assert all(len(table) <= 4 for table in tables)

@@ -108,7 +108,7 @@ def test_a_message_without_properties_has_none(message: ctypes.c_void_p) -> None
 
 
 def test_a_message_that_no_broker_has_stored_has_no_identity(message: ctypes.c_void_p) -> None:
-    assert MessageReader().read(message.value or 0) is None
+    assert MessageReader().take(message.value or 0) is None
 
 
 FRAME = bytes.fromhex(

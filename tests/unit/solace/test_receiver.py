@@ -32,7 +32,7 @@ class StubFlow:
 class StubReader:
     """Reads a handle that is the message itself."""
 
-    def read(self, handle: Any) -> ReceivedMessage | None:
+    def take(self, handle: Any) -> ReceivedMessage | None:
         if isinstance(handle, Exception):
             raise handle
         return None if handle is None else handle[0]
