@@ -30,6 +30,7 @@ from flumebeam.event import BASENAME_HEADER, HOST_HEADER, SEVERITY_HEADER
 from flumebeam.interceptors import HostInterceptor, SeverityInterceptor
 from flumebeam.interceptors.base import Chain
 from flumebeam.solace.config import SolaceOptions
+from flumebeam.solace.flows import FlowOptions
 from flumebeam.solace.session import connect
 from flumebeam.sources.files import FileReceiver
 from flumebeam.sources.options import FileSourceOptions
@@ -38,7 +39,7 @@ from tests.bench.workload import severity_of
 __all__ = ["main"]
 
 _TRANSACTION: Final = 256
-"""The broker's limit, and what all lanes commit at once."""
+"""The broker's limit unless it was raised, and what is committed at once where nothing else is said."""
 _READ_EVENTS: Final = 5_000
 _WAIT_SECONDS: Final = 30.0
 
@@ -49,9 +50,9 @@ def _channel_put(options: argparse.Namespace) -> None:
     with SolaceChannel(SolaceOptions(host=options.host)) as channel:
         while len(batch := files.receive(_READ_EVENTS, 0.0)):
             events = chain(batch)
-            for begin in range(0, len(events), _TRANSACTION):
+            for begin in range(0, len(events), options.transaction or _TRANSACTION):
                 with channel.transaction() as transaction:
-                    transaction.put(events.slice(begin, _TRANSACTION), options.topic)
+                    transaction.put(events.slice(begin, options.transaction or _TRANSACTION), options.topic)
                     outcome = transaction.commit()
                 if not outcome.committed:
                     raise RuntimeError(f"A transaction ended as {outcome.kind.value}: {outcome.cause}")
@@ -62,13 +63,18 @@ def _channel_put(options: argparse.Namespace) -> None:
 def _channel_take(options: argparse.Namespace) -> None:
     taken = 0
     with connect(SolaceOptions(host=options.host)) as connection:
-        receiver = connection.receiver(options.queue)
+        receiver = connection.receiver(options.queue, flow=FlowOptions(transaction_messages=options.transaction))
         while taken < options.events:
-            batch = receiver.receive(_READ_EVENTS, _WAIT_SECONDS)
-            if not len(batch):
-                raise RuntimeError(f"Nothing came for {_WAIT_SECONDS:.0f} s after {taken} events.")
-            receiver.acknowledge(_ids(batch))
-            taken += len(batch)
+            waiting: list[pa.FixedSizeBinaryArray] = []
+            room = min(options.transaction or _READ_EVENTS, options.events - taken)
+            while room and not (waiting and not options.transaction):
+                batch = receiver.receive(room, _WAIT_SECONDS)
+                if not len(batch):
+                    raise RuntimeError(f"Nothing came for {_WAIT_SECONDS:.0f} s after {taken} events.")
+                waiting.append(_ids(batch))
+                room -= len(batch)
+                taken += len(batch)
+            receiver.acknowledge(pa.concat_arrays(waiting))
         receiver.close()
 
 
@@ -166,6 +172,7 @@ def main() -> None:
     parser.add_argument("--input")
     parser.add_argument("--state")
     parser.add_argument("--events", type=int)
+    parser.add_argument("--transaction", type=int, default=0, help="messages of a transaction that is taken; 0: by id")
     options = parser.parse_args()
     _LOOPS[options.lane, options.side](options)
 
