@@ -35,10 +35,15 @@ def test_an_ingest_stopped_in_mid_run_goes_on_without_a_repeat(scene: Scene, tmp
     lines = numbered(16_000)
     log = tmp_path / "app.log"
     log.write_bytes(b"\n".join(lines))
-    ingest = scene.ingest(log)
-    until(lambda: scene.left >= TRANSACTION, "the first transactions")
-
-    ingest.send(signal.SIGINT)
+    # Slow enough not to be through before it hears of the signal, whatever else this machine does.
+    scene.broker.slow(200_000)
+    try:
+        ingest = scene.ingest(log)
+        until(lambda: scene.left >= TRANSACTION, "the first transactions")
+        ingest.send(signal.SIGINT)
+        until(partial(_has_heard, ingest), "the signal is heard")
+    finally:
+        scene.broker.thaw()
 
     ingest.ends_well()
     assert scene.left < len(lines), "it was stopped before its end"

@@ -34,7 +34,7 @@ READER = textwrap.dedent("""
 
     pipeline = beam.Pipeline(runner="FnApiRunner")
     source = ReadFromSolace("logs", connection=SolaceOptions(host=sys.argv[1]), until_empty=True, bundle_events=100,
-                            idle_seconds=0.5, acknowledge=sys.argv[3])
+                            idle_seconds=1, acknowledge=sys.argv[3])
     batches = pipeline | source | beam.ParDo(Sink())
     if sys.argv[3] == "commit-step":
         batches | AcknowledgeBatches()
@@ -58,7 +58,7 @@ def read(script: Path, broker: DevelopmentBroker, stuck_at: str, acknowledge: st
     process = subprocess.Popen(
         [sys.executable, str(script), broker.url, stuck_at, acknowledge], stdout=subprocess.PIPE, text=True
     )
-    patience = threading.Timer(40, process.kill)
+    patience = threading.Timer(100, process.kill)
     patience.start()
     seen = []
     assert process.stdout is not None

@@ -23,7 +23,7 @@ from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.session import connect
 from flumebeam.testing import running_broker
 from flumebeam.testing.prism import prism_program
-from tests.integration.client.helpers import eventually
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(1200)  # the first one may have to build Prism
 
@@ -89,7 +89,7 @@ def driver(
 
 def publish(broker: DevelopmentBroker) -> None:
     """Publish all events once the job's queue takes them."""
-    eventually(lambda: any(queue.subscriptions for queue in broker.queues()), 60)
+    eventually(lambda: any(queue.subscriptions for queue in broker.queues()))
     with connect(SolaceOptions(host=broker.url)) as connection:
         session = connection.transacted_session()
         for start in range(0, EVENTS, 200):
@@ -106,7 +106,7 @@ def test_a_worker_that_is_killed_loses_nothing_and_the_driver_names_the_queue_wi
 ) -> None:
     with driver(tmp_path, broker, "", 60, "555") as job:
         publish(broker)
-        eventually((tmp_path / "stuck").exists, 60)
+        eventually((tmp_path / "stuck").exists)
         kill(int((tmp_path / "stuck").read_text()), SIGKILL)
         _, said = job.communicate(timeout=120)
     assert job.returncode == 1

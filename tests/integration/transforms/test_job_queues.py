@@ -23,8 +23,8 @@ from flumebeam.solace.session import connect
 from flumebeam.transforms.acknowledge import AcknowledgeBatches
 from flumebeam.transforms.running import run_pipeline
 from flumebeam.transforms.solace_read import ReadFromSolace
-from tests.integration.client.helpers import eventually
 from tests.integration.transforms.test_solace_read import SEEN, Sink, bodies, numbers
+from tests.waiting import eventually
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +55,7 @@ def run_while_publishing(broker: DevelopmentBroker, connection: SolaceOptions, s
     found: list[str] = []
 
     def publish() -> None:
-        eventually(lambda: any(queue.subscriptions for queue in broker.queues() if queue.name != "logs"), 20)
+        eventually(lambda: any(queue.subscriptions for queue in broker.queues() if queue.name != "logs"))
         found.extend(names(broker))
         put(connection, EventBatch.from_bodies(numbers(20)))
 
@@ -137,7 +137,7 @@ def test_ctrl_c_removes_it_and_a_killed_driver_has_said_that_it_stays(
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
-        eventually(lambda: any(queue.subscriptions for queue in broker.queues() if queue.name != "logs"), 40)
+        eventually(lambda: any(queue.subscriptions for queue in broker.queues() if queue.name != "logs"))
         put(connection, EventBatch.from_bodies(numbers(3)))
         assert driver.stdout is not None
         # They come in one batch, or in several.

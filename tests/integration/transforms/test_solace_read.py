@@ -20,7 +20,7 @@ from flumebeam.transforms.events import ToEvents
 from flumebeam.transforms.running import run_pipeline
 from flumebeam.transforms.solace_read import ReadFromSolace, sender_time_ms
 from flumebeam.transforms.stopping import request_stop
-from tests.integration.client.helpers import eventually
+from tests.waiting import eventually
 
 Publish = Callable[[Sequence[bytes]], None]
 
@@ -40,7 +40,7 @@ def when_reached(action: Callable[[], None]) -> Iterator[None]:
     """Run an action in a thread once :data:`REACHED` is set, and to its end."""
 
     def wait_and_act() -> None:
-        assert REACHED.wait(30)
+        assert REACHED.wait(60)
         action()
 
     with ThreadPoolExecutor(1) as pool:
@@ -144,7 +144,7 @@ def test_a_failed_bundle_comes_again_marked_as_redelivered(
 ) -> None:
     publish(numbers(100))
     last = [AcknowledgeBatches()] if acknowledge == "commit-step" else []
-    options = {"until_empty": True, "idle_seconds": 0.3, "bundle_events": 10, "acknowledge": acknowledge}
+    options = {"until_empty": True, "idle_seconds": 1, "bundle_events": 10, "acknowledge": acknowledge}
 
     with pytest.raises(StorageError, match=r"^Disk full\.$"):
         read(connection, beam.ParDo(Sink(fail_at=b"55")), *last, **options)
