@@ -12,7 +12,8 @@ from flumebeam.errors import ConnectionFailedError
 from flumebeam.solace.config import ReconnectPolicy, SolaceOptions
 from flumebeam.solace.session import VendorConnection, connect
 from flumebeam.testing.broker import DevelopmentBroker
-from tests.integration.client.helpers import bodies, drink, eventually, fill
+from tests.integration.client.helpers import bodies, drink, fill
+from tests.waiting import eventually
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from flumebeam.solace.flows import FlowOptions, GiveBack
 from flumebeam.solace.packing import PACKED_HEADER, Packing
 from flumebeam.solace.session import VendorConnection, connect
 from flumebeam.testing.broker import DevelopmentBroker
-from tests.integration.client.helpers import acknowledge, bodies, drink, eventually, fill, numbered
+from tests.integration.client.helpers import acknowledge, bodies, drink, fill, numbered
+from tests.waiting import eventually
 
 PACKS_OF_FOUR = Packing(max_events=4)
 

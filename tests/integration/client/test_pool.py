@@ -13,7 +13,7 @@ from flumebeam.channel.solace import SolaceChannel
 from flumebeam.errors import ConnectionFailedError
 from flumebeam.solace.config import ReconnectPolicy, SolaceOptions
 from flumebeam.testing import running_broker
-from tests.integration.client.helpers import eventually
+from tests.waiting import eventually
 
 
 def put(channel: SolaceChannel, *bodies: bytes) -> None:

@@ -12,7 +12,8 @@ from flumebeam.solace.fields import MessageFields
 from flumebeam.solace.flows import FlowOptions, GiveBack
 from flumebeam.solace.session import VendorConnection, connect
 from flumebeam.testing.broker import DevelopmentBroker
-from tests.integration.client.helpers import acknowledge, bodies, drink, eventually, fill, numbered
+from tests.integration.client.helpers import acknowledge, bodies, drink, fill, numbered
+from tests.waiting import eventually
 
 
 def test_what_is_acknowledged_leaves_the_queue_and_the_rest_comes_again(

@@ -21,7 +21,8 @@ from flumebeam.solace.config import ReconnectPolicy, Secret, SolaceOptions, TlsO
 from flumebeam.solace.session import connect
 from flumebeam.testing.broker import DevelopmentBroker, running_broker
 from tests.integration.broker.certificates import Authority
-from tests.integration.client.helpers import bodies, drink, eventually, fill
+from tests.integration.client.helpers import bodies, drink, fill
+from tests.waiting import eventually
 
 PATIENT = ReconnectPolicy(attempts=100, wait_seconds=0.1)
 

@@ -16,7 +16,8 @@ from flumebeam.solace.flows import FlowOptions, GiveBack, ReplayStart
 from flumebeam.solace.packing import Packing
 from flumebeam.solace.session import VendorConnection, connect
 from flumebeam.testing.broker import DevelopmentBroker
-from tests.integration.client.helpers import acknowledge, bodies, drink, eventually, fill, numbered
+from tests.integration.client.helpers import acknowledge, bodies, drink, fill, numbered
+from tests.waiting import eventually
 
 OF_TEN = FlowOptions(transaction_messages=10)
 
