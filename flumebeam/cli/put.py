@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Final
 
 import typer
@@ -22,6 +25,7 @@ __all__ = ["put"]
 _BLOCK_BYTES: Final = 1 << 18
 _MAX_LINE_BYTES: Final = 8 << 20
 _RETRY_SECONDS: Final = 120.0
+_PUT_OFF: Final = b"flumebeam: the transaction in progress is ended first; Ctrl-C again leaves it.\n"
 
 
 def put(
@@ -46,7 +50,8 @@ def put(
     """Publish lines as events, in transactions. A line is the body of an event, without its newline.
 
     What standard input has by now is committed at once, so a growing log can be piped in. The first line that the
-    broker refuses ends it; what was committed before stays committed, and is counted.
+    broker refuses ends it; what was committed before stays committed, and is counted. Ctrl-C lets the transaction in
+    progress end; a second one does not.
     """
     if (topic is None) == (queue is None):
         raise ConfigurationError("Name where the lines go, by one of --topic and --queue.")
@@ -61,12 +66,15 @@ def put(
     shared = dict(map(_header, header or ()))
     publisher = Publisher(SolaceChannel(options, max_transaction_messages=transaction), transaction, _RETRY_SECONDS)
     status = Exit.OK
+    interrupts = _Interrupts()
+    signal.signal(signal.SIGINT, interrupts)
     try:
         for batch in _batches(files or [Path("-")], shared):
             topics = queue_topic(queue or "") if target is None else target(batch)
-            for settled in (*publisher.add(batch, topics), *publisher.flush()):
-                if hasattr(settled, "cause"):
-                    raise PublishRefusedError(f"A line was refused: {settled.cause}.")
+            with interrupts.put_off():
+                for settled in (*publisher.add(batch, topics), *publisher.flush()):
+                    if hasattr(settled, "cause"):
+                        raise PublishRefusedError(f"A line was refused: {settled.cause}.")
     except KeyboardInterrupt:
         status = Exit.INTERRUPTED
     except FlumebeamError as error:
@@ -75,16 +83,52 @@ def put(
     finally:
         publisher.close()
     counts = publisher.counts
-    doubt = (
-        f" Of {counts.transactions_unknown:,} the answer was lost: their lines may be there twice."
-        if counts.transactions_unknown
-        else ""
-    )
+    doubt = ""
+    if counts.transactions_unknown:
+        doubt += f" Of {counts.transactions_unknown:,} the answer was lost: their lines may be there twice."
+    if interrupts.cut_short:
+        doubt += " It was stopped within a transaction: further lines may be there."
     typer.echo(
         f"{counts.events_committed:,} lines committed in {counts.transactions_committed:,} transactions.{doubt}",
         err=True,
     )
     sys.exit(status)
+
+
+class _Interrupts:
+    """Ctrl-C: at once while it waits for lines, and only the second one while a transaction is in progress.
+
+    Attributes:
+        cut_short: Whether a transaction was left without knowing what became of it.
+    """
+
+    def __init__(self) -> None:
+        self.cut_short = False
+        self._count = 0
+        self._busy = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self._count += 1
+        if not self._busy or self._count > 1:
+            self.cut_short = self._busy
+            raise KeyboardInterrupt
+        # Straight to the descriptor: a handler may run within a write to the stream.
+        os.write(sys.stderr.fileno(), _PUT_OFF)
+
+    @contextmanager
+    def put_off(self) -> Iterator[None]:
+        """Do what is within to its end first.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C came meanwhile; or twice, then at once.
+        """
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
+        if self._count:
+            raise KeyboardInterrupt
 
 
 def _header(text: str) -> tuple[str, str]:
