@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms import window
@@ -36,3 +38,7 @@ def main(target: str, run: str, *options: str) -> int:
             | WriteWindowsToFiles(target, path="dt=%Y-%m-%d/hour=%H", shards=2, run=run)
         )
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
