@@ -18,6 +18,10 @@ demo: $(VENV)/run.stamp  ## real log lines through the embedded broker into file
 test: $(VENV)/test.stamp  ## every test, on real parts [ARGS="-k name"]
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(ARGS)
 
+.PHONY: failures
+failures: $(VENV)/test.stamp  ## every failure case that has bitten a neighbour, on real parts; prints what became of the events
+	@FLUMEBEAM_FAILURES=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m failure $(ARGS)
+
 .PHONY: test-runners test-prism test-flink test-spark
 RUNNERS = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -p no:randomly -m "" tests/runners tests/integration/runners
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+
+from tests.failures import Counted, Events, FailureCases, count_events
 
 if TYPE_CHECKING:
     from flumebeam.hdfs.cluster import LocalHdfs
@@ -15,6 +17,22 @@ if TYPE_CHECKING:
 # How long one example takes says more about the machine than about the code.
 settings.register_profile("flumebeam", deadline=None)
 settings.load_profile("flumebeam")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(FailureCases())
+
+
+@pytest.fixture
+def counted(request: pytest.FixtureRequest) -> Counted:
+    """Count the events of a failure case, see :mod:`tests.failures`."""
+
+    def count(*arguments: Any, **options: Any) -> Events:
+        events = count_events(*arguments, **options)
+        request.node.user_properties.append(("events", events))
+        return events
+
+    return count
 
 
 _CLUSTERS = {"hdfs_cluster", "hdfs_pair", "secure_hdfs"}

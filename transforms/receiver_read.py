@@ -101,6 +101,8 @@ class _Reader(beam.DoFn):
             settlement = _Settlement(self._user)
             finalizer.register(settlement)
         while True:
+            # Else a read would end, and time go on for windows, only when the clock is where it was before.
+            position = position.not_after(plan.clock.epoch_ms())
             empty = empty_reads >= len(share.flows)
             if stop_requested() or self._ended(share, position, empty):
                 if self._drained(position, empty):

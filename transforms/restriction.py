@@ -42,6 +42,12 @@ class Position(NamedTuple):
         """Return the position with its start set, if this is the first call."""
         return self if self.started_ms else self._replace(started_ms=now_ms, last_event_ms=now_ms)
 
+    def not_after(self, now_ms: int) -> Position:
+        """Return the position as it is by a clock that may have been set back: no time of it is in the future."""
+        if now_ms >= self.last_event_ms:
+            return self
+        return self._replace(started_ms=min(self.started_ms, now_ms), last_event_ms=now_ms)
+
     def advance(self, events: int, now_ms: int) -> Position:
         """Return the position behind a batch."""
         return self._replace(events=self.events + events, last_event_ms=now_ms)

@@ -17,6 +17,7 @@ from flumebeam.solace.config import ReconnectPolicy, SolaceOptions
 from flumebeam.solace.flows import FlowOptions
 from flumebeam.solace.session import VendorConnection, connect
 from flumebeam.testing.broker import DevelopmentBroker
+from tests.failures import Counted
 from tests.integration.client.helpers import acknowledge, bodies, drink, fill
 from tests.waiting import eventually
 
@@ -76,8 +77,13 @@ def test_what_comes_after_a_reconnect_asks_for_a_fence_and_nothing_comes_twice(
     settle(broker, receiver, first, second)
 
 
+@pytest.mark.failure("session rebuilt with the same queue")
 def test_what_lay_unread_when_the_connection_broke_is_delivered_once(
-    broker: DevelopmentBroker, options: SolaceOptions, connection: VendorConnection, how: FlowOptions
+    broker: DevelopmentBroker,
+    options: SolaceOptions,
+    connection: VendorConnection,
+    how: FlowOptions,
+    counted: Counted,
 ) -> None:
     fill(connection, *range(50))
     receiver = connection.receiver("q", flow=how)
@@ -90,10 +96,15 @@ def test_what_lay_unread_when_the_connection_broke_is_delivered_once(
     assert numbers(batch) == list(range(51))
     assert fence(batch)
     settle(broker, receiver, batch)
+    counted(range(51), numbers(batch), kept=broker.queue("q").messages)
 
 
+@pytest.mark.failure("acknowledgement lost")
 def test_an_acknowledgement_that_a_cut_swallowed_is_repeated_and_its_message_not_delivered_again(
-    broker: DevelopmentBroker, options: SolaceOptions, connection: VendorConnection
+    broker: DevelopmentBroker,
+    options: SolaceOptions,
+    connection: VendorConnection,
+    counted: Counted,
 ) -> None:
     fill(connection, *range(20))
     receiver = connection.receiver("q")
@@ -108,6 +119,7 @@ def test_an_acknowledgement_that_a_cut_swallowed_is_repeated_and_its_message_not
 
     assert numbers(last) == [20]
     settle(broker, receiver, last)
+    counted(range(21), [*numbers(batch), *numbers(last)], kept=broker.queue("q").messages)
 
 
 def test_a_broker_that_is_away_for_a_while_is_survived(

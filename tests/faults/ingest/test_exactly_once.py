@@ -16,6 +16,7 @@ from flumebeam.errors import PositionError
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.flows import FlowOptions
 from flumebeam.solace.session import connect
+from tests.failures import Counted
 from tests.faults.ingest.spool import LINES, run_to_the_end
 from tests.integration.pipelines.helpers import make_lines, spooled, start, stored
 from tests.programs import until
@@ -63,11 +64,12 @@ def arguments(spool: Path) -> list[str]:
     return [f"--spool_dir={spool}", "--topic=logs", "--position_queue=position"]
 
 
-def check_exactly_once(broker: DevelopmentBroker) -> None:
+def check_exactly_once(broker: DevelopmentBroker) -> list[bytes]:
     events = stored(broker, "q")
     assert Counter(event.body for event in events) == Counter(make_lines(LINES))
     assert [event.body for event in events] == make_lines(LINES)
     assert position(broker).number > 0
+    return [event.body for event in events]
 
 
 def position(broker: DevelopmentBroker) -> PositionRecord:
@@ -120,16 +122,18 @@ def test_a_kill_at_any_point_loses_and_repeats_nothing(
     check_exactly_once(broker)
 
 
+@pytest.mark.failure("commit reply lost (unknown)")
 @pytest.mark.parametrize("applied", [True, False])
 def test_an_unknown_commit_is_resolved_by_the_position(
-    broker: DevelopmentBroker, spool: Path, *, applied: bool
+    broker: DevelopmentBroker, spool: Path, counted: Counted, *, applied: bool
 ) -> None:
     broker.fault(*[LoseCommitResponse(applied=applied)] * 3)
 
     run_to_the_end(broker, spool, arguments(spool))
 
     assert broker.pending_faults() == 0
-    check_exactly_once(broker)
+    # Some lines are alike: they are told apart by their places.
+    counted(list(enumerate(make_lines(LINES))), enumerate(check_exactly_once(broker)))
 
 
 def test_a_connection_that_is_cut_again_and_again_loses_and_repeats_nothing(

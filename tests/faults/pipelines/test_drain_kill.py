@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 
 from flumebeam.commitlog.steps import CrashPoint
+from tests.failures import Counted
 from tests.faults.pipelines import killing
 from tests.faults.pipelines.scene import Scene, numbered
 from tests.programs import until
@@ -37,8 +38,15 @@ def die(scene: Scene, moment: str, nth: int = 1, more: tuple[str, ...] = ()) -> 
     assert status == -signal.SIGKILL, f"{moment} was not reached, status {status}: {drain.err}"
 
 
+@pytest.mark.failure(
+    "consumer killed between rename and acknowledgement",
+    moment=("PART_PUBLISHED", "PUBLISHED", "MARKED", killing.WRITTEN),
+)
+@pytest.mark.failure("consumer killed between close and rename", moment=("PART_WRITTEN", "RECORD_WRITTEN", "COMMITTED"))
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_drain_killed_there_and_started_again_has_every_event_once(scene: Scene, moment: str) -> None:
+def test_a_drain_killed_there_and_started_again_has_every_event_once(
+    scene: Scene, moment: str, counted: Counted
+) -> None:
     scene.fill(LINES)
     if moment in BY_A_SUCCESSOR:
         die(scene, CrashPoint.RECORD_WRITTEN.name, 2)
@@ -47,6 +55,7 @@ def test_a_drain_killed_there_and_started_again_has_every_event_once(scene: Scen
     scene.drain_all(BY_PART)
 
     scene.holds_exactly(LINES)
+    counted(LINES, scene.lines().elements(), kept=scene.left)
 
 
 @pytest.mark.parametrize("moment", ["COMMITTED", "PART_PUBLISHED", killing.RECEIVED, killing.WRITTEN, killing.TOLD])
@@ -69,8 +78,11 @@ def test_drains_killed_one_after_the_other_have_every_event_once(scene: Scene) -
     scene.holds_exactly(LINES)
 
 
+@pytest.mark.failure("consumer killed in the middle of a file")
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_drain_killed_at_any_moment_and_started_again_has_every_event_once(scene: Scene, seed: int) -> None:
+def test_a_drain_killed_at_any_moment_and_started_again_has_every_event_once(
+    scene: Scene, seed: int, counted: Counted
+) -> None:
     first, second = sorted(random.Random(seed).sample(range(len(LINES)), 2))
     scene.fill(LINES)
     for moment in (first, second):
@@ -83,6 +95,7 @@ def test_a_drain_killed_at_any_moment_and_started_again_has_every_event_once(sce
     scene.drain_all(BY_PART)
 
     scene.holds_exactly(LINES)
+    counted(LINES, scene.lines().elements(), kept=scene.left)
 
 
 @pytest.mark.parametrize("nth", [1, 3])
@@ -98,14 +111,18 @@ def test_a_drain_killed_while_it_merges_and_started_again_has_every_event_once(
     scene.holds_exactly(LINES)
 
 
+@pytest.mark.failure("consumer killed in the middle of a file")
 @pytest.mark.parametrize("moment", ["COMMITTED", "FOLDED", killing.WRITTEN, killing.TOLD])
-def test_a_drain_killed_between_segments_and_started_again_has_every_event_once(scene: Scene, moment: str) -> None:
+def test_a_drain_killed_between_segments_and_started_again_has_every_event_once(
+    scene: Scene, moment: str, counted: Counted
+) -> None:
     scene.fill(LINES)
     die(scene, moment, 2, ROLLED)
 
     scene.drain_all(BY_PART, *ROLLED)
 
     scene.holds_exactly(LINES)
+    counted(LINES, scene.lines().elements(), kept=scene.left)
 
 
 def test_drains_that_are_killed_while_they_merge_what_others_left_have_every_event_once(scene: Scene) -> None:

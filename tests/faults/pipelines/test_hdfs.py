@@ -9,6 +9,7 @@ import pytest
 
 from flumebeam.commitlog.steps import CrashPoint
 from flumebeam.hdfs.cluster import LocalHdfs
+from tests.failures import Counted
 from tests.faults.pipelines import killing
 from tests.faults.pipelines.scene import Scene, numbered
 from tests.faults.pipelines.stores import HdfsStore
@@ -26,7 +27,10 @@ def store(hdfs_cluster: LocalHdfs, scene: Scene) -> Iterator[HdfsStore]:
     made.close()
 
 
-def test_drains_killed_one_after_the_other_have_every_event_once(scene: Scene, store: HdfsStore) -> None:
+@pytest.mark.failure("lease held by a dead writer")
+def test_drains_killed_one_after_the_other_have_every_event_once(
+    scene: Scene, store: HdfsStore, counted: Counted
+) -> None:
     scene.fill(LINES)
     for point in (CrashPoint.RECORD_WRITTEN, CrashPoint.COMMITTED, CrashPoint.PART_PUBLISHED, CrashPoint.EPOCH_CLOSED):
         die(scene, point.name)
@@ -36,6 +40,7 @@ def test_drains_killed_one_after_the_other_have_every_event_once(scene: Scene, s
 
     store.copy()
     scene.holds_exactly(LINES)
+    counted(LINES, scene.lines().elements(), kept=scene.left)
 
 
 def test_drains_killed_while_hdfs_joins_their_segments_have_every_event_once(scene: Scene, store: HdfsStore) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from flumebeam.hdfs.cluster import LocalHdfs
+from tests.failures import Counted
 from tests.faults.pipelines.scene import Scene, numbered
 from tests.faults.pipelines.stores import HdfsStore
 from tests.faults.pipelines.test_standby import stop
@@ -65,9 +66,14 @@ def test_safe_mode_at_the_start_is_one_line(scene: Scene, store: HdfsStore, hdfs
     scene.holds_exactly(LINES[:400])
 
 
+@pytest.mark.failure("DataNode does not answer though the data has landed", what=("datanode",))
 @pytest.mark.parametrize("what", ["namenode", "datanode"])
 def test_a_daemon_that_hangs_is_waited_for_and_wakes_later(
-    scene: Scene, store: HdfsStore, hdfs_cluster: LocalHdfs, what: str
+    scene: Scene,
+    store: HdfsStore,
+    hdfs_cluster: LocalHdfs,
+    what: str,
+    counted: Counted,
 ) -> None:
     daemon = getattr(hdfs_cluster, what)
     patient = scene.drain("--target_read_timeout_seconds=2", until_empty=False)
@@ -85,6 +91,7 @@ def test_a_daemon_that_hangs_is_waited_for_and_wakes_later(
     stop(patient)
     store.copy()
     scene.holds_exactly(LINES)
+    counted(LINES, scene.lines().elements(), kept=scene.left)
 
 
 @pytest.mark.parametrize("what", ["namenode", "datanode"])
@@ -106,7 +113,10 @@ def test_a_daemon_that_never_answers_is_one_line(
     scene.holds_exactly(LINES[:400])
 
 
-def test_a_quota_that_is_used_up_is_waited_for(scene: Scene, store: HdfsStore, hdfs_cluster: LocalHdfs) -> None:
+@pytest.mark.failure("HDFS out of space")
+def test_a_quota_that_is_used_up_is_waited_for(
+    scene: Scene, store: HdfsStore, hdfs_cluster: LocalHdfs, counted: Counted
+) -> None:
     patient = scene.drain(until_empty=False)
     scene.fill(LINES[:400])
     until(lambda: not scene.left, "the first events drained")
@@ -125,6 +135,7 @@ def test_a_quota_that_is_used_up_is_waited_for(scene: Scene, store: HdfsStore, h
     stop(patient)
     store.copy()
     scene.holds_exactly(LINES)
+    counted(LINES, scene.lines().elements(), kept=scene.left)
 
 
 def test_a_directory_that_may_not_be_written_is_one_line(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.failures import Counted
 from tests.faults.pipelines.scene import TRANSACTION, Scene, numbered
 from tests.programs import until
 
@@ -33,8 +34,11 @@ def test_a_drain_survives_a_broker_that_is_away_and_repeats_nothing(scene: Scene
     scene.holds_exactly(lines)
 
 
+@pytest.mark.failure("broker down at put")
 def test_an_ingest_survives_a_broker_that_is_away_and_repeats_one_transaction_at_most(
-    scene: Scene, tmp_path: Path
+    scene: Scene,
+    tmp_path: Path,
+    counted: Counted,
 ) -> None:
     lines = numbered(8_000)
     log = tmp_path / "app.log"
@@ -53,14 +57,18 @@ def test_an_ingest_survives_a_broker_that_is_away_and_repeats_one_transaction_at
     found = Counter(event.body for event in scene.take_all())
     assert not Counter(lines) - found, "lost"
     assert (found - Counter(lines)).total() <= TRANSACTION
+    counted(lines, found.elements())
 
 
 def _more_than(scene: Scene, lines: int) -> bool:
     return scene.count() > lines
 
 
+@pytest.mark.failure("session rebuilt with the same queue")
 @BOTH_WAYS
-def test_a_drain_whose_connection_is_cut_again_and_again_repeats_nothing(scene: Scene, how: list[str]) -> None:
+def test_a_drain_whose_connection_is_cut_again_and_again_repeats_nothing(
+    scene: Scene, how: list[str], counted: Counted
+) -> None:
     lines = numbered(5_000)
     drain = scene.drain(*how, until_empty=False)
     until(lambda: scene.broker.queue(scene.queue).consumers, "the drain bound")
@@ -73,6 +81,7 @@ def test_a_drain_whose_connection_is_cut_again_and_again_repeats_nothing(scene: 
     drain.send(signal.SIGINT)
     drain.ends_well()
     scene.holds_exactly(lines)
+    counted(lines, scene.lines().elements(), kept=scene.left)
 
 
 @pytest.mark.slow
@@ -96,7 +105,10 @@ def test_both_survive_twenty_seconds_without_a_broker(scene: Scene, tmp_path: Pa
     assert found.total() == received <= len(lines) + TRANSACTION, "what the ingest repeated, and nothing else"
 
 
-def test_a_broker_that_stays_away_is_one_line_and_nothing_is_repeated_afterwards(scene: Scene) -> None:
+@pytest.mark.failure("session rebuilt with the same queue")
+def test_a_broker_that_stays_away_is_one_line_and_nothing_is_repeated_afterwards(
+    scene: Scene, counted: Counted
+) -> None:
     lines = numbered(600)
     drain = scene.drain("--reconnect_seconds=1", until_empty=False)
     scene.fill(lines[:500])
@@ -114,3 +126,4 @@ def test_a_broker_that_stays_away_is_one_line_and_nothing_is_repeated_afterwards
     scene.fill(lines[500:])
     scene.drain_all()
     scene.holds_exactly(lines)
+    counted(lines, scene.lines().elements(), kept=scene.left)

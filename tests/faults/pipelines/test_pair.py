@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from flumebeam.testing.hdfs_ha import HaHdfs
+from tests.failures import Counted
 from tests.faults.pipelines.scene import Scene, numbered
 from tests.faults.pipelines.stores import HdfsStore
 from tests.faults.pipelines.test_standby import stop
@@ -25,8 +26,12 @@ def store(hdfs_pair: HaHdfs, scene: Scene) -> Iterator[HdfsStore]:
     hdfs_pair.heal()
 
 
+@pytest.mark.failure("NameNode fails over in the middle of a write")
 def test_a_drain_goes_on_through_a_fail_over_and_has_every_event_once(
-    scene: Scene, store: HdfsStore, hdfs_pair: HaHdfs
+    scene: Scene,
+    store: HdfsStore,
+    hdfs_pair: HaHdfs,
+    counted: Counted,
 ) -> None:
     drain = scene.drain(until_empty=False)
     scene.fill(LINES[:400])
@@ -44,3 +49,4 @@ def test_a_drain_goes_on_through_a_fail_over_and_has_every_event_once(
     stop(drain)
     store.copy()
     scene.holds_exactly(LINES)
+    counted(LINES, scene.lines().elements(), kept=scene.left)

@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from flumebeam.commitlog.steps import CrashPoint
+from tests.failures import Counted
 from tests.faults.pipelines import killing
 from tests.faults.pipelines.scene import Scene, numbered
 from tests.programs import Program, until
@@ -26,7 +27,8 @@ def stop(*drains: Program) -> None:
         drain.ends_well()
 
 
-def test_the_standby_takes_over_from_a_killed_drain(scene: Scene) -> None:
+@pytest.mark.failure("two pipelines on one exclusive queue")
+def test_the_standby_takes_over_from_a_killed_drain(scene: Scene, counted: Counted) -> None:
     active = scene.drain(until_empty=False)
     standing_by(scene, 1)
     standby = scene.drain(until_empty=False)
@@ -40,6 +42,7 @@ def test_the_standby_takes_over_from_a_killed_drain(scene: Scene) -> None:
     until(lambda: not scene.left, "the standby has emptied the queue")
     stop(standby)
     scene.holds_exactly(LINES)
+    counted(LINES, scene.lines().elements(), kept=scene.left)
 
 
 FROZEN_AT = [
@@ -52,6 +55,7 @@ FROZEN_AT = [
 ]
 
 
+@pytest.mark.failure("two pipelines on one exclusive queue")
 @pytest.mark.parametrize(
     ("moment", "how"),
     [(moment, []) for moment in FROZEN_AT]

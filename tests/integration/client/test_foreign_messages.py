@@ -14,6 +14,7 @@ from flumebeam.event import Event
 from flumebeam.solace._placed_frames import PlacedFrame
 from flumebeam.solace._reader import MessageReader
 from flumebeam.solace.session import VendorConnection
+from tests.failures import Counted
 from tests.integration.client.helpers import drink, events
 
 SEP = message_properties.APPLICATION_MESSAGE_ID
@@ -33,6 +34,7 @@ def through(
     return event
 
 
+@pytest.mark.failure("payload of a foreign producer that is not bytes")
 @pytest.mark.parametrize(
     ("payload", "body", "kind"),
     [
@@ -51,11 +53,16 @@ def through(
     ],
 )
 def test_any_payload_becomes_a_body_by_the_stated_rule(
-    connection: VendorConnection, payload: Any, body: bytes, kind: str
+    connection: VendorConnection,
+    payload: Any,
+    body: bytes,
+    kind: str,
+    counted: Counted,
 ) -> None:
     event = through(connection, payload)
 
     assert (event.body, event.headers["solace.payload"]) == (body, kind)
+    counted([body], [event.body])
 
 
 def test_a_map_of_a_megabyte_becomes_json(connection: VendorConnection) -> None:

@@ -20,8 +20,9 @@ from flumebeam.solace.auth import CertificateAuthentication, ClientCredentials, 
 from flumebeam.solace.config import ReconnectPolicy, Secret, SolaceOptions, TlsOptions
 from flumebeam.solace.session import connect
 from flumebeam.testing.broker import DevelopmentBroker, running_broker
+from tests.failures import Counted
 from tests.integration.broker.certificates import Authority
-from tests.integration.client.helpers import bodies, drink, fill
+from tests.integration.client.helpers import acknowledge, bodies, drink, fill
 from tests.waiting import eventually
 
 PATIENT = ReconnectPolicy(attempts=100, wait_seconds=0.1)
@@ -265,23 +266,33 @@ def test_client_credentials_get_a_token_with_the_scope_that_was_asked_for(
     assert (tokens.given, tokens.scopes) == (1, ["solace logs"])
 
 
+@pytest.mark.failure("token expires while a pipeline runs")
 def test_a_token_is_renewed_before_it_expires_and_the_next_reconnect_uses_the_new_one(
     secured: Callable[..., DevelopmentBroker],
     authority: Authority,
     tokens: TokenServer,
     caplog: pytest.LogCaptureFixture,
+    counted: Counted,
 ) -> None:
     caplog.set_level(logging.DEBUG)
     broker = secured(users={"ann": "pw"}, oauth_username=tokens.username)
     tokens.life = 2
     options = over_tls(broker, authority, authentication=credentials(tokens), reconnect=PATIENT)
     with connect(options) as connection:
+        fill(connection, 0)
+        receiver = connection.receiver("q")
+        first = drink(receiver, 1)
         eventually(lambda: tokens.given >= 2)
         tokens.answer = (503, b"")  # the one that is valid now stays so
         # Only the newest is valid: with the first one this would end in a refused login.
         assert broker.cut_connections() == 1
         eventually(lambda: len(broker.clients()) == 1 and not connection.away)
         fill(connection, 1)
+        second = drink(receiver, 1)
+        acknowledge(receiver, first)
+        acknowledge(receiver, second)
+        eventually(lambda: not broker.queue("q").messages)
+    counted([b"0", b"1"], [*bodies(first), *bodies(second)])
     assert "token-" not in caplog.text
     assert "geheim" not in caplog.text
 

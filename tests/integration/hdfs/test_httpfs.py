@@ -55,6 +55,7 @@ def test_a_directory_that_came_between_look_and_rename_gives_back_what_it_swallo
     late.close()
 
 
+@pytest.mark.failure("rename returns false")
 def test_a_file_that_came_between_look_and_rename_is_not_overwritten(
     gateway: HttpFsFileSystem, options: HdfsOptions, root: str
 ) -> None:

@@ -50,6 +50,7 @@ def test_after_a_fail_over_every_call_goes_to_the_other_namenode(
     assert fs.delete(f"{root}/b") is True
 
 
+@pytest.mark.failure("NameNode fails over in the middle of a write")
 def test_a_fail_over_in_the_middle_of_a_write_loses_nothing(pair: HaHdfs, fs: WebHdfsFileSystem, root: str) -> None:
     started = threading.Event()
     failed_over = threading.Event()

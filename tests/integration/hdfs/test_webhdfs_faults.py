@@ -104,6 +104,7 @@ class TestDataNode:
         late = fs.stat(f"{root}/first")
         assert late is None or late.length < 64_000_000
 
+    @pytest.mark.failure("DataNode does not answer though the data has landed")
     def test_a_file_of_a_write_given_up_may_come_later_but_never_under_a_fresh_name(
         self, healed: LocalHdfs, connect: Connect, root: str
     ) -> None:

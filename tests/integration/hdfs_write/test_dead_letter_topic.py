@@ -19,6 +19,7 @@ from flumebeam.errors import ConfigurationError
 from flumebeam.pipelines import drain_to_hdfs
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.transforms.deadletter_topic import DeadLetterTopic
+from tests.failures import Counted
 from tests.integration.hdfs_write.drain import QUEUE
 from tests.integration.pipelines.helpers import stored
 
@@ -56,22 +57,33 @@ def die_at(point: CrashPoint, arguments: Sequence[str]) -> int:
     return subprocess.run(command, stdin=subprocess.DEVNULL, timeout=60, check=False).returncode
 
 
-def written(target: Path) -> int:
-    """Count the rows that readers see."""
-    count = 0
+def rows(target: Path) -> list[bytes]:
+    """Return the bodies of the rows that readers see."""
+    found: list[bytes] = []
     for path in target.glob("FlumeData.*"):
         with path.open("rb") as file:
-            count += sum(1 for _ in fastavro.reader(file))
-    return count
+            found += [b'{"n": %d}' % row["n"] for row in fastavro.reader(file)]
+    return found
+
+
+def written(target: Path) -> int:
+    """Count the rows that readers see."""
+    return len(rows(target))
 
 
 def kept_in_files(target: Path) -> list[dict[str, str]]:
     return [json.loads(line) for path in target.glob("_dead-letters/*") for line in path.read_text().splitlines()]
 
 
+@pytest.mark.failure("poison message")
 @pytest.mark.usefixtures("letters")
 def test_what_cannot_be_written_is_published_with_its_cause_and_acknowledged(
-    broker: DevelopmentBroker, publish: Publish, tmp_path: Path, schema: Path, monkeypatch: pytest.MonkeyPatch
+    broker: DevelopmentBroker,
+    publish: Publish,
+    tmp_path: Path,
+    schema: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    counted: Counted,
 ) -> None:
     monkeypatch.setenv("SOLACE_HOST", broker.url)
     publish([*GOOD, *BAD])
@@ -81,6 +93,7 @@ def test_what_cannot_be_written_is_published_with_its_cause_and_acknowledged(
     assert written(tmp_path / "target") == len(GOOD)
     assert not broker.queue(QUEUE).messages
     found = stored(broker, "letters")
+    counted([*GOOD, *BAD], rows(tmp_path / "target"), refused=[event.body for event in found])
     assert sorted(event.body for event in found) == BAD
     assert all("n" in event.headers["flumebeam.cause"] for event in found)
     assert {event.headers["flumebeam.origin"] for event in found} == {QUEUE}
@@ -88,6 +101,7 @@ def test_what_cannot_be_written_is_published_with_its_cause_and_acknowledged(
     assert kept_in_files(tmp_path / "target") == []
 
 
+@pytest.mark.failure("poison message")
 @pytest.mark.usefixtures("letters")
 @pytest.mark.parametrize("point", [CrashPoint.RECORD_WRITTEN, CrashPoint.COMMITTED])
 def test_a_drain_killed_between_its_letters_and_their_acknowledgement_loses_none(
@@ -97,6 +111,7 @@ def test_a_drain_killed_between_its_letters_and_their_acknowledgement_loses_none
     schema: Path,
     monkeypatch: pytest.MonkeyPatch,
     point: CrashPoint,
+    counted: Counted,
 ) -> None:
     monkeypatch.setenv("SOLACE_HOST", broker.url)
     publish([*BAD, *GOOD])
@@ -111,6 +126,7 @@ def test_a_drain_killed_between_its_letters_and_their_acknowledgement_loses_none
     deliveries = {event.headers["flumebeam.delivery"] for event in found}
     assert len(deliveries) == len(BAD)
     assert (len(found) > len(BAD)) is (point is CrashPoint.RECORD_WRITTEN)
+    counted([*BAD, *GOOD], rows(tmp_path / "target"), refused=[event.body for event in found])
 
 
 def test_letters_that_the_broker_refuses_are_kept_in_files_of_the_same_commit(

@@ -20,6 +20,7 @@ from flumebeam.transforms.events import ToEvents
 from flumebeam.transforms.running import run_pipeline
 from flumebeam.transforms.solace_read import ReadFromSolace, sender_time_ms
 from flumebeam.transforms.stopping import request_stop
+from tests.failures import Counted
 from tests.waiting import eventually
 
 Publish = Callable[[Sequence[bytes]], None]
@@ -180,8 +181,12 @@ def test_several_flows_share_a_non_exclusive_queue(
     assert broker.queue("logs").messages == 0
 
 
+@pytest.mark.failure("two pipelines on one exclusive queue")
 def test_several_flows_on_an_exclusive_queue_are_refused_before_anything_is_read(
-    broker: DevelopmentBroker, connection: SolaceOptions, publish: Publish
+    broker: DevelopmentBroker,
+    connection: SolaceOptions,
+    publish: Publish,
+    counted: Counted,
 ) -> None:
     publish(numbers(500))
 
@@ -191,6 +196,7 @@ def test_several_flows_on_an_exclusive_queue_are_refused_before_anything_is_read
     assert SEEN == []
     left = broker.queue("logs")
     assert (left.messages, left.unacknowledged, left.consumers) == (500, 0, 0)
+    counted(numbers(500), bodies(), kept=left.messages)
 
 
 def test_what_fails_as_often_as_its_queue_allows_goes_to_the_dead_message_queue(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,6 +27,7 @@ from flumebeam.transforms.read_options import BundleLimits, ReadLimits
 from flumebeam.transforms.receiver_read import ReadFromReceivers
 from flumebeam.transforms.running import run_pipeline
 from flumebeam.transforms.solace_write import WriteToSolace
+from tests.failures import Counted
 from tests.waiting import eventually
 
 
@@ -137,21 +140,42 @@ def test_single_events_are_published_too(connection: SolaceOptions) -> None:
     ]
 
 
+@pytest.mark.failure("broker down at commit (known rollback)")
 def test_a_transaction_that_was_rolled_back_is_repeated(
-    broker: DevelopmentBroker, connection: SolaceOptions, source: MemoryQueue
+    broker: DevelopmentBroker, connection: SolaceOptions, source: MemoryQueue, counted: Counted
 ) -> None:
     source.put(numbers(600))
     broker.fault(FailCommit(reason="Server Is Busy"), FailCommit(reason="Server Is Busy"))
 
     counters = ingest(source, connection)
 
-    assert bodies(connection) == numbers(600) == source.acknowledged
+    found = bodies(connection)
+    assert found == numbers(600) == source.acknowledged
     assert counters["transactions_rolled_back"] == 2
+    counted(numbers(600), found)
 
 
+@pytest.mark.failure("more than 256 messages in a transaction")
+def test_transactions_larger_than_the_broker_allows_are_committed_in_halves(
+    connection: SolaceOptions, source: MemoryQueue, counted: Counted
+) -> None:
+    source.put(numbers(600))
+
+    ingest(source, connection, max_transaction_messages=300)
+
+    found = bodies(connection)
+    assert found == numbers(600) == source.acknowledged
+    counted(numbers(600), found)
+
+
+@pytest.mark.failure("commit reply lost (unknown)")
 @pytest.mark.parametrize("applied", [False, True])
 def test_a_commit_whose_answer_is_lost_repeats_at_most_its_own_events(
-    broker: DevelopmentBroker, connection: SolaceOptions, source: MemoryQueue, applied: bool
+    broker: DevelopmentBroker,
+    connection: SolaceOptions,
+    source: MemoryQueue,
+    applied: bool,
+    counted: Counted,
 ) -> None:
     source.put(numbers(600))
     broker.fault(LoseCommitResponse(applied=applied))
@@ -164,6 +188,7 @@ def test_a_commit_whose_answer_is_lost_repeats_at_most_its_own_events(
     assert repeats in ([], numbers(256))
     assert source.acknowledged == numbers(600)
     assert not repeats or counters["transactions_unknown"] == 1
+    counted(numbers(600), found)
 
 
 def test_a_broker_that_goes_away_in_mid_run_is_waited_for(
@@ -215,16 +240,20 @@ def test_without_a_place_for_dead_letters_the_run_fails_with_the_reason(
     assert len(source) == 20
 
 
+@pytest.mark.failure("message larger than a transaction or a queue takes")
 def test_a_body_that_is_too_large_for_the_broker_is_isolated(
-    connection: SolaceOptions, source: MemoryQueue, tmp_path: Path
+    connection: SolaceOptions, source: MemoryQueue, tmp_path: Path, counted: Counted
 ) -> None:
     large = b"x" * 11_000_000 + b"1"
     source.put([*numbers(5), large, b"8"])
 
     ingest(source, connection, dead_letters=DeadLettersToFiles(str(tmp_path)))
 
-    assert bodies(connection) == [*numbers(5), b"8"]
+    found = bodies(connection)
+    assert found == [*numbers(5), b"8"]
     assert sorted(source.acknowledged) == sorted([*numbers(5), large, b"8"])
+    (file,) = tmp_path.iterdir()
+    counted([*numbers(5), large, b"8"], found, refused=[b64decode(json.loads(file.read_text())["body"])])
 
 
 def test_a_wrong_password_ends_the_run_at_once_with_one_sentence(source: MemoryQueue) -> None:
@@ -238,8 +267,12 @@ def test_a_wrong_password_ends_the_run_at_once_with_one_sentence(source: MemoryQ
     assert len(source) == 3
 
 
+@pytest.mark.failure("broker down at put")
 def test_a_broker_that_is_down_at_the_start_is_an_error_at_once(
-    broker: DevelopmentBroker, connection: SolaceOptions, source: MemoryQueue
+    broker: DevelopmentBroker,
+    connection: SolaceOptions,
+    source: MemoryQueue,
+    counted: Counted,
 ) -> None:
     source.put(numbers(3))
     broker.stop()
@@ -247,6 +280,7 @@ def test_a_broker_that_is_down_at_the_start_is_an_error_at_once(
     with pytest.raises(ConnectionFailedError, match=r"^[^\n]*127\.0\.0\.1[^\n]*$"):
         ingest(source, connection)
     assert len(source) == 3
+    counted(numbers(3), [], kept=len(source))
 
 
 def test_a_broker_that_stays_away_ends_the_run_with_one_error_and_the_source_keeps_the_rest(

@@ -30,6 +30,7 @@ from flumebeam.errors import ConnectionFailedError, PublishRefusedError
 from flumebeam.solace.config import ReconnectPolicy, Secret, SolaceOptions
 from flumebeam.testing.memory_queue import MemoryQueue
 from flumebeam.transforms.deadletter import DeadLettersToFiles
+from tests.failures import Counted
 from tests.integration.transforms.test_solace_write import bodies, ingest, numbers, stored
 from tests.waiting import eventually
 
@@ -61,8 +62,9 @@ def test_direct_messages_reach_a_queue_that_is_there(source: MemoryQueue, connec
     assert set(bodies(connection)) <= set(numbers(50))
 
 
+@pytest.mark.failure("acknowledgement lost")
 def test_a_receipt_that_is_lost_or_a_connection_that_is_cut_loses_no_persistent_message(
-    broker: DevelopmentBroker, source: MemoryQueue, connection: SolaceOptions
+    broker: DevelopmentBroker, source: MemoryQueue, connection: SolaceOptions, counted: Counted
 ) -> None:
     source.put(numbers(2_000))
     broker.fault(LosePublishAck())
@@ -77,7 +79,9 @@ def test_a_receipt_that_is_lost_or_a_connection_that_is_cut_loses_no_persistent_
     cutter.join()
 
     assert source.acknowledged == numbers(2_000)
-    assert list(dict.fromkeys(bodies(connection))) == numbers(2_000)
+    found = bodies(connection)
+    assert list(dict.fromkeys(found)) == numbers(2_000)
+    counted(numbers(2_000), found)
 
 
 @pytest.mark.parametrize("mode", ["transacted", "persistent"])
@@ -94,9 +98,14 @@ def test_what_nobody_is_subscribed_to_becomes_a_dead_letter_with_cause_payload_a
     assert sorted(source.acknowledged) == sorted(numbers(30))
 
 
+@pytest.mark.failure("queue over quota, which refuses")
 @pytest.mark.parametrize("mode", ["transacted", "persistent"])
 def test_a_full_queue_is_waited_for_and_nothing_is_lost(
-    broker: DevelopmentBroker, source: MemoryQueue, connection: SolaceOptions, mode: str
+    broker: DevelopmentBroker,
+    source: MemoryQueue,
+    connection: SolaceOptions,
+    mode: str,
+    counted: Counted,
 ) -> None:
     broker.create_queue("small", subscriptions=["small"], max_bytes=1_000)
     source.put(numbers(60))
@@ -115,6 +124,7 @@ def test_a_full_queue_is_waited_for_and_nothing_is_lost(
     assert sorted(got) == sorted(numbers(60))
     assert counters["over_quota_waits"] >= 1
     assert "dead_letters" not in counters or counters["dead_letters"] == 0
+    counted(numbers(60), got)
 
 
 @pytest.mark.parametrize("mode", ["transacted", "persistent"])
@@ -131,6 +141,24 @@ def test_a_full_queue_stops_the_run_or_makes_dead_letters_if_told_so(
 
     assert counters["dead_letters"] >= 1
     assert sorted(source.acknowledged) == numbers(10)
+
+
+@pytest.mark.failure("queue over quota, which discards in silence")
+@pytest.mark.parametrize("mode", ["transacted", "persistent"])
+def test_what_a_queue_discards_in_silence_is_gone_and_counted_by_the_broker_alone(
+    broker: DevelopmentBroker, source: MemoryQueue, connection: SolaceOptions, mode: str, counted: Counted
+) -> None:
+    broker.create_queue("small", subscriptions=["small"], reject_on_discard="never", max_bytes=1_000)
+    source.put(numbers(60))
+
+    counters = ingest(source, connection, "small", mode=mode)
+
+    assert sorted(source.acknowledged) == sorted(numbers(60))
+    assert counters["events_committed"] == 60
+    discarded = broker.queue("small").counts["maxMsgSpoolUsageExceededDiscardedMsgCount"]
+    found = [event.body for event in stored(connection, "small")]
+    assert discarded == 60 - len(found) > 0
+    counted(numbers(60), found, lost=discarded)
 
 
 @pytest.mark.parametrize("mode", ["transacted", "persistent"])

@@ -57,6 +57,7 @@ def test_hours_count_from_midnight_and_from_noon(hour: int, expected: str) -> No
 
 
 class TestTime:
+    @pytest.mark.failure("no timestamp header")
     def test_it_is_the_timestamp_header_then_the_sender_s_then_the_arrival(self) -> None:
         headers = {"timestamp": str(ms(2001, 1, 1)), "solace.sender-timestamp": str(ms(2002, 1, 1))}
 
@@ -215,6 +216,7 @@ class TestSplit:
 
 
 class TestSafety:
+    @pytest.mark.failure("header with `/` or `..` in a path")
     @pytest.mark.parametrize(
         ("value", "expected"),
         [

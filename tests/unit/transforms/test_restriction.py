@@ -24,6 +24,15 @@ def test_a_resting_reader_gives_its_rest_back_with_what_it_has_counted() -> None
     assert tracker.check_done()
 
 
+@pytest.mark.parametrize(("now_ms", "started_ms", "last_event_ms"), [(9, 5, 8), (7, 5, 7), (3, 3, 3)])
+def test_no_time_of_a_read_is_in_the_future_of_a_clock_that_was_set_back(
+    now_ms: int, started_ms: int, last_event_ms: int
+) -> None:
+    position = Position(events=1, started_ms=5, last_event_ms=8)
+
+    assert position.not_after(now_ms) == Position(events=1, started_ms=started_ms, last_event_ms=last_event_ms)
+
+
 def test_a_reader_that_returns_without_finishing_is_found_out() -> None:
     tracker = Tracker(Position(), bounded=True)
     tracker.try_claim(Position(events=5))
