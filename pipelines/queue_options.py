@@ -75,6 +75,12 @@ class QueueOptions(PipelineOptions):
             help="what the broker is told of a bundle that failed: released, failed, rejected [released]",
         )
         parser.add_argument(
+            "--rejected_topic",
+            default="",
+            metavar="TOPIC",
+            help="with --failed_bundles=rejected: publish its events there with the cause, and acknowledge them [no]",
+        )
+        parser.add_argument(
             "--until_empty", action="store_true", default=False, help="end when nothing has come for --idle_seconds"
         )
         parser.add_argument("--idle_seconds", type=float, default=2.0, metavar="S", help="see --until_empty [2]")
@@ -104,6 +110,7 @@ class QueueOptions(PipelineOptions):
             deduplicate=self.deduplicate,
             acknowledge_within=self.acknowledge_within,
             failed_bundles=self.failed_bundles,
+            dead_letter_topic=self.rejected_topic,
             transaction_messages=self.transaction_messages,
             until_empty=self.until_empty,
             idle_seconds=self.idle_seconds,

@@ -19,8 +19,10 @@ from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.flows import FlowOptions, GiveBack, ReplayStart
 from flumebeam.solace.ports import Connection, FlowOfQueue
 from flumebeam.transforms import job_queues, metrics
+from flumebeam.transforms.deadletter_topic import DeadLetterTopic
 from flumebeam.transforms.read_options import AcknowledgeBy, BundleLimits, ReadLimits
 from flumebeam.transforms.receiver_read import ReadFromReceivers
+from flumebeam.transforms.rejecting import Rejections, failure
 from flumebeam.transforms.repeats import RepeatWindow
 
 __all__ = ["ReadFromSolace", "SolaceReceiverFactory", "sender_time_ms"]
@@ -86,6 +88,9 @@ class ReadFromSolace(beam.PTransform):
         failed_bundles: What the broker is told of messages that were read and whose bundle failed: ``"released"``
             nothing; ``"failed"`` that they failed, for brokers from 10.2.1 on; ``"rejected"`` that they are not wanted,
             which **deletes** those that are not eligible for a dead message queue.
+        dead_letter_topic: With ``"rejected"``: publish the events of a bundle that failed to this topic, each with the
+            cause, and acknowledge them when the broker has them, in place of telling it that they are not wanted. A
+            bundle that failed because broker or target did is released. Keeps the events of a bundle in memory.
         acknowledge_within: Seconds after which messages that were read and not acknowledged are given back, and
             counted: their receiver is renewed. Several times ``bundle_seconds``; by default it waits for ever.
         transaction_messages: Take messages in transactions of up to so many, at most the broker's limit, which is 256
@@ -123,6 +128,7 @@ class ReadFromSolace(beam.PTransform):
         browse: bool = False,
         replay_from: str | None = None,
         failed_bundles: GiveBack | Literal["released", "failed", "rejected"] = "released",
+        dead_letter_topic: str = "",
         acknowledge_within: float | None = None,
         transaction_messages: int = 0,
         deduplicate: int = 0,
@@ -139,6 +145,11 @@ class ReadFromSolace(beam.PTransform):
         queue = queue or job_queues.new_name()
         by = _choice("acknowledge", AcknowledgeBy, acknowledge)
         give_back = _choice("failed_bundles", GiveBack, failed_bundles)
+        if dead_letter_topic and (give_back is not GiveBack.REJECTED or browse or transaction_messages):
+            raise ConfigurationError(
+                "A dead_letter_topic gets what failed_bundles='rejected' rejects, of messages that are acknowledged by "
+                "id: give that, and leave out browse and transaction_messages."
+            )
         replay = None if replay_from is None else ReplayStart.parse(replay_from)
         if replay is not None and flows > 1:
             raise ConfigurationError("A replay is for one flow: leave out flows, or replay_from.")
@@ -146,7 +157,8 @@ class ReadFromSolace(beam.PTransform):
             selector=selector,
             browse=browse,
             replay=replay,
-            give_back=give_back,
+            # What is published elsewhere is acknowledged, and needs no broker that knows rejected messages.
+            give_back=GiveBack.RELEASED if dead_letter_topic else give_back,
             shared=flows > 1,
             transaction_messages=transaction_messages,
         )
@@ -154,7 +166,12 @@ class ReadFromSolace(beam.PTransform):
         self._queue = queue
         self._read = ReadFromReceivers(
             SolaceReceiverFactory(
-                source=queue, connection=options, topics=tuple(topics), flow=how, deduplicate=deduplicate
+                source=queue,
+                connection=options,
+                topics=tuple(topics),
+                flow=how,
+                deduplicate=deduplicate,
+                rejected_to=DeadLetterTopic(topic=dead_letter_topic, connection=options) if dead_letter_topic else None,
             ),
             limits=ReadLimits(
                 max_events=max_events,
@@ -197,6 +214,7 @@ class SolaceReceiverFactory:
         topics: What the queue subscribes to; made if there is no such queue. Empty leaves the queue alone.
         flow: How flows are bound.
         deduplicate: Application message ids to remember; 0 for none.
+        rejected_to: Where events of failed bundles go; ``None`` gives them back as the flow does.
         token: Names this source, so that a process starts its replay once, and all its flows remember the same ids.
 
     Raises:
@@ -208,6 +226,7 @@ class SolaceReceiverFactory:
     topics: tuple[str, ...] = ()
     flow: FlowOptions = field(default_factory=FlowOptions)
     deduplicate: int = 0
+    rejected_to: DeadLetterTopic | None = None
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def __post_init__(self) -> None:
@@ -239,7 +258,8 @@ class SolaceReceiverFactory:
             receiver = connection.receiver(self.source, before_bind=before_bind, flow=flow)
             _replayed.add(self.token)
             window = _windows.setdefault(self.token, RepeatWindow(self.deduplicate)) if self.deduplicate else None
-            return _OwnedReceiver(receiver, connection, window)
+            rejections = None if self.rejected_to is None else Rejections(self.rejected_to, self.source)
+            return _OwnedReceiver(receiver, connection, window, rejections)
         except BaseException:  # an interrupt, too, must leave no connection open
             connection.close()
             raise
@@ -256,7 +276,13 @@ _windows: Final[dict[str, RepeatWindow]] = {}
 class _OwnedReceiver:
     """A receiver that closes the connection it was opened on, and so knows what the broker has got; drops repeats."""
 
-    def __init__(self, receiver: FlowOfQueue, connection: Connection, window: RepeatWindow | None) -> None:
+    def __init__(
+        self,
+        receiver: FlowOfQueue,
+        connection: Connection,
+        window: RepeatWindow | None,
+        rejections: Rejections | None = None,
+    ) -> None:
         self._receiver = receiver
         self._connection = connection
         self._window = window
@@ -264,9 +290,15 @@ class _OwnedReceiver:
         self._fence = False  # of batches that were dropped whole
         self._only_repeats = False
         self._waiting: dict[bytes, str] = {}
-        self.give_back = receiver.give_back
+        self._rejections = rejections
 
     def receive(self, max_events: int, timeout: float) -> EventBatch:
+        batch = self._receive(max_events, timeout)
+        if self._rejections is not None and len(batch):
+            self._rejections.hold(batch)
+        return batch
+
+    def _receive(self, max_events: int, timeout: float) -> EventBatch:
         batch = self._receiver.receive(max_events, timeout)
         self._only_repeats = False
         if self._window is None or batch.provenance is None or not len(batch):
@@ -287,6 +319,18 @@ class _OwnedReceiver:
         if self._window is not None:
             for delivery in ids.to_pylist():
                 self._waiting.pop(delivery, None)
+        if self._rejections is not None:
+            self._rejections.forget(ids)
+
+    def give_back(self) -> int:
+        if self._rejections is None:
+            return self._receiver.give_back()
+        cause = failure()
+        if cause is None or not self._receiver.unacknowledged:
+            return 0
+        published = self._rejections.publish(cause)
+        self.acknowledge(published)
+        return len(published)
 
     @property
     def receiver_id(self) -> str:

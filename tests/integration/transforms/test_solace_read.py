@@ -15,6 +15,7 @@ from flumebeam.broker import DevelopmentBroker
 from flumebeam.errors import ConfigurationError, ConnectionFailedError, LoginRefusedError, QueueError, StorageError
 from flumebeam.event import Event
 from flumebeam.solace.config import ReconnectPolicy, SolaceOptions
+from flumebeam.solace.session import connect
 from flumebeam.transforms.acknowledge import AcknowledgeBatches
 from flumebeam.transforms.events import ToEvents
 from flumebeam.transforms.running import run_pipeline
@@ -216,6 +217,96 @@ def test_what_fails_as_often_as_its_queue_allows_goes_to_the_dead_message_queue(
         left.append((broker.queue("logs").messages, broker.queue("dead").messages))
 
     assert left == [(1, 0), (0, 1)]
+
+
+class Refuse(beam.DoFn):
+    """Passes on what it can work with; the error comes behind the batches that were read before."""
+
+    def __init__(self, bad: bytes, error: type[Exception]) -> None:
+        self._bad = bad
+        self._error = error
+
+    def process(self, batch: EventBatch) -> Iterator[EventBatch]:
+        if self._bad in batch.bodies.to_pylist():
+            raise self._error("cannot work with that")
+        SEEN.extend(batch.events())
+        yield batch
+
+
+REJECTED = {
+    "failed_bundles": "rejected",
+    "dead_letter_topic": "rejected/logs",
+    "until_empty": True,
+    "bundle_events": 10,
+}
+
+
+@pytest.mark.parametrize("deduplicate", [0, 100])
+def test_events_of_a_bundle_that_failed_are_published_with_the_cause_and_then_acknowledged(
+    broker: DevelopmentBroker, connection: SolaceOptions, publish: Publish, deduplicate: int, counted: Counted
+) -> None:
+    broker.create_queue("rejected", subscriptions=["rejected/>"])
+    publish(numbers(100))
+    options = {**REJECTED, "idle_seconds": 0.3, "deduplicate": deduplicate}
+
+    with pytest.raises(ValueError, match="cannot work with that"):
+        read(connection, beam.ParDo(Refuse(b"55", ValueError)), AcknowledgeBatches(), **options)
+    eventually(lambda: broker.queue("logs").consumers == 0)
+    left, rejected = broker.queue("logs").messages, broker.queue("rejected").messages
+    read(connection, beam.ParDo(Refuse(b"55", ValueError)), AcknowledgeBatches(), **options)
+
+    assert 1 <= rejected <= 10
+    assert len(SEEN) >= 100 - rejected
+    assert left <= 100 - rejected
+    letters = taken(connection, "rejected")
+    assert b"55" in [letter.body for letter in letters]
+    assert all("ValueError: cannot work with that" in letter.headers["flumebeam.cause"] for letter in letters)
+    assert {letter.headers["flumebeam.target"] for letter in letters} == {"logs"}
+    assert {letter.headers["host"] for letter in letters} == {"h1"}
+    counted(numbers(100), bodies(), refused=[letter.body for letter in letters], kept=broker.queue("logs").messages)
+
+
+def test_a_bundle_that_failed_by_its_target_is_released_and_rejects_nothing(
+    broker: DevelopmentBroker, connection: SolaceOptions, publish: Publish
+) -> None:
+    broker.create_queue("rejected", subscriptions=["rejected/>"])
+    publish(numbers(100))
+
+    with pytest.raises(StorageError):
+        read(connection, beam.ParDo(Refuse(b"0", StorageError)), AcknowledgeBatches(), **REJECTED)
+
+    eventually(lambda: broker.queue("logs").consumers == 0)
+    assert (broker.queue("logs").messages, broker.queue("rejected").messages) == (100, 0)
+
+
+def test_events_whose_dead_letters_nobody_takes_stay_on_their_queue(
+    broker: DevelopmentBroker, connection: SolaceOptions, publish: Publish, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(numbers(10))
+
+    with pytest.raises(ValueError, match="cannot work with that"):
+        read(connection, beam.ParDo(Refuse(b"0", ValueError)), AcknowledgeBatches(), **REJECTED)
+
+    eventually(lambda: broker.queue("logs").consumers == 0)
+    assert broker.queue("logs").messages == 10
+    assert "events of a failed bundle stay on logs" in caplog.text
+    assert "no queue is subscribed" in caplog.text
+
+
+@pytest.mark.parametrize("options", [{"failed_bundles": "failed"}, {"browse": True}, {"transaction_messages": 10}])
+def test_a_topic_for_what_is_rejected_needs_messages_that_can_be(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="dead_letter_topic gets what failed_bundles='rejected' rejects"):
+        ReadFromSolace("logs", connection=SolaceOptions(), **{**REJECTED, **options})
+
+
+def taken(connection: SolaceOptions, queue: str) -> list[Event]:
+    """Take everything out of a queue."""
+    with connect(connection) as opened:
+        receiver = opened.receiver(queue)
+        events: list[Event] = []
+        while len(batch := receiver.receive(1_000, 0.5)):
+            events += batch.events()
+        return events
 
 
 def test_a_broker_that_goes_away_for_a_while_is_waited_for(
