@@ -8,6 +8,7 @@ from typing import Any
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from flumebeam.solace.config import SolaceOptions
+from flumebeam.solace.semp import SempOptions
 from flumebeam.transforms.solace_read import ReadFromSolace
 
 __all__ = ["QueueOptions"]
@@ -34,7 +35,17 @@ class QueueOptions(PipelineOptions):
         parser.add_argument(
             "--replay_from", metavar="WHEN", help="have the broker deliver again: beginning, a time, or rmid1:... [no]"
         )
-        parser.add_argument("--flows", type=int, default=1, metavar="N", help="consumers; several share a queue [1]")
+        parser.add_argument(
+            "--flows", type=int, default=1, metavar="N", help="consumers; several share a queue; 0 asks --semp_url [1]"
+        )
+        parser.add_argument(
+            "--semp_url",
+            default="",
+            metavar="URL",
+            help="the broker's management, which knows the queue's kind and backlog; password in $SOLACE_SEMP_PASSWORD "
+            "[nobody is asked]",
+        )
+        parser.add_argument("--semp_username", default="admin", metavar="NAME", help="who may read there [admin]")
         parser.add_argument(
             "--event_time",
             default="sender",
@@ -112,12 +123,17 @@ class QueueOptions(PipelineOptions):
             failed_bundles=self.failed_bundles,
             dead_letter_topic=self.rejected_topic,
             transaction_messages=self.transaction_messages,
+            semp=self.semp(),
             until_empty=self.until_empty,
             idle_seconds=self.idle_seconds,
             max_events=self.max_events,
             max_seconds=self.max_seconds,
             **options,
         )
+
+    def semp(self) -> SempOptions | None:
+        """Return the broker's management, if it was named."""
+        return SempOptions(url=self.semp_url, username=self.semp_username) if self.semp_url else None
 
     def topic_list(self) -> list[str]:
         """Return the topics that were named."""

@@ -52,6 +52,8 @@ DISTRIBUTIONS: Final = {
 }
 GAUGES: Final = {
     "events_unacknowledged": "handed on and not acknowledged in this process, when a bundle's read ended",
+    "queue_messages": "messages of the queue, unacknowledged ones included, as `semp` told at most ten seconds ago",
+    "queue_bytes": "bytes of them",
 }
 
 

@@ -72,6 +72,8 @@ class _Reader(beam.DoFn):
         self._acknowledged = metrics.counter("events_acknowledged")
         self._given_back = metrics.counter("events_given_back")
         self._unacknowledged = metrics.gauge("events_unacknowledged")
+        self._queue_messages = metrics.gauge("queue_messages")
+        self._queue_bytes = metrics.gauge("queue_bytes")
         self._lineage = metrics.LineageNote(*plan.factory.lineage)
 
     def setup(self) -> None:
@@ -96,6 +98,7 @@ class _Reader(beam.DoFn):
         load = BundleLoad(plan.bundle)
         reads = empty_reads = 0
         settlement = None
+        receiver: Receiver | None = None
         if finalizer is not None:
             # Also for a bundle that will read nothing: Prism asks for the finalization of every bundle of such a step.
             settlement = _Settlement(self._user)
@@ -108,6 +111,7 @@ class _Reader(beam.DoFn):
                 if self._drained(position, empty):
                     self._note_silence(share)
                 self._unacknowledged.set(RECEIVERS.unacknowledged(plan.identity))
+                self._note_backlog(receiver)
                 tracker.try_claim(position._replace(finished=True))
                 return
             if load.full and self._all_is_durable():
@@ -115,7 +119,7 @@ class _Reader(beam.DoFn):
             if (load.full or plan.clock.monotonic() >= end) and not plan.one_call:
                 self._unacknowledged.set(RECEIVERS.unacknowledged(plan.identity))
                 self._rest(share, position, watermark)
-                tracker.try_claim(position._replace(resting=True))
+                tracker.try_claim(position._replace(resting=True, backlog_bytes=self._note_backlog(receiver)))
                 tracker.defer_remainder()
                 return
             room = plan.bundle.events if plan.one_call else load.room
@@ -197,6 +201,14 @@ class _Reader(beam.DoFn):
         if now_ms - position.last_event_ms >= self._hold_ms:
             _advance(watermark, Timestamp(micros=1000 * (now_ms - self._hold_ms)))
             self._note_silence(share)
+
+    def _note_backlog(self, receiver: Receiver | None) -> int:
+        """Tell what the source holds, and return its bytes; 0 if that is not known."""
+        if (backlog := getattr(receiver, "backlog", None)) is None:
+            return 0
+        self._queue_messages.set(backlog.messages)
+        self._queue_bytes.set(backlog.nbytes)
+        return int(backlog.nbytes)
 
     @property
     def _hold_ms(self) -> int:

@@ -72,8 +72,9 @@ class ReceiverFactory(Protocol):
         away and coming back, so that nobody takes silence for an empty source; a method ``give_back()``, which tells
         the source that what is not acknowledged has failed, called before such a receiver is closed; ``oldest_age``,
         the seconds since the oldest delivery that is not acknowledged was handed out; ``acknowledged_after``, the
-        seconds for which the oldest delivery of the last acknowledgement had waited, or ``None``; and ``active``, false
-        while another receiver gets what the source has, so that nobody takes silence for an empty source, either.
+        seconds for which the oldest delivery of the last acknowledgement had waited, or ``None``; ``active``, false
+        while another receiver gets what the source has, so that nobody takes silence for an empty source, either; and
+        ``backlog``, messages and bytes that the source holds, or ``None`` if that is not known.
 
         Args:
             before_bind: To be called once with the new receiver's id before anything can be delivered to it. If it

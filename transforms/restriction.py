@@ -30,6 +30,7 @@ class Position(NamedTuple):
         last_event_ms: Wall clock of the last batch, or of the start.
         resting: Whether the reader gives the rest back to the runner for a while.
         finished: Whether nothing is left to read.
+        backlog_bytes: What the source is known to hold; 0 if that is not known.
     """
 
     events: int = 0
@@ -37,6 +38,7 @@ class Position(NamedTuple):
     last_event_ms: int = 0
     resting: bool = False
     finished: bool = False
+    backlog_bytes: int = 0
 
     def begin(self, now_ms: int) -> Position:
         """Return the position with its start set, if this is the first call."""
@@ -114,8 +116,8 @@ class Provider(RestrictionProvider):
         return Tracker(restriction, self._bounded)
 
     def restriction_size(self, element: Share, restriction: Position) -> int:
-        """Return 1: a queue has no size that would help to split it."""
-        return 1
+        """Return the bytes that the source is known to hold, at least 1: no size helps to split it."""
+        return max(1, restriction.backlog_bytes)
 
     def truncate(self, element: Share, restriction: Position) -> None:
         """Drop the rest when a pipeline is drained."""

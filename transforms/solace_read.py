@@ -17,12 +17,13 @@ from flumebeam.deliveries import Receiver
 from flumebeam.errors import ConfigurationError
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.flows import FlowOptions, GiveBack, ReplayStart
-from flumebeam.solace.ports import Connection, FlowOfQueue
-from flumebeam.transforms import job_queues, metrics
+from flumebeam.solace.semp import BacklogWatch, SempOptions
+from flumebeam.transforms import job_queues
 from flumebeam.transforms.deadletter_topic import DeadLetterTopic
+from flumebeam.transforms.owned_receiver import OwnedReceiver
 from flumebeam.transforms.read_options import AcknowledgeBy, BundleLimits, ReadLimits
 from flumebeam.transforms.receiver_read import ReadFromReceivers
-from flumebeam.transforms.rejecting import Rejections, failure
+from flumebeam.transforms.rejecting import Rejections
 from flumebeam.transforms.repeats import RepeatWindow
 
 __all__ = ["ReadFromSolace", "SolaceReceiverFactory", "sender_time_ms"]
@@ -70,7 +71,8 @@ class ReadFromSolace(beam.PTransform):
             one batch may exceed it.
         bundle_seconds: Seconds that one bundle takes at most, and so the delay of its commit at low rates.
         flows: Consumers to bind. More than one shares the messages of a non-exclusive queue; on an exclusive one the
-            second is refused when it is bound, for no program is told what a queue is before.
+            second is refused when it is bound, for no program is told what a queue is before; with ``semp`` at once. 0
+            is what the queue can use, which ``semp`` tells: one for each partition, else one.
         acknowledge: See above.
         event_time: ``"sender"``; ``"arrival"`` for the time at which a batch was received; or ``"header:NAME"`` for a
             header with milliseconds since 1970, such as ``header:timestamp``. What is no number counts as its arrival.
@@ -102,9 +104,13 @@ class ReadFromSolace(beam.PTransform):
         deduplicate: For sinks without a commit log: drop, acknowledge and count messages whose application message id
             was among the last so many of this process; 0 for none. Messages without an id, and packed ones, pass.
         watermark_idle_seconds: How far the watermark stays behind the clock while nothing comes.
+        semp: The broker's management, asked for the queue when this is built, and every ten seconds for its
+            backlog, which is told to the runner and as metrics; without ``semp`` nobody knows it.
 
     Raises:
         ConfigurationError: An option that cannot work; on expansion: a runner that cannot run this read.
+        ConnectionFailedError: ``semp`` does not answer.
+        QueueError: ``semp`` refuses the login.
     """
 
     def __init__(
@@ -133,6 +139,7 @@ class ReadFromSolace(beam.PTransform):
         transaction_messages: int = 0,
         deduplicate: int = 0,
         watermark_idle_seconds: float = 5.0,
+        semp: SempOptions | None = None,
     ) -> None:
         super().__init__()
         if isinstance(topics, str):
@@ -151,6 +158,13 @@ class ReadFromSolace(beam.PTransform):
                 "id: give that, and leave out browse and transaction_messages."
             )
         replay = None if replay_from is None else ReplayStart.parse(replay_from)
+        options = self._connection = connection or SolaceOptions.from_environment()
+        if semp is not None:
+            facts = semp.look(options.vpn, queue)
+            # One that this read makes is made for as many as are asked for.
+            flows = (flows or 1) if facts is None else facts.flows(queue, flows)
+            if facts is not None and facts.partitions and replay is not None:
+                raise ConfigurationError(f"Queue {queue!r} has partitions, and such queues are not replayed.")
         if replay is not None and flows > 1:
             raise ConfigurationError("A replay is for one flow: leave out flows, or replay_from.")
         how = FlowOptions(
@@ -162,7 +176,6 @@ class ReadFromSolace(beam.PTransform):
             shared=flows > 1,
             transaction_messages=transaction_messages,
         )
-        options = self._connection = connection or SolaceOptions.from_environment()
         self._queue = queue
         self._read = ReadFromReceivers(
             SolaceReceiverFactory(
@@ -171,6 +184,7 @@ class ReadFromSolace(beam.PTransform):
                 topics=tuple(topics),
                 flow=how,
                 deduplicate=deduplicate,
+                semp=semp,
                 rejected_to=DeadLetterTopic(topic=dead_letter_topic, connection=options) if dead_letter_topic else None,
             ),
             limits=ReadLimits(
@@ -214,6 +228,7 @@ class SolaceReceiverFactory:
         topics: What the queue subscribes to; made if there is no such queue. Empty leaves the queue alone.
         flow: How flows are bound.
         deduplicate: Application message ids to remember; 0 for none.
+        semp: Who tells the backlog; ``None`` for nobody.
         rejected_to: Where events of failed bundles go; ``None`` gives them back as the flow does.
         token: Names this source, so that a process starts its replay once, and all its flows remember the same ids.
 
@@ -226,6 +241,7 @@ class SolaceReceiverFactory:
     topics: tuple[str, ...] = ()
     flow: FlowOptions = field(default_factory=FlowOptions)
     deduplicate: int = 0
+    semp: SempOptions | None = None
     rejected_to: DeadLetterTopic | None = None
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
 
@@ -259,7 +275,8 @@ class SolaceReceiverFactory:
             _replayed.add(self.token)
             window = _windows.setdefault(self.token, RepeatWindow(self.deduplicate)) if self.deduplicate else None
             rejections = None if self.rejected_to is None else Rejections(self.rejected_to, self.source)
-            return _OwnedReceiver(receiver, connection, window, rejections)
+            watch = None if self.semp is None else BacklogWatch(self.semp, self.connection.vpn, self.source)
+            return OwnedReceiver(receiver, connection, window, rejections, watch)
         except BaseException:  # an interrupt, too, must leave no connection open
             connection.close()
             raise
@@ -271,100 +288,6 @@ _replayed: Final[set[str]] = set()
 
 _windows: Final[dict[str, RepeatWindow]] = {}
 """By source: what its receivers of this process have seen, also those that are renewed."""
-
-
-class _OwnedReceiver:
-    """A receiver that closes the connection it was opened on, and so knows what the broker has got; drops repeats."""
-
-    def __init__(
-        self,
-        receiver: FlowOfQueue,
-        connection: Connection,
-        window: RepeatWindow | None,
-        rejections: Rejections | None = None,
-    ) -> None:
-        self._receiver = receiver
-        self._connection = connection
-        self._window = window
-        self._repeated = metrics.counter("events_repeated")
-        self._fence = False  # of batches that were dropped whole
-        self._only_repeats = False
-        self._waiting: dict[bytes, str] = {}
-        self._rejections = rejections
-
-    def receive(self, max_events: int, timeout: float) -> EventBatch:
-        batch = self._receive(max_events, timeout)
-        if self._rejections is not None and len(batch):
-            self._rejections.hold(batch)
-        return batch
-
-    def _receive(self, max_events: int, timeout: float) -> EventBatch:
-        batch = self._receiver.receive(max_events, timeout)
-        self._only_repeats = False
-        if self._window is None or batch.provenance is None or not len(batch):
-            return batch
-        kept, repeats = self._window.split(batch, self._waiting)
-        if repeats is not None:
-            self._receiver.acknowledge(repeats)
-            self._repeated.inc(len(repeats))
-        fence = self._fence or batch.provenance.fence
-        self._only_repeats = not len(kept)
-        self._fence = fence and self._only_repeats
-        if kept.provenance is None or kept.provenance.fence is fence:
-            return kept
-        return replace(kept, provenance=replace(kept.provenance, fence=fence))
-
-    def acknowledge(self, ids: pa.FixedSizeBinaryArray) -> None:
-        self._receiver.acknowledge(ids)
-        if self._window is not None:
-            for delivery in ids.to_pylist():
-                self._waiting.pop(delivery, None)
-        if self._rejections is not None:
-            self._rejections.forget(ids)
-
-    def give_back(self) -> int:
-        if self._rejections is None:
-            return self._receiver.give_back()
-        cause = failure()
-        if cause is None or not self._receiver.unacknowledged:
-            return 0
-        published = self._rejections.publish(cause)
-        self.acknowledge(published)
-        return len(published)
-
-    @property
-    def receiver_id(self) -> str:
-        return self._receiver.receiver_id
-
-    @property
-    def unacknowledged(self) -> int:
-        return self._receiver.unacknowledged
-
-    @property
-    def oldest_age(self) -> float:
-        return self._receiver.oldest_age
-
-    @property
-    def acknowledged_after(self) -> float | None:
-        return self._receiver.acknowledged_after
-
-    @property
-    def active(self) -> bool:
-        return self._receiver.active
-
-    @property
-    def interrupted(self) -> bool:
-        return self._connection.away or self._only_repeats
-
-    def close(self) -> bool:
-        if self._window is not None:
-            self._window.forget(self._waiting)
-        proven = False
-        try:
-            proven = self._receiver.close()
-        finally:
-            settled = self._connection.close()
-        return proven or settled
 
 
 def sender_time_ms(batch: EventBatch) -> int | None:

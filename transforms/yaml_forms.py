@@ -35,6 +35,7 @@ from flumebeam.interceptors import (
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.fields import PLAIN_FIELDS, MessageFields
 from flumebeam.solace.packing import Packing
+from flumebeam.solace.semp import SempOptions
 from flumebeam.sources.options import FileSourceOptions
 from flumebeam.transforms import acknowledge as commit_step
 from flumebeam.transforms import rows
@@ -81,9 +82,10 @@ _INTERCEPTORS: Final[Mapping[str, Callable[..., Interceptor]]] = {
 # -- sources -----------------------------------------------------------------------------------------------------------
 
 
-def read_from_solace(queue: str = "", connection: Any = None, **options: Any) -> beam.PTransform:
+def read_from_solace(queue: str = "", connection: Any = None, semp: Any = None, **options: Any) -> beam.PTransform:
     """Read event batches from a queue, or from topics by a queue of the job."""
-    return _called(ReadFromSolace, queue, connection=_connection(connection), **options)
+    asked = None if semp is None else _object(SempOptions, "semp", semp)
+    return _called(ReadFromSolace, queue, connection=_connection(connection), semp=asked, **options)
 
 
 def read_from_files(

@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from flumebeam.batch import EventBatch
+from flumebeam.transforms.owned_receiver import OwnedReceiver
 from flumebeam.transforms.repeats import RepeatWindow
-from flumebeam.transforms.solace_read import _OwnedReceiver
 from tests.unit.transforms.test_repeats import received
 
 
@@ -44,7 +44,7 @@ class StubConnection:
 
 
 def owned(flow: StubFlow, window: RepeatWindow | None) -> Any:
-    return _OwnedReceiver(flow, StubConnection(), window)  # type: ignore[arg-type]
+    return OwnedReceiver(flow, StubConnection(), window)  # type: ignore[arg-type]
 
 
 def fenced(batch: EventBatch) -> EventBatch:
