@@ -22,8 +22,8 @@ from flumebeam.transforms.restriction import Position, Provider, Share
 from flumebeam.transforms.running import run_pipeline
 from flumebeam.transforms.solace_read import ReadFromSolace
 from flumebeam.transforms.stopping import forget_stop
-from tests.integration.client.helpers import eventually
 from tests.integration.transforms.test_metrics import told
+from tests.waiting import eventually
 
 
 @pytest.fixture
