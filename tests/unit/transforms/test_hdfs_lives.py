@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from apache_beam.internal import pickler
 
+from flumebeam.commitlog.rolling import RollOptions
 from flumebeam.commitlog.steps import CrashPoint
-from flumebeam.testing.memory_queue import MemoryQueue, MemoryReceiverFactory
+from flumebeam.testing.memory_queue import MemoryQueue, MemoryReceiver, MemoryReceiverFactory
 from flumebeam.transforms.hdfs_lives import Lives
 from flumebeam.transforms.hdfs_write import WriteToHdfs
 from flumebeam.transforms.receivers import RECEIVERS
 from tests.unit.transforms.sinks import FailAt, Worker, batch_of, drain, epochs, lines, numbers_of, proofs
+from tests.waiting import eventually
 
 
 def test_instances_of_one_sink_share_the_life_of_a_receiver(tmp_path: Path) -> None:
@@ -53,6 +55,22 @@ def test_without_a_name_epochs_are_opened_before_binds_once_the_queue_is_known(
     RECEIVERS._before_bind("another", "r3")
 
     assert epochs(tmp_path) == ["r1", "r2"]
+
+
+def test_the_first_silence_of_a_receiver_that_is_served_shows_what_a_dead_drain_left(
+    worker: Callable[..., Worker], queue: MemoryQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MemoryReceiver, "active", True, raising=False)
+    worker(queue=queue.name, roll=RollOptions()).bundle(batch_of(1, queue=queue.name))
+    worker(queue=queue.name, roll=RollOptions())
+    user = RECEIVERS.join("source")
+    RECEIVERS.acquire(user, 0, MemoryReceiverFactory(queue.name))
+    assert lines(tmp_path) == []
+
+    RECEIVERS.note_silence(user, 0, 0)
+
+    eventually(lambda: lines(tmp_path) == [1])
+    RECEIVERS.leave(user)
 
 
 def test_ids_of_a_drain_that_ended_in_order_are_retired_as_proven(queue: MemoryQueue, tmp_path: Path) -> None:
