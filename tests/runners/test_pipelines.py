@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from flumebeam.pipelines.launching import worker_command
 from tests.faults.pipelines.scene import Scene, numbered
 from tests.programs import Program, until
 from tests.runners import window_files
@@ -164,13 +165,17 @@ def test_windows_of_a_queue_that_ends_count_every_event(scene: Scene, runner: Ru
     assert scene.left == 0
 
 
-@pytest.mark.parametrize("runner", ["FnApiRunner", "Prism", "Flink [local]", "Spark local"], indirect=True)
 @pytest.mark.row("`WriteWindowsToFiles`, an end")
 def test_files_of_windows_hold_every_event_once_and_are_recognised_by_a_second_run(
     scene: Scene, runner: Runner
 ) -> None:
+    # A program that is not one of ours says itself how workers start on a cluster.
+    worker = json.dumps({"command": str(worker_command())})
+    on_a_cluster = ["--environment_type=PROCESS", f"--environment_config={worker}"]
+    options = [*runner.options, *(on_a_cluster if runner.cluster is not None else ())]
+
     def written() -> dict[str, list[bytes]]:
-        arguments = [str(scene.target), "a run", *runner.options]
+        arguments = [str(scene.target), "a run", *options]
         # A forked process ends without what it has registered for its end, such as that of Prism.
         if runner.has_a_program:
             program = scene.programs.start_module(window_files.__name__, *arguments)
