@@ -341,9 +341,8 @@ def decode_pack(payload: bytes, encoding: str | None) -> EventBatch | None:
         names = table.schema.names
         if not 1 <= table.num_rows <= MAX_PACKED_EVENTS or names[:1] != ["body"] or len(set(names)) < len(names):
             return None
-        first, *others = (column.combine_chunks() for column in table.columns)
-        bodies = first.cast(pa.binary())
-        headers = {name: column.cast(pa.string()) for name, column in zip(names[1:], others, strict=True)}
+        bodies = _as(pa.binary(), table.column(0))
+        headers = {name: _as(pa.string(), column) for name, column in zip(names[1:], table.columns[1:], strict=True)}
         shared = {name.decode(): value.decode() for name, value in (table.schema.metadata or {}).items()}
     except (pa.ArrowException, zstandard.ZstdError, ValueError, OSError, MemoryError):
         return None
@@ -352,6 +351,12 @@ def decode_pack(payload: bytes, encoding: str | None) -> EventBatch | None:
     columns = {name: column for name, column in headers.items() if not is_reserved(name)}
     own = {name: value for name, value in shared.items() if not is_reserved(name) and name not in columns}
     return EventBatch(bodies, own, columns)
+
+
+def _as(kind: pa.DataType, column: pa.ChunkedArray) -> pa.Array:
+    """Return a column as one array of this type, as it is if it is one: joining copies it."""
+    array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    return array if array.type == kind else array.cast(kind)
 
 
 def _read(payload: bytes, encoding: str | None) -> pa.Table:
