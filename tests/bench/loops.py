@@ -47,12 +47,13 @@ _WAIT_SECONDS: Final = 30.0
 def _channel_put(options: argparse.Namespace) -> None:
     files = FileReceiver(FileSourceOptions(path=options.input, tracker_dir=options.state))
     chain = Chain((HostInterceptor(), SeverityInterceptor()))
-    with SolaceChannel(SolaceOptions(host=options.host)) as channel:
+    size = options.transaction or _TRANSACTION
+    with SolaceChannel(SolaceOptions(host=options.host), max_transaction_messages=size) as channel:
         while len(batch := files.receive(_READ_EVENTS, 0.0)):
             events = chain(batch)
-            for begin in range(0, len(events), options.transaction or _TRANSACTION):
+            for begin in range(0, len(events), size):
                 with channel.transaction() as transaction:
-                    transaction.put(events.slice(begin, options.transaction or _TRANSACTION), options.topic)
+                    transaction.put(events.slice(begin, size), options.topic)
                     outcome = transaction.commit()
                 if not outcome.committed:
                     raise RuntimeError(f"A transaction ended as {outcome.kind.value}: {outcome.cause}")
@@ -172,7 +173,9 @@ def main() -> None:
     parser.add_argument("--input")
     parser.add_argument("--state")
     parser.add_argument("--events", type=int)
-    parser.add_argument("--transaction", type=int, default=0, help="messages of a transaction that is taken; 0: by id")
+    parser.add_argument(
+        "--transaction", type=int, default=0, help="messages of a transaction; 0 acknowledges by id, and puts 256"
+    )
     options = parser.parse_args()
     _LOOPS[options.lane, options.side](options)
 

@@ -23,7 +23,7 @@ from tests.bench.sides import SIDES as BEAM_SIDES
 from tests.bench.sides import WAYS
 from tests.bench.stall import Stall
 from tests.bench.through_beam import BODY_BYTES, ThroughBeam
-from tests.bench.throughput import LANES, LOOP, PEER, SIDES, Throughput
+from tests.bench.throughput import LANES, LOOPS, PEER, SIDES, Throughput
 
 __all__ = [
     "beam_report",
@@ -60,7 +60,7 @@ def throughput_report(found: Throughput) -> RenderableType:
         table.add_column("lane")
         for heading in ("events/s", "slowest-fastest", f"x {PEER}", "x loop", "CPU s per M", "broker's", "peak MB"):
             table.add_column(heading, justify="right", no_wrap=True)
-        peer, loop = found.of(PEER, side, _rate), found.of(LOOP, side, _rate)
+        peer = found.of(PEER, side, _rate)
         for lane, meaning in LANES.items():
             rate = found.of(lane, side, _rate)
             table.add_row(
@@ -68,7 +68,7 @@ def throughput_report(found: Throughput) -> RenderableType:
                 f"{rate.median:,.0f}",
                 f"{rate.low:,.0f}-{rate.high:,.0f}",
                 f"{rate.ratio_to(peer):.2f}",
-                f"{rate.ratio_to(loop):.2f}",
+                f"{rate.ratio_to(found.of(LOOPS[lane], side, _rate)):.2f}",
                 f"{found.of(lane, side, lambda passage: passage.program_cpu).median:.0f}",
                 f"{found.of(lane, side, lambda passage: passage.broker_cpu).median:.0f}",
                 f"{found.of(lane, side, lambda passage: passage.peak_rss_bytes).median / _MEGA:.0f}",

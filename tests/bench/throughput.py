@@ -16,21 +16,25 @@ from tests.bench.passage import Passage, drained, filled
 from tests.bench.programs import Program, ProgramFailedError
 from tests.bench.workload import lines_in, write_lines
 
-__all__ = ["LANES", "LOOP", "PEER", "SIDES", "Throughput", "measure_throughput"]
+__all__ = ["LANES", "LOOPS", "PEER", "SIDES", "Throughput", "measure_throughput"]
 
 LANES: Final = {
     "beam": "pipeline on Beam",
+    "transactions": "on Beam, transactions of 5,000",
     "packed": "pipeline on Beam, packed",
     "channel": "plain loop, our channel",
+    "channel-transactions": "plain loop, transactions of 5,000",
     "vendor": "plain loop, vendor's client",
 }
 """The lanes, and what tables call them."""
-PIPELINES: Final = ("beam", "packed")
+PIPELINES: Final = ("beam", "transactions", "packed")
 """The lanes that ``flumebeam run`` runs, and that write files."""
 PEER: Final = "vendor"
 """The lane that ratios are taken to."""
-LOOP: Final = "channel"
-"""The same work without Beam and without files: what receiving and acknowledging alone costs here."""
+LOOPS: Final = {lane: "channel-transactions" if lane.endswith("transactions") else "channel" for lane in LANES}
+"""By lane: the same work without Beam and without files, what receiving and acknowledging alone costs here."""
+_TRANSACTION: Final = 5_000
+"""Messages of a transaction of the lanes that say so: the broker is started with that limit."""
 SIDES: Final = ("ingest", "drain")
 
 
@@ -60,7 +64,7 @@ class Throughput:
             found.setdefault(lane, {})[side] = {
                 "events_per_second": {"median": rate.median, "low": rate.low, "high": rate.high},
                 "ratio_to_vendor": rate.ratio_to(self.of(PEER, side, lambda passage: passage.rate)),
-                "ratio_to_loop": rate.ratio_to(self.of(LOOP, side, lambda passage: passage.rate)),
+                "ratio_to_loop": rate.ratio_to(self.of(LOOPS[lane], side, lambda passage: passage.rate)),
                 "cpu_seconds_per_million": self.of(lane, side, lambda passage: passage.program_cpu).median,
                 "broker_cpu_seconds_per_million": self.of(lane, side, lambda passage: passage.broker_cpu).median,
                 "peak_rss_bytes": self.of(lane, side, lambda passage: passage.peak_rss_bytes).median,
@@ -83,7 +87,7 @@ def measure_throughput(
     """
     source = write_lines(workspace / "input.log", events, size)
     passages: dict[tuple[str, str], list[Passage]] = {(lane, side): [] for lane in LANES for side in SIDES}
-    with BrokerProcess() as broker:
+    with BrokerProcess(settings={"max_transaction_messages": _TRANSACTION}) as broker:
         for run in range(runs):
             for lane in LANES:
                 name = f"{lane}-{run}"
@@ -107,14 +111,21 @@ def _writer(lane: str, broker: BrokerProcess, name: str, source: Path, place: Pa
     if lane in PIPELINES:
         arguments = ["--input", str(source), "--topic", topic, "--tracker_dir", state, "--solace_host", broker.url]
         arguments += ["--pack"] if lane == "packed" else []
+        arguments += [f"--max_transaction_messages={_TRANSACTION}"] if lane == "transactions" else []
         return Program("flumebeam", ["run", "ingest", *arguments], place / "ingest.log")
     arguments = ["--input", str(source), "--topic", topic, "--state", state, "--host", broker.url]
-    return Program("tests.bench.loops", [lane, "put", *arguments], place / "put.log")
+    return Program("tests.bench.loops", _loop(lane, "put", arguments), place / "put.log")
 
 
 def _reader(lane: str, broker: BrokerProcess, name: str, events: int, place: Path) -> Program:
     if lane in PIPELINES:
         limits = ["--queue", name, "--max_events", str(events), "--target", str(place / "files")]
+        limits += [f"--transaction_messages={_TRANSACTION}"] if lane == "transactions" else []
         return Program("flumebeam", ["run", "drain_to_hdfs", *limits, "--solace_host", broker.url], place / "drain.log")
     arguments = ["--queue", name, "--events", str(events), "--host", broker.url]
-    return Program("tests.bench.loops", [lane, "take", *arguments], place / "take.log")
+    return Program("tests.bench.loops", _loop(lane, "take", arguments), place / "take.log")
+
+
+def _loop(lane: str, side: str, arguments: list[str]) -> list[str]:
+    own, _, in_transactions = lane.partition("-")
+    return [own, side, *arguments, *([f"--transaction={_TRANSACTION}"] if in_transactions else [])]

@@ -27,7 +27,13 @@ TINY = (
     [
         (
             "throughput",
-            ["pipeline on Beam", "on Beam, packed", "plain loop, our channel", "plain loop, vendor's client"],
+            [
+                "pipeline on Beam",
+                "on Beam, transactions",
+                "on Beam, packed",
+                "plain loop, our channel",
+                "plain loop, vendor's client",
+            ],
         ),
         ("chain", ["Beam, packed", "Beam, one event a message", "bottleneck"]),
         (
