@@ -30,7 +30,7 @@ def through(
     receiver = connection.receiver("q")
     event = events(drink(receiver, 1))[0]
     receiver.close()
-    publisher.terminate(0)
+    publisher.terminate(60_000)  # waits for the receipt, which may come behind the delivery
     return event
 
 
