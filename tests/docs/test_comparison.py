@@ -22,3 +22,10 @@ def test_every_row_of_the_comparison_says_yes_with_a_test_or_no_with_a_reason() 
         assert here.strip(), feature
         assert proof.strip(), feature
         assert here.strip() != "no" or ".py`" not in proof, feature
+
+
+def test_what_connectors_and_brokers_have_is_answered_by_yes_or_no() -> None:
+    pages = PAGE.read_text(encoding="utf-8").split("## Beam connectors")[1]
+    rows = [line.split("|")[1:-1] for line in pages.splitlines() if line.startswith("| ")]
+
+    assert [feature for feature, here, _ in rows if not re.match(r" (yes|no)\b", here) and here != " here "] == []
