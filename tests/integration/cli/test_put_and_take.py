@@ -108,7 +108,7 @@ def test_ctrl_c_waits_for_the_transaction_in_progress_and_a_second_one_does_not(
     until(lambda: "again" in writer.err, "the first one is put off")
     writer.send(signal.SIGINT)
 
-    assert writer.wait() == 130
+    assert writer.wait() == 130, writer.err
     assert (
         "0 lines committed in 0 transactions. It was stopped within a transaction: further lines may be" in writer.err
     )
