@@ -20,7 +20,7 @@ from flumebeam.errors import ConfigurationError, FlumebeamError, PublishRefusedE
 from flumebeam.exits import Exit
 from flumebeam.sources.lines import LineSplitter
 
-__all__ = ["put"]
+__all__ = ["Interrupts", "put"]
 
 _BLOCK_BYTES: Final = 1 << 18
 _MAX_LINE_BYTES: Final = 8 << 20
@@ -66,7 +66,7 @@ def put(
     shared = dict(map(_header, header or ()))
     publisher = Publisher(SolaceChannel(options, max_transaction_messages=transaction), transaction, _RETRY_SECONDS)
     status = Exit.OK
-    interrupts = _Interrupts()
+    interrupts = Interrupts()
     signal.signal(signal.SIGINT, interrupts)
     try:
         for batch in _batches(files or [Path("-")], shared):
@@ -95,8 +95,11 @@ def put(
     sys.exit(status)
 
 
-class _Interrupts:
-    """Ctrl-C: at once while it waits for lines, and only the second one while a transaction is in progress.
+class Interrupts:
+    """Ctrl-C: at once while lines are waited for, and only the second one while a transaction is in progress.
+
+    A handler of SIGINT. It runs when the client's library returns, which waits for an answer of the broker for ten
+    seconds at most.
 
     Attributes:
         cut_short: Whether a transaction was left without knowing what became of it.
@@ -106,11 +109,19 @@ class _Interrupts:
         self.cut_short = False
         self._count = 0
         self._busy = False
+        self._ending = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Note a Ctrl-C, and end what can be ended.
+
+        Raises:
+            KeyboardInterrupt: Now.
+        """
+        if self._ending:
+            return
         self._count += 1
         if not self._busy or self._count > 1:
-            self.cut_short = self._busy
+            self.cut_short, self._ending = self._busy, True
             raise KeyboardInterrupt
         # Straight to the descriptor: a handler may run within a write to the stream.
         os.write(sys.stderr.fileno(), _PUT_OFF)
@@ -128,6 +139,7 @@ class _Interrupts:
         finally:
             self._busy = False
         if self._count:
+            self._ending = True
             raise KeyboardInterrupt
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from flumebeam.broker import DevelopmentBroker
-from flumebeam.broker.faults import LoseCommitResponse
 from flumebeam.testing import running_broker
 from tests.programs import Programs, until
 
@@ -93,25 +92,6 @@ def test_a_file_is_appended_to_and_keeps_what_was_there(broker: DevelopmentBroke
     run(broker, "take", "logs", "--count", "2", "--output", str(tmp_path / "out"))
 
     assert (tmp_path / "out").read_bytes() == b"before\n1\n2\n"
-    assert broker.queue("logs").messages == 1
-
-
-def test_ctrl_c_waits_for_the_transaction_in_progress_and_a_second_one_does_not(
-    programs: Programs, broker: DevelopmentBroker, tmp_path: Path
-) -> None:
-    (tmp_path / "lines").write_bytes(b"one\n")
-    broker.fault(LoseCommitResponse(applied=True, cut=False))
-    writer = programs.start("put", "--topic", "logs/x", str(tmp_path / "lines"))
-    until(lambda: not broker.pending_faults(), "a commit without an answer")
-
-    writer.send(signal.SIGINT)
-    until(lambda: "again" in writer.err, "the first one is put off")
-    writer.send(signal.SIGINT)
-
-    assert writer.wait() == 130, writer.err
-    assert (
-        "0 lines committed in 0 transactions. It was stopped within a transaction: further lines may be" in writer.err
-    )
     assert broker.queue("logs").messages == 1
 
 
