@@ -62,7 +62,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--ledger", type=Path, help="file that keeps the slices done [default: soak-KIND.json]")
     parser.add_argument("--resume", action="store_true", help="go on with the ledger that is there")
     options = parser.parse_args(arguments)
-    logging.disable()  # the client reports every lost connection
     soak = SOAKS[options.kind]
     ledger = options.ledger or Path(f"soak-{options.kind}.json")
     if ledger.exists() and not options.resume:
@@ -97,4 +96,5 @@ def _tell(line: str) -> None:
 
 
 if __name__ == "__main__":
+    logging.disable()  # the client reports every lost connection
     sys.exit(main())

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.faults.broker import soak
 from tests.faults.broker.cuts import CutSums, cut_scene
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    # The client reports every lost connection, and the soak wants none of it.
-    before = logging.root.manager.disable
-    yield
-    logging.disable(before)
 
 
 def test_events_are_moved_exactly_once_while_connections_are_cut_anywhere() -> None:
