@@ -6,6 +6,7 @@ least "read-only" and takes some ten requests a second from everybody together.
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -14,11 +15,12 @@ from urllib.parse import quote
 import requests
 
 from flumebeam.clock import Clock, SystemClock
-from flumebeam.errors import ConfigurationError, ConnectionFailedError, QueueError
+from flumebeam.errors import ConfigurationError, ConnectionFailedError, FlumebeamError, QueueError
 from flumebeam.solace.secret import Secret
 
 __all__ = ["Backlog", "BacklogWatch", "QueueFacts", "SempOptions"]
 
+_logger: Final = logging.getLogger(__name__)
 _NOT_FOUND: Final = "NOT_FOUND"
 _WATCH_SECONDS: Final = 10.0
 """Between two looks at a backlog: many readers may ask one broker."""
@@ -144,6 +146,7 @@ class BacklogWatch:
     _last: Backlog | None = None
     _next: float = 0.0
     _looking: threading.Thread | None = None
+    _problem: str = ""  # why there was no answer, which is told once
 
     def last(self) -> Backlog | None:
         """Return what was found last, and look again if that is some time ago; never waits.
@@ -161,6 +164,9 @@ class BacklogWatch:
     def _look(self) -> None:
         try:
             found = self.options.look(self.vpn, self.queue)
-        except (ConnectionFailedError, QueueError):
-            found = None
-        self._last = None if found is None else found.backlog
+        except FlumebeamError as error:
+            if str(error) != self._problem:
+                _logger.warning("The backlog of queue %r is not known for now: %s", self.queue, error)
+            self._last, self._problem = None, str(error)
+        else:
+            self._last, self._problem = None if found is None else found.backlog, ""

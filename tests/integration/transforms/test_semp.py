@@ -136,6 +136,23 @@ def _bytes(connection: SolaceOptions, semp: SempOptions) -> int:
     return facts.backlog.nbytes
 
 
+def test_why_a_backlog_is_not_known_is_told_once(
+    connection: SolaceOptions, semp: SempOptions, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("SOLACE_SEMP_PASSWORD", raising=False)  # as on a worker that was never given it
+    clock = ManualClock()
+    watch = BacklogWatch(SempOptions(url=semp.url), connection.vpn, "logs", clock)
+
+    with caplog.at_level("WARNING", "flumebeam.solace.semp"):
+        for _ in range(3):
+            assert watch.last() is None
+            assert watch._looking is not None
+            watch._looking.join()
+            clock.advance(10)
+
+    assert [record.getMessage().count("SOLACE_SEMP_PASSWORD") for record in caplog.records] == [1]
+
+
 def test_a_backlog_that_nobody_tells_is_none_and_is_asked_for_again_later(
     broker: DevelopmentBroker, connection: SolaceOptions, semp: SempOptions
 ) -> None:
