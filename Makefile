@@ -4,6 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 INPUT  ?=
 OUTPUT ?= demo-output
+# Tests wait more than they compute; each of these may start a Hadoop or a Flink of its own.
+WORKERS ?= 2
 comma  := ,
 
 .DEFAULT_GOAL := help
@@ -15,18 +17,18 @@ help:  ## what can be made
 demo: $(VENV)/run.stamp  ## real log lines through the embedded broker into files, with proof [INPUT=file OUTPUT=directory]
 	@$(BIN)/flumebeam demo $(if $(INPUT),--input "$(INPUT)") --output "$(OUTPUT)"
 
-test: $(VENV)/test.stamp  ## every test, on real parts [ARGS="-k name"]
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/test.stamp  ## every test, on real parts [ARGS="-k name" WORKERS=1]
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 .PHONY: failures
 failures: $(VENV)/test.stamp  ## every failure case that has bitten a neighbour, on real parts; prints what became of the events
 	@FLUMEBEAM_FAILURES=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m failure $(ARGS)
 
 .PHONY: test-runners test-prism test-flink test-spark
-RUNNERS = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -p no:randomly -m "" tests/runners tests/integration/runners
+RUNNERS = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -p no:randomly -m "" tests/runners tests/integration/runners
 
 test-runners: $(VENV)/test.stamp  ## every pipeline and fault on Prism, Flink and Spark, standalone clusters included; prints the matrix
-	@FLUMEBEAM_WRITE_MATRIX=1 $(RUNNERS) $(ARGS)
+	@FLUMEBEAM_WRITE_MATRIX=$(if $(ARGS),0,1) $(RUNNERS) $(ARGS)
 
 test-prism: $(VENV)/test.stamp  ## of these, what runs on Prism
 	@$(RUNNERS) -k prism $(ARGS)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import settings
 
 from tests.failures import Counted, Events, FailureCases, count_events
+from tests.runners.matrix import Matrix
 
 if TYPE_CHECKING:
     from flumebeam.hdfs.cluster import LocalHdfs
@@ -21,6 +22,7 @@ settings.load_profile("flumebeam")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(FailureCases())
+    config.pluginmanager.register(Matrix())
 
 
 @pytest.fixture

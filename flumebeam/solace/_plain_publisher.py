@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from time import monotonic
 from typing import Any, Final
 
 import pyarrow as pa
@@ -34,20 +33,25 @@ class _Receipts(MessagePublishReceiptListener):  # type: ignore[misc]
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._found: dict[int, BaseException | None] = {}
+        self._missing: set[int] = set()  # of those that somebody waits for
 
     def on_publish_receipt(self, publish_receipt: PublishReceipt) -> None:
         problem = publish_receipt.exception
         if problem is None and not publish_receipt.is_persisted:
             problem = PubSubPlusClientError("The message was not persisted.")
+        number = publish_receipt.user_context
         with self._changed:
-            self._found[publish_receipt.user_context] = problem
-            self._changed.notify_all()
+            self._found[number] = problem
+            if number in self._missing:
+                self._missing.remove(number)
+                if not self._missing:  # once for all: each time costs both threads more than the receipt itself
+                    self._changed.notify_all()
 
     def await_all(self, numbers: range, seconds: float) -> dict[int, BaseException | None]:
         """Return the receipts of these messages, as far as they have come in time, and forget them."""
-        deadline = monotonic() + seconds
         with self._changed:
-            self._changed.wait_for(lambda: all(number in self._found for number in numbers), deadline - monotonic())
+            self._missing = set(numbers).difference(self._found)
+            self._changed.wait_for(lambda: not self._missing, seconds)
             return {number: self._found.pop(number) for number in numbers if number in self._found}
 
 

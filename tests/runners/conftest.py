@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,49 +11,16 @@ from tests.faults.pipelines.scene import Scene
 from tests.programs import Programs
 from tests.runners.clusters import Cluster, cluster_of
 from tests.runners.kinds import KINDS, Runner, started
-from tests.runners.matrix import Matrix
-
-_MATRIX = pytest.StashKey[Matrix]()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_MATRIX] = Matrix()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give time, for the first test on a runner may have to fetch it; and do one runner after the other."""
+    """Give time, for the first test on a runner may have to fetch it; and keep what needs one runner together."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.timeout(900))
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    report = yield
-    row = item.get_closest_marker("row")
-    runner = getattr(item, "callspec", None) and item.callspec.params.get("runner")
-    if row is not None and runner is not None:
-        name, *elsewhere = row.args
-        item.config.stash[_MATRIX].note(name, runner, report, *elsewhere)
-    return report
-
-
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, exitstatus: pytest.ExitCode, config: pytest.Config
-) -> None:
-    matrix = config.stash[_MATRIX]
-    if matrix.empty:
-        return
-    terminalreporter.section("every pipeline on every runner")
-    terminalreporter.write_line(matrix.text())
-    if os.environ.get("FLUMEBEAM_WRITE_MATRIX") != "1":
-        return
-    # A page that mixes what ran at different times says nothing about any of them.
-    if exitstatus == pytest.ExitCode.OK and not terminalreporter.stats.get("deselected"):
-        matrix.write(Path(__file__).parents[2] / "docs" / "runners.md")
-    else:
-        terminalreporter.write_line("Not written into the documentation: that takes one run of all of it, green.")
+            kind = item.callspec.params.get("runner") if hasattr(item, "callspec") else None
+            item.add_marker(pytest.mark.xdist_group(str(kind or item.path.stem)))
 
 
 @pytest.fixture(

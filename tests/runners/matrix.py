@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Generator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,20 +13,53 @@ from tests.runners.kinds import KINDS
 
 __all__ = ["Matrix"]
 
+PAGE = Path(__file__).parents[2] / "docs" / "runners.md"
 _BEGIN, _END = "<!-- matrix: written by make test-runners -->", "<!-- end of the matrix -->"
 
 
 class Matrix:
-    """Cells by row and runner; the worst result of all tests of a cell counts."""
+    """Cells by row and runner; the worst result of all tests of a cell counts. A plugin of pytest.
+
+    What a test was for travels with its report, for tests may run in other processes than the one that sums up.
+    """
 
     def __init__(self) -> None:
         self._cells: dict[str, dict[str, str]] = {}
         self._elsewhere: dict[str, dict[str, str]] = {}
         self._tests: dict[str, set[str]] = {}
 
-    @property
-    def empty(self) -> bool:
-        return not self._cells
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Note in the report which cell the test is for."""
+        report = yield
+        row = item.get_closest_marker("row")
+        runner = item.callspec.params.get("runner") if hasattr(item, "callspec") else None
+        if row is not None and runner is not None:
+            report.user_properties.append(("row", (runner, *row.args)))
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Fill the cell."""
+        for key, place in report.user_properties:
+            if key == "row":
+                runner, row, *elsewhere = place
+                self.note(row, runner, report, *elsewhere)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: pytest.ExitCode) -> None:
+        """Print the table; write it where all of it ran, which ``make`` says, and passed."""
+        if not self._cells:
+            return
+        terminalreporter.section("every pipeline on every runner")
+        terminalreporter.write_line(self.text())
+        if os.environ.get("FLUMEBEAM_WRITE_MATRIX") != "1":
+            return
+        # A page that mixes what ran at different times says nothing about any of them.
+        if exitstatus == pytest.ExitCode.OK:
+            self.write(PAGE)
+        else:
+            terminalreporter.write_line("Not written into the documentation: that takes one run of all of it, green.")
 
     def note(
         self, row: str, runner: str, report: pytest.TestReport, elsewhere: Mapping[str, str] | None = None
