@@ -7,13 +7,14 @@ to stay.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,12 @@ __all__ = ["Daemon", "free_ports"]
 _STOP_SECS: Final = 15.0
 _LOG_LINES: Final = 5
 _POLL_SECS: Final = 0.1
+_KERNELS_PORTS: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_SPAN: Final = 12_000
+_STRIDE: Final = 7_417
+"""Odd, and far from any simple fraction of the span: processes that start one after the other begin far apart."""
+_turns: Final[dict[int, Iterator[int]]] = {}
+"""By process: a forked one begins its own."""
 # Asks the kernel for SIGKILL when the parent dies (PR_SET_PDEATHSIG of prctl(2) is 1), then becomes the program.
 _LEASH: Final = """\
 import ctypes, os, signal, sys
@@ -150,9 +157,26 @@ class Daemon:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return loopback ports that were free a moment ago; all are held at once, so that they differ."""
+    """Return loopback ports that nobody uses, and that nobody is given before their users come, or come back.
+
+    They are below those that the kernel gives to whoever asks for any. Each process begins elsewhere and goes on with
+    the next one, so that neither two of them nor two calls return the same.
+    """
     with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
+        ports: list[int] = []
+        while len(ports) < count:
+            probe = held.enter_context(socket.socket())
+            with contextlib.suppress(OSError):  # in use
+                probe.bind(("127.0.0.1", _next_port()))
+                ports.append(int(probe.getsockname()[1]))
+        return ports
+
+
+def _next_port() -> int:
+    """Return the next port to try; 0 where the kernel's own are not known, or leave no room."""
+    lowest = int(_KERNELS_PORTS.read_text(encoding="ascii").split()[0]) if _KERNELS_PORTS.exists() else 0
+    if lowest < 1024 + _SPAN:
+        return 0
+    pid = os.getpid()
+    turn = next(_turns.setdefault(pid, itertools.count(pid * _STRIDE)))
+    return lowest - _SPAN + turn % _SPAN

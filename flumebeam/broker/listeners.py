@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -186,6 +187,8 @@ class Listener:
     port: int
     codec: Callable[[], Codec] | None = None
     _server: asyncio.Server | None = None
+    _kept: list[socket.socket] = field(default_factory=list)
+    """Bound to the port and deaf while nothing listens: else the kernel might give it to somebody else."""
 
     @property
     def url(self) -> str:
@@ -218,12 +221,29 @@ class Listener:
                 "stop what uses that port, or choose another one."
             ) from error
         self.port = self._server.sockets[0].getsockname()[1]
+        self.release()
 
     def close(self) -> None:
-        """Stop listening; connections that exist stay."""
+        """Stop listening; connections that exist stay, and so does the port, until :meth:`release`."""
         if self._server is not None:
+            addresses = [(each.family, each.getsockname()) for each in self._server.sockets]
             self._server.close()
             self._server = None
+            self._kept = [_keep(family, address) for family, address in addresses]
+
+    def release(self) -> None:
+        """Give the port up if nothing listens."""
+        while self._kept:
+            self._kept.pop().close()
+
+
+def _keep(family: int, address: Any) -> socket.socket:
+    kept = socket.socket(family, socket.SOCK_STREAM)
+    # A listener, which asyncio gives the same option, may bind the port beside it.
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with contextlib.suppress(OSError):  # somebody was quicker, which open() tells
+        kept.bind(address)
+    return kept
 
 
 def _tls(tls: ServerTls) -> Tls:

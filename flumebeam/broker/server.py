@@ -113,6 +113,7 @@ class BrokerServer:
         try:
             await self.sockets.accept()
         except ConfigurationError:
+            self.sockets.release()
             self._close_store()
             raise
         self._tick()
@@ -126,6 +127,7 @@ class BrokerServer:
         if self._recovery is not None:
             await self._recovery
         await self.sockets.go_down()
+        self.sockets.release()
         if self._commits is not None:
             with contextlib.suppress(StorageError):  # it was told when it happened
                 await self._commits.durable()

@@ -99,9 +99,14 @@ class Sockets:
         return self.speed != 0 and all(listener.is_open for listener in self.listeners)
 
     def refuse(self) -> None:
-        """Stop listening; connections that exist stay."""
+        """Stop listening; connections that exist stay, and the ports are kept."""
         for listener in self.listeners:
             listener.close()
+
+    def release(self) -> None:
+        """Give up the ports that nothing listens on."""
+        for listener in self.listeners:
+            listener.release()
 
     def cut(self, client: str | None = None) -> int:
         """Break connections without a word and return how many.

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from flumebeam import daemons
 from flumebeam.daemons import Daemon, free_ports
 from tests.programs import until
 
@@ -90,5 +92,20 @@ def test_one_that_may_stay_stays(tmp_path: Path) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-def test_ports_differ() -> None:
-    assert len(set(free_ports(20))) == 20
+def test_ports_differ_also_from_those_of_an_earlier_call() -> None:
+    assert len({*free_ports(20), *free_ports(20)}) == 40
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell which ports they give away")
+def test_nobody_is_given_a_port_before_its_user_comes_or_comes_back() -> None:
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+
+    assert all(port < lowest for port in free_ports(20))
+
+
+def test_a_port_in_use_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ports = iter((taken.getsockname()[1], 0))
+        monkeypatch.setattr(daemons, "_next_port", lambda: next(ports))
+
+        assert free_ports(1) != [taken.getsockname()[1]]

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 from flumebeam.broker import BrokerConfig, DevelopmentBroker
+from flumebeam.daemons import free_ports
 
-__all__ = ["QUEUES", "KilledBroker", "free_port"]
+__all__ = ["QUEUES", "KilledBroker"]
 
 QUEUES = {"plain": "plain/>", "in": "plain/>", "transacted": "transacted/>", "out": "out/>"}
 """Queues and what feeds them; the transform reads ``in``."""
 _EXIT_SECONDS = 20.0
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class KilledBroker:
@@ -33,7 +25,7 @@ class KilledBroker:
 
     def __init__(self, data: Path) -> None:
         self._data = data
-        self._port = free_port()
+        [self._port] = free_ports(1)
         self._process: subprocess.Popen[str] | None = None
         self.url = f"tcp://127.0.0.1:{self._port}"
 

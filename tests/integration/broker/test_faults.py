@@ -110,6 +110,17 @@ def test_refused_connections_come_back_on_the_same_port(broker: DevelopmentBroke
         client.login()
 
 
+def test_port_that_refuses_connections_is_kept_until_the_broker_stops(broker: DevelopmentBroker) -> None:
+    port = broker.port
+    broker.refuse_connections()
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", port))
+    broker.stop()
+
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port))
+
+
 def test_frozen_broker_says_nothing_and_goes_on_where_it_was(broker: DevelopmentBroker) -> None:
     with RawClient(broker) as client:
         client.login()
