@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -31,7 +32,7 @@ def counted(request: pytest.FixtureRequest) -> Counted:
 
     def count(*arguments: Any, **options: Any) -> Events:
         events = count_events(*arguments, **options)
-        request.node.user_properties.append(("events", events))
+        request.node.user_properties.append(("events", asdict(events)))
         return events
 
     return count

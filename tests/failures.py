@@ -159,6 +159,8 @@ def row_of(case: str, tests: Iterable[str], events: Events | None) -> str:
 class FailureCases:
     """Sums up what the tests of one run counted; a plugin of pytest.
 
+    Cases and events travel with reports, as plain data: tests may run in other processes than the one that sums up.
+
     Args:
         root: Where paths of tests begin.
     """
@@ -173,18 +175,25 @@ class FailureCases:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Note how a test went, and its events."""
+        """Note in the report which cases the test is for."""
         report = yield
-        cases = [mark for mark in item.iter_markers("failure") if _is_meant(mark, item)]
-        self._failed |= bool(cases) and report.failed
-        if report.when == "call" and report.passed:
-            name = f"{item.path.relative_to(self._root).as_posix()}::{getattr(item, 'originalname', item.name)}"
-            for mark in cases:
-                self._passed.setdefault(mark.args[0], set()).add(name)
-                for key, events in report.user_properties:
-                    if key == "events":
-                        self._events[mark.args[0]] = self._events.get(mark.args[0], Events()) + events
+        for mark in item.iter_markers("failure"):
+            if _is_meant(mark, item):
+                name = f"{item.path.relative_to(self._root).as_posix()}::{getattr(item, 'originalname', item.name)}"
+                report.user_properties.append(("case", (mark.args[0], name)))
         return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note how a test went, and its events."""
+        cases = [value for key, value in report.user_properties if key == "case"]
+        self._failed |= bool(cases) and report.failed
+        if report.when != "call" or not report.passed:
+            return
+        counts = [Events(**value) for key, value in report.user_properties if key == "events"]
+        for case, name in cases:
+            self._passed.setdefault(case, set()).add(name)
+            if counts:
+                self._events[case] = sum(counts, self._events.get(case, Events()))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the table if it was asked for; write it if all of it ran, and passed."""
