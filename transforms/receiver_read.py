@@ -128,10 +128,13 @@ class _Reader(beam.DoFn):
             # Nobody waits for one flow while another one has something.
             wait = _BLOCK_SECONDS if len(share.flows) == 1 or empty_reads >= len(share.flows) else 0.0
             receiver = self._receiver_in_time(share.flows[reads % len(share.flows)])
+            asked = plan.clock.monotonic()
             batch = receiver.receive(room, wait)
             reads += 1
             if not len(batch):
                 empty_reads += 1
+                # A process that stood still has not listened: what came meanwhile is still to be heard.
+                position = position.without(plan.clock.monotonic() - asked - wait)
                 if getattr(receiver, "interrupted", False):
                     position = position.advance(0, plan.clock.epoch_ms())
                 continue
@@ -145,7 +148,10 @@ class _Reader(beam.DoFn):
                 self._acknowledged.inc(len(batch))
             elif settlement is not None:
                 settlement.add(batch)
+            yielded = plan.clock.monotonic()
             yield TimestampedValue(batch, self._timestamp(batch, watermark))
+            # Nor has one whose next steps were at work.
+            position = position.without(plan.clock.monotonic() - yielded)
 
     def _receiver(self, flow: int) -> Receiver:
         """Return the open receiver of a flow; asked for before every read, because a sink may have closed it."""

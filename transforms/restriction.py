@@ -27,7 +27,7 @@ class Position(NamedTuple):
     Attributes:
         events: Events read.
         started_ms: Wall clock of the first call; 0 before it.
-        last_event_ms: Wall clock of the last batch, or of the start.
+        last_event_ms: Wall clock of the last batch, or of the start; later by the time in which nobody listened.
         resting: Whether the reader gives the rest back to the runner for a while.
         finished: Whether nothing is left to read.
         backlog_bytes: What the source is known to hold; 0 if that is not known.
@@ -53,6 +53,10 @@ class Position(NamedTuple):
     def advance(self, events: int, now_ms: int) -> Position:
         """Return the position behind a batch."""
         return self._replace(events=self.events + events, last_event_ms=now_ms)
+
+    def without(self, seconds: float) -> Position:
+        """Return the position where that much of the silence does not count; of nothing or less, as it is."""
+        return self._replace(last_event_ms=self.last_event_ms + max(0, round(seconds * 1000)))
 
 
 class Tracker(RestrictionTracker):

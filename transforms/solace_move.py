@@ -158,9 +158,12 @@ class _MoveFn(beam.DoFn):
                         return
                     mover.max_messages = min(self._max_messages // 2, limits.max_events - total)
                 moved = mover.step(_BLOCK_SECONDS)
-                if moved is not None:
-                    last = clock.monotonic()  # also where the broker was away: that is no empty queue
+                if moved is None:
+                    # Whoever connects, or stands still, does not listen.
+                    last += max(0.0, clock.monotonic() - now - _BLOCK_SECONDS)
+                    continue
                 if moved:
                     total += moved
                     self._moved.inc(moved)
                     yield moved
+                last = clock.monotonic()  # also where the broker was away: that is no empty queue

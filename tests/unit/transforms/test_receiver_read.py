@@ -22,7 +22,7 @@ from flumebeam.transforms.events import FromEvents, ToEvents
 from flumebeam.transforms.read_options import AcknowledgeBy, BundleLimits, ReadLimits
 from flumebeam.transforms.receiver_read import ReadFromReceivers, _Plan, _Reader, _Settlement
 from flumebeam.transforms.receivers import RECEIVERS
-from flumebeam.transforms.restriction import Position, Share
+from flumebeam.transforms.restriction import Position, Share, Tracker
 from flumebeam.transforms.running import run_pipeline
 from flumebeam.transforms.stopping import request_stop
 
@@ -445,3 +445,54 @@ def test_an_idle_watermark_follows_the_clock_as_far_behind_as_told(idle: float, 
 
     expected = None if behind_ms is None else Timestamp(micros=1000 * (clock.epoch_ms() - behind_ms))
     assert watermark.current_watermark() == expected
+
+
+class Listening(MemoryReceiver):
+    """A receiver whose calls take time by a clock: as long as they were to, or longer; then something comes, maybe."""
+
+    def __init__(self, queue: MemoryQueue, clock: ManualClock, calls: list[tuple[float, list[bytes]]]) -> None:
+        super().__init__(queue, lambda _: None)
+        self._clock = clock
+        self._calls = calls
+
+    def receive(self, max_events: int, timeout: float) -> EventBatch:
+        seconds, comes = self._calls.pop(0) if self._calls else (timeout, [])
+        batch = super().receive(max_events, 0)
+        self._clock.advance(seconds)
+        self._queue.put(comes)
+        return batch
+
+
+@pytest.mark.parametrize(
+    ("calls", "step_seconds", "seen"),
+    [
+        pytest.param([(60.0, [b"2"])], 0.0, [b"2"], id="the process stood still"),
+        pytest.param([(0.0, [b"1"]), (0.0, []), (0.1, [b"2"])], 60.0, [b"1", b"2"], id="the next steps were at work"),
+        pytest.param([(0.1, [])] * 60 + [(0.1, [b"2"])], 0.0, [], id="it listened all the time"),
+    ],
+)
+def test_a_source_is_empty_when_nothing_came_while_somebody_listened(
+    queue: MemoryQueue, calls: list[tuple[float, list[bytes]]], step_seconds: float, seen: list[bytes]
+) -> None:
+    clock = ManualClock()
+    plan = _Plan(
+        factory=MemoryReceiverFactory(queue.name),
+        limits=ReadLimits(until_empty=True, idle_seconds=5),
+        bundle=BundleLimits(),
+        acknowledge=AcknowledgeBy.COMMIT_STEP,
+        event_time=None,
+        clock=clock,
+        identity=queue.name,
+        one_call=True,
+    )
+    receiver = Listening(queue, clock, list(calls))
+    reader = _Reader(plan)
+    reader._receiver = lambda flow: receiver  # type: ignore[method-assign]
+    found: list[bytes] = []
+
+    for read_ in reader._read(Share((0,), None), Tracker(Position(), True), ManualWatermarkEstimator(None)):
+        found += read_.value.bodies.to_pylist()
+        clock.advance(step_seconds)
+
+    receiver.close()
+    assert found == seen
