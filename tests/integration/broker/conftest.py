@@ -21,7 +21,7 @@ _PROPERTIES = {
     "authentication.scheme.basic.password": "any",
     "transport.reconnection-attempts": 100,
     "transport.reconnection-attempts-wait-interval": 100,
-    "transport.connection-attempts-timeout": 5000,
+    "transport.connection-attempts-timeout": 60_000,
 }
 
 

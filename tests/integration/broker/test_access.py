@@ -48,7 +48,7 @@ def publish(service: Any, topic: str) -> None:
     publisher = service.create_persistent_message_publisher_builder().build()
     publisher.start()
     message = service.message_builder().build(bytearray(b"x"))
-    publisher.publish_await_acknowledgement(message, Topic.of(topic), 10_000)
+    publisher.publish_await_acknowledgement(message, Topic.of(topic), 60_000)
 
 
 def test_publisher_is_told_that_it_must_not_publish(broker: DevelopmentBroker, as_ann: Callable[..., Any]) -> None:

@@ -143,8 +143,8 @@ def test_client_goes_on_in_plain_text_after_its_login_if_it_may(
     publisher = service.create_persistent_message_publisher_builder().build()
     publisher.start()
     body = bytes(range(256)) * 1_000
-    publisher.publish_await_acknowledgement(bytearray(body), Topic.of("t/1"), 10_000)
+    publisher.publish_await_acknowledgement(bytearray(body), Topic.of("t/1"), 60_000)
     receiver = service.create_persistent_message_receiver_builder().build(Queue.durable_exclusive_queue("q"))
     receiver.start()
 
-    assert bytes(receiver.receive_message(10_000).get_payload_as_bytes()) == body
+    assert bytes(receiver.receive_message(60_000).get_payload_as_bytes()) == body

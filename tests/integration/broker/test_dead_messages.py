@@ -63,7 +63,7 @@ def test_rejected_message_is_found_in_the_dead_message_queue_if_it_is_eligible(
     sender = publisher(service)
     eligible = {"solace.messaging.message.persistent.dmq-eligible": False}
     plain = service.message_builder().from_properties(eligible).build(bytearray(b"not eligible"))
-    sender.publish_await_acknowledgement(plain, Topic.of("t/1"), 5000)
+    sender.publish_await_acknowledgement(plain, Topic.of("t/1"), 60_000)
     send(service, b"eligible")
     made = settling(service)
     for message in take(made, 2):
@@ -95,7 +95,7 @@ def test_publisher_learns_why_its_message_was_not_taken(
     low = service.message_builder().with_priority(1).build(bytearray(b"too much"))
 
     with pytest.raises(PubSubPlusClientError) as raised:
-        publisher(service).publish_await_acknowledgement(low, Topic.of("u"), 5000)
+        publisher(service).publish_await_acknowledgement(low, Topic.of("u"), 60_000)
     assert f"SOLCLIENT_SUBCODE_{sub_code}" in str(raised.value)
     assert sum(broker.queue("small").counts.values()) == 1
 
@@ -121,7 +121,7 @@ def test_message_that_nobody_consumes_in_time_is_found_in_the_dead_message_queue
     short = {"solace.messaging.message.persistent.time-to-live": 1}
     for body, properties in ((b"short", short), (b"lasting", lasting)):
         message = service.message_builder().from_properties(properties).build(bytearray(body))
-        publisher(service).publish_await_acknowledgement(message, Topic.of("u"), 5000)
+        publisher(service).publish_await_acknowledgement(message, Topic.of("u"), 60_000)
 
     assert payloads(dead(service, 1)) == [b"short"]
     assert payloads(take(receiver(service, Queue.durable_exclusive_queue("timely")), 1)) == [b"lasting"]

@@ -26,7 +26,7 @@ from flumebeam.broker.store import FILE_NAME
 from flumebeam.errors import ConfigurationError, StorageError
 from flumebeam.testing import running_broker
 
-_PATIENCE_MS = 20_000
+_PATIENCE_MS = 60_000
 
 
 @pytest.fixture

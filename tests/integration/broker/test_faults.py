@@ -337,7 +337,7 @@ def test_slow_consumer_costs_bounded_memory_and_gets_everything_later(
     publisher = connect(broker).create_persistent_message_publisher_builder().build()
     publisher.start()
     for _ in range(200):
-        publisher.publish_await_acknowledgement(bytearray(b"x" * 100_000), Topic.of("t/1"), 5000)
+        publisher.publish_await_acknowledgement(bytearray(b"x" * 100_000), Topic.of("t/1"), 60_000)
     with RawClient(broker, receive_buffer=4096) as slow:
         slow.login()
         slow.send(AssuredControl(kind=AssuredKind.BIND, correlation=1, queue="q", window=255, durability=1))
@@ -382,11 +382,11 @@ def test_plain_publisher_and_receiver_ride_over_cuts_without_loss(
         if number % 100 == 50:
             broker.cut_connections()
         if number % 100 == 75:
-            message = receiver.receive_message(20_000)
+            message = receiver.receive_message(60_000)
             got.append(bytes(message.get_payload_as_bytes()))
             receiver.ack(message)
     while len(got) < 600:
-        message = receiver.receive_message(10_000)
+        message = receiver.receive_message(60_000)
         assert message is not None
         got.append(bytes(message.get_payload_as_bytes()))
         receiver.ack(message)
@@ -404,7 +404,7 @@ def test_consume_transform_publish_moves_everything_exactly_once_over_random_cut
     feeder = service.create_persistent_message_publisher_builder().build()
     feeder.start()
     for number in range(total):
-        feeder.publish_await_acknowledgement(bytearray(b"%d" % number), Topic.of("t/1"), 5000)
+        feeder.publish_await_acknowledgement(bytearray(b"%d" % number), Topic.of("t/1"), 60_000)
     session = service.create_transactional_service_builder().build()
     session.connect()
     publisher = session.create_transactional_message_publisher_builder().build()
@@ -431,7 +431,7 @@ def test_consume_transform_publish_moves_everything_exactly_once_over_random_cut
     consumer = connect(broker, "reader")
     reader = consumer.create_persistent_message_receiver_builder().build(Queue.durable_exclusive_queue("out"))
     reader.start()
-    moved = [int(reader.receive_message(20_000).get_payload_as_bytes()) for _ in range(broker.queue("out").messages)]
+    moved = [int(reader.receive_message(60_000).get_payload_as_bytes()) for _ in range(broker.queue("out").messages)]
 
     assert moved == list(range(total))
 

@@ -41,7 +41,7 @@ def receiver(service: Any, queue: Any = None, **options: Any) -> Any:
 
 
 def take(made: Any, count: int) -> list[Any]:
-    messages = [made.receive_message(20_000) for _ in range(count)]
+    messages = [made.receive_message(60_000) for _ in range(count)]
     assert all(messages)
     return messages
 
@@ -61,7 +61,7 @@ def payloads(messages: list[Any]) -> list[bytes]:
 def send(service: Any, *bodies: bytes, topic: str = "t/1") -> None:
     made = publisher(service)
     for body in bodies:
-        made.publish_await_acknowledgement(bytearray(body), Topic.of(topic), 5000)
+        made.publish_await_acknowledgement(bytearray(body), Topic.of(topic), 60_000)
     made.terminate(1000)
 
 
@@ -76,7 +76,7 @@ def test_message_arrives_as_it_was_sent(broker: DevelopmentBroker, connect: Call
         .from_properties({"solace.messaging.message.persistent.time-to-live": 1_000_000})
         .build(bytearray(body))
     )
-    publisher(service).publish_await_acknowledgement(message, Topic.of("t/ö"), 5000)
+    publisher(service).publish_await_acknowledgement(message, Topic.of("t/ö"), 60_000)
     (got,) = take(receiver(service), 1)
 
     assert bytes(got.get_payload_as_bytes()) == body
@@ -299,9 +299,9 @@ def test_direct_messages_and_request_reply_work(broker: DevelopmentBroker, conne
     asking = service.request_reply().create_request_reply_message_publisher_builder().build()
     asking.start()
     question = service.message_builder().build("question")
-    pending = asking.publish(request_message=question, request_destination=Topic.of("ask"), reply_timeout=5000)
-    request, replier = answering.receive_message(20_000)
+    pending = asking.publish(request_message=question, request_destination=Topic.of("ask"), reply_timeout=60_000)
+    request, replier = answering.receive_message(60_000)
     assert request.get_payload_as_string() == "question"
     replier.reply(other.message_builder().build("answer"))
 
-    assert pending.result(5).get_payload_as_string() == "answer"
+    assert pending.result(60).get_payload_as_string() == "answer"

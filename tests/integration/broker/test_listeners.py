@@ -42,12 +42,12 @@ def round_trip(service: Any, bodies: list[bytes]) -> list[bytes]:
     publisher = service.create_persistent_message_publisher_builder().build()
     publisher.start()
     for body in bodies:
-        publisher.publish_await_acknowledgement(bytearray(body), Topic.of("t/1"), 10_000)
+        publisher.publish_await_acknowledgement(bytearray(body), Topic.of("t/1"), 60_000)
     receiver = service.create_persistent_message_receiver_builder().build(Queue.durable_exclusive_queue("q"))
     receiver.start()
     got = []
     for _ in bodies:
-        message = receiver.receive_message(10_000)
+        message = receiver.receive_message(60_000)
         got.append(message.get_payload_as_bytes())
         receiver.ack(message)
     receiver.terminate(1_000)
@@ -146,7 +146,7 @@ def test_without_a_client_certificate_nobody_gets_as_far_as_a_login(
 def test_plain_bytes_on_the_tls_port_end_the_connection_in_silence(authority: Authority) -> None:
     with (
         running_broker(**server_options(authority)) as broker,
-        socket.create_connection(("127.0.0.1", int(broker.tls_url.rpartition(":")[2])), 10) as peer,
+        socket.create_connection(("127.0.0.1", int(broker.tls_url.rpartition(":")[2])), 60) as peer,
     ):
         peer.sendall(ClientControl(client_name="app").encode())
         received = peer.recv(1_000)
@@ -157,7 +157,7 @@ def test_plain_bytes_on_the_tls_port_end_the_connection_in_silence(authority: Au
 def test_handshake_that_does_not_come_is_not_waited_for(authority: Authority) -> None:
     with (
         running_broker(login_timeout_seconds=0.1, **server_options(authority)) as broker,
-        socket.create_connection(("127.0.0.1", int(broker.tls_url.rpartition(":")[2])), 10) as peer,
+        socket.create_connection(("127.0.0.1", int(broker.tls_url.rpartition(":")[2])), 60) as peer,
     ):
         assert peer.recv(100) == b""
 
@@ -174,7 +174,7 @@ def test_compressing_client_works(connect: Callable[..., Any]) -> None:
 def test_uncompressed_bytes_on_the_compressed_port_close_the_connection() -> None:
     with (
         running_broker(compressed_port=0) as broker,
-        socket.create_connection(("127.0.0.1", int(broker.compressed_url.rpartition(":")[2])), 10) as peer,
+        socket.create_connection(("127.0.0.1", int(broker.compressed_url.rpartition(":")[2])), 60) as peer,
     ):
         peer.sendall(b"\xff" * 100)
 
@@ -189,10 +189,10 @@ def test_listeners_of_all_kinds_refuse_and_accept_together(authority: Authority)
         broker.refuse_connections()
         for address in addresses:
             with pytest.raises(ConnectionRefusedError):
-                socket.create_connection(address, 10)
+                socket.create_connection(address, 60)
         broker.accept_connections()
         for address in addresses:
-            with socket.create_connection(address, 10) as peer:
+            with socket.create_connection(address, 60) as peer:
                 peer.sendall(b"\xff" * 100)
                 while peer.recv(100):
                     pass

@@ -49,7 +49,7 @@ def test_two_vpns_hold_clients_queues_and_topics_of_one_name(
         for name, service in services.items():
             publisher = service.create_persistent_message_publisher_builder().build().start()
             message = service.message_builder().build(bytearray(name.encode()))
-            publisher.publish_await_acknowledgement(message, Topic.of("t/1"), 10_000)
+            publisher.publish_await_acknowledgement(message, Topic.of("t/1"), 60_000)
         with pytest.raises(AuthenticationError):
             connect(broker, "other", service__vpn_name="late")
         broker.restart(keep_state=True)
@@ -62,7 +62,7 @@ def test_two_vpns_hold_clients_queues_and_topics_of_one_name(
             services["early"].create_persistent_message_receiver_builder().build(Queue.durable_exclusive_queue("q"))
         )
         receiver.start()
-        assert bytes(receiver.receive_message(10_000).get_payload_as_bytes()) == b"early"
+        assert bytes(receiver.receive_message(60_000).get_payload_as_bytes()) == b"early"
         broker.delete_vpn("early")
         assert broker.clients() == ("app",)
         with pytest.raises(ConfigurationError, match="no message VPN early"):

@@ -14,7 +14,7 @@ from solace.messaging.resources.topic import Topic
 
 from flumebeam.broker import DevelopmentBroker, LoseCommitResponse, running_broker
 
-_PATIENCE_MS = 10_000
+_PATIENCE_MS = 60_000
 _QUIET_MS = 300
 
 

@@ -25,7 +25,7 @@ def publish(service: Any, *bodies: bytes) -> None:
     publisher = service.create_persistent_message_publisher_builder().build()
     publisher.start()
     for body in bodies:
-        publisher.publish_await_acknowledgement(bytearray(body), Topic.of("t/1"), 5000)
+        publisher.publish_await_acknowledgement(bytearray(body), Topic.of("t/1"), 60_000)
     publisher.terminate(1000)
 
 
@@ -41,7 +41,7 @@ def receiver(service: Any, strategy: Any = None, queue: Any = QUEUE) -> Any:
 def settle(made: Any, count: int) -> list[Any]:
     messages = []
     for _ in range(count):
-        message = made.receive_message(10_000)
+        message = made.receive_message(60_000)
         assert message is not None
         made.ack(message)
         messages.append(message)

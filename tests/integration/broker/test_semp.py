@@ -53,7 +53,7 @@ def publish(service: Any, *bodies: bytes) -> None:
     publisher = service.create_persistent_message_publisher_builder().build()
     publisher.start()
     for body in bodies:
-        publisher.publish_await_acknowledgement(bytearray(body), Topic.of("t/1"), 10_000)
+        publisher.publish_await_acknowledgement(bytearray(body), Topic.of("t/1"), 60_000)
     publisher.terminate(1_000)
 
 
@@ -72,7 +72,7 @@ def test_queue_is_set_up_used_watched_and_removed(
     service = connect(managed)
     publish(service, b"one", b"three")
     receiver = receiver_of(service, "app/in")
-    message = receiver.receive_message(10_000)
+    message = receiver.receive_message(60_000)
     shown = manage("GET", "monitor/msgVpns/default/queues/app%2Fin")
 
     assert message.get_payload_as_bytes() == b"one"
@@ -81,7 +81,7 @@ def test_queue_is_set_up_used_watched_and_removed(
     assert (shown["data"]["msgSpoolUsage"], shown["data"]["spooledMsgCount"]) == (8, 2)
     (flow,) = manage("GET", "monitor/msgVpns/default/queues/app%2Fin/txFlows")["data"]
     assert (flow["clientName"], flow["activityState"]) == ("app", "active-consumer")
-    receiver.receive_message(10_000)
+    receiver.receive_message(60_000)
     receiver.terminate(1_000)
     manage("PUT", "action/msgVpns/default/queues/app%2Fin/deleteMsgs", {})
     assert managed.queue("app/in").messages == 0
@@ -179,7 +179,7 @@ def test_what_was_answered_is_durable_on_a_broker_that_keeps_data(tmp_path: Path
 
 def test_bytes_that_are_no_http_are_no_harm(managed: DevelopmentBroker, manage: Manager) -> None:
     port = int(managed.semp_url.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), 10) as peer:
+    with socket.create_connection(("127.0.0.1", port), 60) as peer:
         peer.sendall(b"\xff\x00 nonsense\r\n\r\n")
         assert b"400" in peer.recv(1_000)
     oversized = requests.post(

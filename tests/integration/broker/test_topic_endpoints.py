@@ -72,7 +72,7 @@ class Endpoints:
             "FLOW_TOPIC": topic,
             "FLOW_BIND_ENTITY_DURABLE": "1" if name else "0",
             "FLOW_BIND_BLOCKING": "1",
-            "FLOW_BIND_TIMEOUT_MS": "5000",
+            "FLOW_BIND_TIMEOUT_MS": "60000",
         }
         callbacks = _Callbacks()
         callbacks.event.function = ctypes.cast(self._on_event, c_void_p)

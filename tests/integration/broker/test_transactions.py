@@ -44,7 +44,7 @@ class Transacted:
 
 
 def take(receiver: Any, count: int) -> list[bytes]:
-    messages = [receiver.receive_message(20_000) for _ in range(count)]
+    messages = [receiver.receive_message(60_000) for _ in range(count)]
     return [bytes(message.get_payload_as_bytes()) for message in messages]
 
 
@@ -172,7 +172,7 @@ def test_ids_never_start_again_after_a_restart_without_state(
         session = Transacted(connect(broker, str(number)))
         session.publish(b"a")
         session.commit()
-        message = session.receiver().receive_message(20_000)
+        message = session.receiver().receive_message(60_000)
         ids.append(str(message.get_replication_group_message_id()))
         session.commit()
         broker.restart(keep_state=False)

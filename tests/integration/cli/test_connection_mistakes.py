@@ -10,6 +10,7 @@ import pytest
 
 from flumebeam.broker import DevelopmentBroker
 from flumebeam.exits import Exit
+from tests.ports import refusing_port
 from tests.programs import Program, Programs
 
 READERS = ("speed_layer", "drain_to_hdfs")
@@ -42,10 +43,10 @@ def silent_port() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    with refusing_port() as port:
+        yield port
 
 
 @pytest.mark.parametrize("name", PIPELINES)
@@ -90,8 +91,8 @@ def test_an_unknown_queue_is_named_with_vpn_and_broker(
 
 
 @pytest.mark.parametrize("name", PIPELINES)
-def test_a_broker_that_is_down_is_named(programs: Programs, tmp_path: Path, name: str) -> None:
-    host = f"tcp://127.0.0.1:{closed_port()}"
+def test_a_broker_that_is_down_is_named(programs: Programs, tmp_path: Path, closed_port: int, name: str) -> None:
+    host = f"tcp://127.0.0.1:{closed_port}"
 
     line = the_line(programs.fork(name, *arguments_for(name, tmp_path), f"--solace_host={host}"), name)
 
@@ -110,8 +111,8 @@ def test_a_host_that_takes_connections_and_is_no_broker_is_named_within_seconds(
 
 
 @pytest.mark.parametrize("module", ["flumebeam", "flumebeam.pipelines.speed_layer"])
-def test_the_command_and_the_module_say_the_same(programs: Programs, module: str) -> None:
-    host = f"tcp://127.0.0.1:{closed_port()}"
+def test_the_command_and_the_module_say_the_same(programs: Programs, closed_port: int, module: str) -> None:
+    host = f"tcp://127.0.0.1:{closed_port}"
     command = ["run", "speed_layer"] if module == "flumebeam" else []
 
     line = the_line(programs.start_module(module, *command, "--queue=logs", f"--solace_host={host}"), "speed_layer")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from flumebeam.cli.main import main
+from tests.ports import refusing_port
 from tests.schema_registry import serving_schemas
 
 SCHEMA = '{"type": "record", "name": "Row", "fields": [{"name": "n", "type": "int"}]}'
@@ -45,7 +46,7 @@ def test_a_schema_of_a_registry_is_printed_as_a_table(capsys: pytest.CaptureFixt
 
     assert "  `n` INT" in capsys.readouterr().out.splitlines()
 
-    with pytest.raises(SystemExit, match="1"):
-        main(["hdfs", "ddl", "--schema", place, "--target", "/logs"])
+    with refusing_port() as port, pytest.raises(SystemExit, match="1"):
+        main(["hdfs", "ddl", "--schema", f"http://127.0.0.1:{port}/schema", "--target", "/logs"])
     (said,) = capsys.readouterr().err.splitlines()
     assert "does not answer (ConnectionError): start it, or take a file." in said

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import uuid
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from flumebeam.channel.solace import SolaceChannel
 from flumebeam.event import Event
 from flumebeam.exits import Exit
 from flumebeam.solace.config import SolaceOptions
+from tests.ports import refusing_port
 from tests.programs import Program, Programs
 
 
@@ -80,10 +80,8 @@ def test_a_read_only_target_is_named(programs: Programs, broker: DevelopmentBrok
 def test_an_hdfs_that_nobody_answers_is_named_with_what_to_check(
     programs: Programs, broker: DevelopmentBroker, queue: str
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-
-    line = the_line(drain(programs, queue, f"webhdfs://127.0.0.1:{port}/logs"))
+    with refusing_port() as port:
+        line = the_line(drain(programs, queue, f"webhdfs://127.0.0.1:{port}/logs"))
 
     assert f"127.0.0.1:{port} refuses connections" in line
     assert "/logs" in line

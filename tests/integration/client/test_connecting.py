@@ -14,6 +14,7 @@ from flumebeam.solace.config import ReconnectPolicy, SolaceOptions
 from flumebeam.solace.session import connect, ensure_queue
 from flumebeam.testing.broker import DevelopmentBroker, running_broker
 from tests.integration.client.helpers import bodies, drink, fill
+from tests.ports import refusing_port
 
 
 def test_a_wrong_password_is_told_with_the_username_and_what_to_do(capfd: pytest.CaptureFixture[str]) -> None:
@@ -43,15 +44,13 @@ def test_a_wrong_vpn_is_told_by_name(broker: DevelopmentBroker) -> None:
 
 
 def test_a_broker_that_is_down_is_told_within_seconds(capfd: pytest.CaptureFixture[str]) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    begun = monotonic()
+    with refusing_port() as port:
+        begun = monotonic()
 
-    with pytest.raises(
-        ConnectionFailedError, match=rf"No broker answers at tcp://127.0.0.1:{port}.*SOLACE_HOST"
-    ) as down:
-        connect(SolaceOptions(host=f"127.0.0.1:{port}"))
+        with pytest.raises(
+            ConnectionFailedError, match=rf"No broker answers at tcp://127.0.0.1:{port}.*SOLACE_HOST"
+        ) as down:
+            connect(SolaceOptions(host=f"127.0.0.1:{port}"))
 
     assert monotonic() - begun < 30
     assert down.value.retriable
@@ -79,11 +78,10 @@ def test_an_unknown_host_name_is_told() -> None:
 
 
 def test_the_second_host_of_a_list_is_tried(broker: DevelopmentBroker) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-
-    with connect(SolaceOptions(host=f"127.0.0.1:{port},{broker.url}")) as connection:
+    with (
+        refusing_port() as port,
+        connect(SolaceOptions(host=f"127.0.0.1:{port},{broker.url}")) as connection,
+    ):
         assert connection.alive
 
 

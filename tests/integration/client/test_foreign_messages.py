@@ -185,7 +185,7 @@ def test_what_we_publish_any_other_program_reads(connection: VendorConnection) -
         .build(Queue.durable_exclusive_queue("q"))
     )
     receiver.start()
-    message = receiver.receive_message(5000)
+    message = receiver.receive_message(60_000)
 
     assert bytes(message.get_payload_as_bytes()) == b"\x00body"
     assert message.get_properties() == {"host": "h1", "flumebeam.id": "i7"}

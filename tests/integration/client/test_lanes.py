@@ -137,9 +137,9 @@ def test_what_was_taken_and_rolled_back_comes_again_marked(options: SolaceOption
         writer.publish(EventBatch.from_bodies([b"1", b"2"], {"h": "v"}), "logs/x")
         assert writer.commit().committed
         session = connection.transacted_session(queue="q")
-        first = session.receive(10, 5.0)
+        first = session.receive(10, 60)
         session.rollback()
-        again = session.receive(10, 5.0)
+        again = session.receive(10, 60)
 
     assert first.bodies.to_pylist()[:1] == [b"1"]
     assert again.header("solace.redelivered")[0].as_py() == "true"

@@ -38,7 +38,7 @@ def test_packed_events_pass_on_every_lane(
         assert session.commit().committed
         assert broker.queue("q").messages == 2
 
-        found = EventBatch.concat([session.receive(1, 5), session.receive(1, 5)])
+        found = EventBatch.concat([session.receive(1, 60), session.receive(1, 60)])
 
         assert bodies(found) == [b"a", b"", b"c\0", b"a"]
         assert found.header("level").to_pylist() == ["x", None, "z", "x"]
@@ -102,7 +102,7 @@ def test_packs_that_have_come_are_taken_together_as_far_as_they_fit(
 ) -> None:
     fill_packed(connection, *range(20))
     receiver = connection.receiver("q")
-    first = receiver.receive(4, 5)
+    first = receiver.receive(4, 60)
     eventually(lambda: len(receiver._buffer) == 4)
 
     pieces = [receiver.receive(10, 5), receiver.receive(100, 5)]
@@ -117,11 +117,11 @@ def test_a_rolled_back_pack_comes_again(broker: DevelopmentBroker, options: Sola
     with connect(options) as connection:
         fill_packed(connection, *range(4))
         session = connection.transacted_session(queue="q")
-        assert bodies(session.receive(1, 5)) == [b"0", b"1", b"2", b"3"]
+        assert bodies(session.receive(1, 60)) == [b"0", b"1", b"2", b"3"]
 
         session.rollback()
 
-        assert bodies(session.receive(1, 5)) == [b"0", b"1", b"2", b"3"]
+        assert bodies(session.receive(1, 60)) == [b"0", b"1", b"2", b"3"]
         assert session.commit().committed
 
 

@@ -185,7 +185,7 @@ class TokenServer:
 
     def __init__(self) -> None:
         self.given = 0
-        self.valid: set[str] = set()
+        self.valid: list[str] = []
         self.life: Any = 3600
         self.answer: tuple[int, bytes] | None = None
         self.scopes: list[str] = []
@@ -217,7 +217,8 @@ class TokenServer:
         self.scopes += form.get("scope", [])
         self.given += 1
         token = f"token-{self.given}"
-        self.valid = {token}
+        # The one before, too: who has asked for the next one may not have got it yet.
+        self.valid = [*self.valid[-1:], token]
         return 200, json.dumps({"access_token": token, "token_type": "bearer", "expires_in": self.life}).encode()
 
     def username(self, token: str) -> str | None:
@@ -282,9 +283,10 @@ def test_a_token_is_renewed_before_it_expires_and_the_next_reconnect_uses_the_ne
         fill(connection, 0)
         receiver = connection.receiver("q")
         first = drink(receiver, 1)
-        eventually(lambda: tokens.given >= 2)
-        tokens.answer = (503, b"")  # the one that is valid now stays so
-        # Only the newest is valid: with the first one this would end in a refused login.
+        # Who asks for the third one uses the second one.
+        eventually(lambda: tokens.given >= 3)
+        tokens.answer = (503, b"")  # those that are valid now stay so
+        # The first one is not any more: with that this would end in a refused login.
         assert broker.cut_connections() == 1
         eventually(lambda: len(broker.clients()) == 1 and not connection.away)
         fill(connection, 1)

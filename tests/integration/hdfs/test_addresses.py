@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -14,15 +14,15 @@ from flumebeam.hdfs.filesystem import RenameOutcome
 from flumebeam.hdfs.targets import HdfsOptions, open_target
 from flumebeam.hdfs.webhdfs import WebHdfsFileSystem
 from tests.integration.hdfs.servers import some_web_server
+from tests.ports import refusing_port
 
 Connect = Callable[..., WebHdfsFileSystem]
 
 
 @pytest.fixture
-def dead_url() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{free.getsockname()[1]}"
+def dead_url() -> Iterator[str]:
+    with refusing_port() as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 CALLS: list[Callable[[WebHdfsFileSystem], object]] = [

@@ -19,6 +19,7 @@ from flumebeam.formats.own_schemas import SCHEMA_LITERAL_HEADER, SCHEMA_URL_HEAD
 from flumebeam.pipelines import drain_to_hdfs
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.session import connect
+from tests.ports import refusing_port
 from tests.schema_registry import serving_schemas
 
 Publish = Callable[[Sequence[bytes], dict[str, str]], None]
@@ -113,11 +114,11 @@ def test_datums_in_frames_are_written_without_them(publish: Publish, tmp_path: P
 def test_a_server_that_is_away_ends_the_drain_in_a_sentence_and_loses_nothing(
     broker: DevelopmentBroker, publish: Publish, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with serving_schemas() as registry:
-        away = registry.url
-    publish([datum(LOGIN, {"user": "a"})], {SCHEMA_URL_HEADER: away + "/login"})
+    with refusing_port() as port:
+        away = f"http://127.0.0.1:{port}"
+        publish([datum(LOGIN, {"user": "a"})], {SCHEMA_URL_HEADER: away + "/login"})
 
-    assert drain(tmp_path, f"--schema_server={away}") == 1
+        assert drain(tmp_path, f"--schema_server={away}") == 1
 
     (said,) = capsys.readouterr().err.splitlines()
     assert f"The schema's server at {away}/login does not answer (ConnectionError)" in said

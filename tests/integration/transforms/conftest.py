@@ -11,6 +11,7 @@ from flumebeam.solace.session import connect
 from flumebeam.testing import running_broker
 from flumebeam.transforms.receivers import RECEIVERS
 from flumebeam.transforms.stopping import forget_stop
+from tests.integration.transforms.contents import BROKERS
 
 QUEUE = "logs"
 TOPIC = "logs/app"
@@ -21,7 +22,9 @@ def broker() -> Iterator[DevelopmentBroker]:
     """A broker that refuses what no queue wants, with one exclusive queue on ``logs/>``."""
     with running_broker(BrokerConfig(port=0, reject_on_no_match=True)) as made:
         made.create_queue(QUEUE, subscriptions=["logs/>"])
+        BROKERS[made.url] = made
         yield made
+    BROKERS.clear()
     forget_stop()
     assert not RECEIVERS.in_use, "a source was not torn down"
 

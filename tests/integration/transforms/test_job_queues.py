@@ -45,7 +45,7 @@ def put(connection: SolaceOptions, batch: EventBatch) -> None:
 
 def run(connection: SolaceOptions, sink: Sink, **options: object) -> None:
     pipeline = beam.Pipeline(runner="FnApiRunner")
-    read = ReadFromSolace(connection=connection, until_empty=True, idle_seconds=1, **options)  # type: ignore[arg-type]
+    read = ReadFromSolace(connection=connection, **options)  # type: ignore[arg-type]
     pipeline | read | beam.ParDo(sink) | AcknowledgeBatches()
     run_pipeline(pipeline)
 
@@ -72,7 +72,7 @@ def test_a_queue_without_a_name_is_made_for_the_job_and_removed_at_its_end_and_b
     broker: DevelopmentBroker, connection: SolaceOptions, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "flumebeam"):
-        name = run_while_publishing(broker, connection, Sink())
+        name = run_while_publishing(broker, connection, Sink(stop_after=20))
 
     assert bodies() == numbers(20)
     assert name.startswith("flumebeam-")
@@ -81,7 +81,7 @@ def test_a_queue_without_a_name_is_made_for_the_job_and_removed_at_its_end_and_b
 
 
 def test_it_stays_if_it_is_to_be_kept(broker: DevelopmentBroker, connection: SolaceOptions) -> None:
-    name = run_while_publishing(broker, connection, Sink(), keep_queue=True)
+    name = run_while_publishing(broker, connection, Sink(stop_after=20), keep_queue=True)
 
     assert names(broker) == {name}
     assert broker.queue(name).subscriptions == ("logs/>",)
@@ -91,18 +91,18 @@ def test_a_job_that_fails_keeps_it_and_another_one_reads_on(
     broker: DevelopmentBroker, connection: SolaceOptions, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(Exception, match="Disk full"), caplog.at_level(logging.WARNING, "flumebeam"):
-        run_while_publishing(broker, connection, Sink(fail_at=b"7"))
+        run_while_publishing(broker, connection, Sink(fail_at=b"0"))
     (name,) = names(broker)
     assert f"so queue {name} stays: read on with queue='{name}'" in caplog.text
     SEEN.clear()
 
-    run(connection, Sink(), queue=name)
+    run(connection, Sink(stop_after=20), queue=name)
 
     assert bodies() == numbers(20)
 
 
 def test_several_flows_share_it(broker: DevelopmentBroker, connection: SolaceOptions) -> None:
-    run_while_publishing(broker, connection, Sink(), flows=2)
+    run_while_publishing(broker, connection, Sink(stop_after=20), flows=2)
 
     assert sorted(bodies()) == sorted(numbers(20))
     assert names(broker) == set()

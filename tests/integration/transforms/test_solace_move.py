@@ -16,8 +16,8 @@ from flumebeam.errors import ConfigurationError, PublishRefusedError
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.transforms.running import run_pipeline
 from flumebeam.transforms.solace_move import MoveOnSolace
+from tests.integration.transforms.contents import stored
 from tests.integration.transforms.test_solace_read import Publish, numbers
-from tests.integration.transforms.test_solace_write import stored
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,6 @@ from flumebeam.broker import BrokerConfig, DevelopmentBroker, FailCommit, LoseCo
 from flumebeam.errors import ConnectionFailedError, LoginRefusedError, PublishRefusedError
 from flumebeam.event import Event
 from flumebeam.solace.config import ReconnectPolicy, SolaceOptions
-from flumebeam.solace.session import connect
 from flumebeam.testing import running_broker
 from flumebeam.testing.memory_queue import MemoryQueue, MemoryReceiverFactory
 from flumebeam.transforms.acknowledge import Acknowledge
@@ -28,6 +27,7 @@ from flumebeam.transforms.receiver_read import ReadFromReceivers
 from flumebeam.transforms.running import run_pipeline
 from flumebeam.transforms.solace_write import WriteToSolace
 from tests.failures import Counted
+from tests.integration.transforms.contents import stored
 from tests.waiting import eventually
 
 
@@ -82,19 +82,6 @@ def ingest(source: MemoryQueue, connection: SolaceOptions, topic: str = "logs/a"
         result.dead_letters | "ToldOfLetters" >> Acknowledge()
     found = run_pipeline(pipeline).metrics().query()["counters"]
     return {counter.key.metric.name: counter.committed for counter in found}
-
-
-def stored(connection: SolaceOptions, queue: str = "logs") -> list[Event]:
-    """Take everything out of a queue."""
-    with connect(connection) as opened:
-        receiver = opened.receiver(queue)
-        events: list[Event] = []
-        while len(batch := receiver.receive(10_000, 0.5)):
-            events += batch.events()
-            assert batch.provenance is not None
-            receiver.acknowledge(batch.provenance.ids)
-        receiver.close()
-    return events
 
 
 def bodies(connection: SolaceOptions) -> list[bytes]:

@@ -31,7 +31,8 @@ from flumebeam.solace.config import ReconnectPolicy, Secret, SolaceOptions
 from flumebeam.testing.memory_queue import MemoryQueue
 from flumebeam.transforms.deadletter import DeadLettersToFiles
 from tests.failures import Counted
-from tests.integration.transforms.test_solace_write import bodies, ingest, numbers, stored
+from tests.integration.transforms.contents import stored
+from tests.integration.transforms.test_solace_write import bodies, ingest, numbers
 from tests.waiting import eventually
 
 
@@ -114,6 +115,7 @@ def test_a_full_queue_is_waited_for_and_nothing_is_lost(
     def drain() -> None:
         eventually(lambda: bool(broker.queue("small").counts) or broker.queue("small").messages > 50)
         while len(got) < 60:
+            eventually(lambda: broker.queue("small").messages > 0)
             got.extend(event.body for event in stored(connection, "small"))
 
     drainer = threading.Thread(target=drain)

@@ -16,13 +16,13 @@ from flumebeam.event import CAUSE_HEADER
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.session import connect
 from flumebeam.transforms.yaml_forms import PROVIDERS
-from tests.integration.transforms.test_solace_write import stored
+from tests.integration.transforms.contents import stored
 
 PIPELINE = """
 pipeline:
   transforms:
     - type: ReadFromSolace
-      config: {queue: logs, until_empty: true, idle_seconds: 0.5}
+      config: {queue: logs, max_events: 11}
     - type: JsonToRows
       input: ReadFromSolace
       config:
