@@ -4,18 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from flumebeam.solace.config import ReconnectPolicy, SolaceOptions
+from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.flows import FlowOptions
 from flumebeam.testing.broker import DevelopmentBroker, running_broker
-
-PATIENT = ReconnectPolicy(
-    attempts=60,
-    wait_seconds=0.1,
-    connect_timeout_seconds=2.0,
-    keepalive_seconds=0.5,
-    request_timeout_seconds=2.0,
-    request_tries=2,
-)
+from tests.faults.client.patience import PATIENT
 
 
 @pytest.fixture

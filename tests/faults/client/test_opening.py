@@ -9,9 +9,10 @@ import pytest
 
 from flumebeam.broker.faults import CutInFrame, LoseBindResponse
 from flumebeam.errors import ConnectionFailedError
-from flumebeam.solace.config import ReconnectPolicy, SolaceOptions
+from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.session import VendorConnection, connect
 from flumebeam.testing.broker import DevelopmentBroker
+from tests.faults.client.patience import HASTY
 from tests.integration.client.helpers import bodies, drink, fill
 from tests.waiting import eventually
 
@@ -42,7 +43,7 @@ def test_a_session_opens_though_its_bind_is_not_answered_before_the_connection_b
 
     session = connection.transacted_session(queue="q")
 
-    assert bodies(session.receive(1, 5)) == [b"1"]
+    assert bodies(session.receive(1, 60)) == [b"1"]
 
 
 @pytest.mark.parametrize("sent", [False, True], ids=["to", "from"])
@@ -62,7 +63,7 @@ def test_a_receiver_opens_though_the_connection_breaks_on_the_way(
 def test_nothing_is_opened_on_a_connection_that_does_not_come_back(
     broker: DevelopmentBroker, options: SolaceOptions
 ) -> None:
-    hasty = replace(options, reconnect=ReconnectPolicy.fail_fast())
+    hasty = replace(options, reconnect=HASTY)
     with connect(hasty) as connection:
         broker.stop()
 

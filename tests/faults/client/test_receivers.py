@@ -13,11 +13,12 @@ from flumebeam.batch import EventBatch
 from flumebeam.broker.faults import LoseCommitResponse
 from flumebeam.deliveries import Receiver
 from flumebeam.errors import ConnectionFailedError, QueueError
-from flumebeam.solace.config import ReconnectPolicy, SolaceOptions
+from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.flows import FlowOptions
 from flumebeam.solace.session import VendorConnection, connect
 from flumebeam.testing.broker import DevelopmentBroker
 from tests.failures import Counted
+from tests.faults.client.patience import HASTY, asking_for
 from tests.integration.client.helpers import acknowledge, bodies, drink, fill
 from tests.waiting import eventually
 
@@ -44,7 +45,13 @@ def settle(broker: DevelopmentBroker, receiver: Receiver, *batches: EventBatch) 
     """Acknowledge what was received, and see that this is all there was."""
     for batch in batches:
         acknowledge(receiver, batch)
-    eventually(lambda: broker.queue("q").messages == 0)
+
+    def is_empty() -> bool:
+        # What was in a transaction that a cut ended is taken once more, by whoever receives, and not delivered.
+        assert bodies(receiver.receive(1, 0.1)) == []
+        return broker.queue("q").messages == 0
+
+    eventually(is_empty)
 
 
 def acknowledged(connection: VendorConnection, how: FlowOptions) -> Receiver:
@@ -140,7 +147,7 @@ def test_a_broker_that_is_away_for_a_while_is_survived(
 
 
 def test_a_broker_that_stays_away_ends_receiving_in_seconds(broker: DevelopmentBroker, how: FlowOptions) -> None:
-    with connect(SolaceOptions(host=broker.url, reconnect=ReconnectPolicy.fail_fast())) as connection:
+    with connect(SolaceOptions(host=broker.url, reconnect=HASTY)) as connection:
         fill(connection, 1)
         receiver = connection.receiver("q", flow=how)
         batch = drink(receiver, 1)
@@ -149,14 +156,14 @@ def test_a_broker_that_stays_away_ends_receiving_in_seconds(broker: DevelopmentB
         begun = monotonic()
 
         with pytest.raises(ConnectionFailedError, match=r"tcp://.* was lost"):
-            receiver.receive(1, 30)
+            receiver.receive(1, 100)
 
-        assert monotonic() - begun < 25
+        assert monotonic() - begun < 90
         with pytest.raises(ConnectionFailedError):
             acknowledge(receiver, batch)
         assert not connection.alive
         begun = monotonic()
-    assert monotonic() - begun < 15
+    assert monotonic() - begun < 60
 
 
 def test_a_receiver_can_be_closed_while_another_thread_receives(connection: VendorConnection, how: FlowOptions) -> None:
@@ -189,7 +196,7 @@ def test_closing_ends_in_time_while_the_broker_is_frozen(
 
     assert not connection.close()
 
-    assert monotonic() - begun < 20
+    assert monotonic() - begun < 60
     broker.thaw()
 
 
@@ -220,7 +227,7 @@ def test_closing_proves_nothing_after_a_reconnect(
     connection = connect(options)
     _receiver = acknowledged(connection, how)
     broker.cut_connections()
-    eventually(lambda: connection._losses == 1 and not connection.away)
+    eventually(lambda: connection._losses > 0 and not connection.away)
 
     assert not connection.close()
 
@@ -232,63 +239,64 @@ def test_closing_proves_nothing_if_the_queue_was_taken_away(
     receiver = acknowledged(connection, how)
     broker.delete_queue("q")
     with pytest.raises(QueueError):
-        receiver.receive(1, 20)
+        receiver.receive(1, 60)
 
     assert connection.close() is bool(how.transaction_messages)  # what is committed is
 
 
 @pytest.mark.timeout(120)
 def test_whatever_is_cut_every_event_is_delivered_once_in_order(
-    broker: DevelopmentBroker, options: SolaceOptions, connection: VendorConnection, how: FlowOptions
+    broker: DevelopmentBroker, options: SolaceOptions, how: FlowOptions
 ) -> None:
     total = 3000
-    fill(connection, *range(total))
-    receiver = connection.receiver("q", flow=how)
+    fill_anew(options, *range(total))
     stop = threading.Event()
 
     def saw() -> None:
         goal = 0
         # Only after it came further: where a login takes longer than the time between two cuts, none would succeed.
-        while not stop.wait(0.01):
+        # And not for ever: the rest is to come in any case.
+        while not stop.wait(0.01) and monotonic() < begun + 20:
             if len(got) >= goal:
                 goal = len(got) + 150
                 broker.cut_connections()
 
     got: list[int] = []
+    begun = monotonic()
     sawing = threading.Thread(target=saw)
-    sawing.start()
-    deadline = monotonic() + 60
-    while len(got) < total and monotonic() < deadline:
-        batch = receiver.receive(40, 0.5)
-        if len(batch):
-            got += numbers(batch)
-            acknowledge(receiver, batch)
-        stop.wait(0.005)
-    stop.set()
-    sawing.join()
+    with connect(asking_for(2.0, options)) as connection:
+        receiver = connection.receiver("q", flow=how)
+        sawing.start()
+        while len(got) < total and monotonic() < begun + 90:
+            batch = receiver.receive(40, 0.5)
+            if len(batch):
+                got += numbers(batch)
+                acknowledge(receiver, batch)
+            stop.wait(0.005)
+        stop.set()
+        sawing.join()
 
-    assert got == list(range(total))
-    # The last cut may have met the last acknowledgement: what was in a transaction is taken once more, not delivered.
-    eventually(lambda: broker.queue("q").messages == 0 or len(receiver.receive(1, 0.1)) > 0)
-    assert len(receiver.receive(1, 0.1)) == 0
+        assert got == list(range(total))
+        settle(broker, receiver)
 
 
 @pytest.mark.parametrize("applied", [True, False])
 @pytest.mark.parametrize("cut", [True, False])
 def test_a_commit_whose_answer_is_lost_loses_nothing_and_delivers_nothing_twice(
-    broker: DevelopmentBroker, connection: VendorConnection, applied: bool, cut: bool
+    broker: DevelopmentBroker, options: SolaceOptions, applied: bool, cut: bool
 ) -> None:
-    fill(connection, *range(20))
-    receiver = connection.receiver("q", flow=IN_TRANSACTIONS)
-    batch = drink(receiver, 20)
-    broker.fault(LoseCommitResponse(applied=applied, cut=cut))
-    acknowledge(receiver, batch)
+    fill_anew(options, *range(20))
+    with connect(asking_for(2.0, options)) as connection:
+        receiver = connection.receiver("q", flow=IN_TRANSACTIONS)
+        batch = drink(receiver, 20)
+        broker.fault(LoseCommitResponse(applied=applied, cut=cut))
+        acknowledge(receiver, batch)
 
-    fill_anew(connection.options, 20)
-    last = drink(receiver, 1)
+        fill_anew(options, 20)
+        last = drink(receiver, 1)
 
-    assert numbers(last) == [20]
-    settle(broker, receiver, last)
+        assert numbers(last) == [20]
+        settle(broker, receiver, last)
 
 
 def test_a_transaction_that_a_cut_ended_is_committed_when_what_is_still_to_be_acknowledged_is(
@@ -304,10 +312,9 @@ def test_a_transaction_that_a_cut_ended_is_committed_when_what_is_still_to_be_ac
     last = drink(receiver, 1)
     acknowledge(receiver, last)
     assert broker.queue("q").messages >= 11  # what is acknowledged may have been taken again, and committed
-    acknowledge(receiver, batch)
+    settle(broker, receiver, batch)
 
     assert numbers(last) == [20]
-    eventually(lambda: broker.queue("q").messages == 0)
     assert receiver.close()
 
 
