@@ -7,6 +7,7 @@ tests that start dozens. Both are processes of their own that can be killed.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -80,12 +81,17 @@ class Program(ABC):
         assert status == 0, f"status {status}:\n{self.out}{self.err}"
 
     def send(self, number: signal.Signals) -> None:
-        os.kill(self.pid, number)
+        """Send it a signal, which one that has just ended does not get."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
 
     def is_frozen(self) -> bool:
         """Tell whether it stands still after SIGSTOP."""
-        state = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
-        return state == "T"
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii")
+        except OSError:  # it has ended
+            return False
+        return stat.rpartition(")")[2].split()[0] == "T"
 
     def kill(self) -> None:
         """End it as a power cut would."""
@@ -113,7 +119,8 @@ class _Fresh(Program):
     def kill(self) -> None:
         """End it with all that it has started, such as a runner's own program."""
         if self.running:
-            os.killpg(self.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
             self.wait()
 
     def _join(self, seconds: float) -> None:

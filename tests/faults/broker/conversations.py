@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any
 
 from solace.messaging.errors.pubsubplus_client_error import (
@@ -18,7 +17,7 @@ from solace.messaging.publisher.persistent_message_publisher import MessagePubli
 from solace.messaging.resources.queue import Queue
 from solace.messaging.resources.topic import Topic
 
-__all__ = ["Conversation", "PlainPublisher", "TransactedPublisher", "Transform", "connected"]
+__all__ = ["Conversation", "PlainPublisher", "TransactedPublisher", "Transform", "connected", "drained", "mark_end"]
 
 _PROPERTIES = {
     "service.vpn-name": "default",
@@ -32,6 +31,10 @@ _PROPERTIES = {
 _WAIT_MS = 200
 _LARGEST = 20
 """Messages of one transaction."""
+_END = 0
+"""The number that nobody has, and that is published last."""
+_PATIENCE_MS = 60_000
+_QUIET_MS = 1_000
 
 
 def connected(url: str, name: str) -> Any:
@@ -72,7 +75,7 @@ class Conversation(ABC):
     def step(self) -> None:
         """Do one thing, and note what became of it."""
 
-    def end(self, seconds: float = 30.0) -> None:
+    def end(self, seconds: float = 60.0) -> None:
         """End it after its present step and raise what stopped it, if something did."""
         self.ending.set()
         self._thread.join(seconds)
@@ -177,21 +180,38 @@ def number_of(message: Any) -> int:
     return int(bytes(message.get_payload_as_bytes()).rstrip(b"\0"))
 
 
-def drained(url: str, queue: str, enough: Callable[[list[int]], bool], quiet_ms: int = 1_000) -> list[int]:
-    """Take the numbers out of a queue: until they are enough, and then until nothing more comes for a while."""
+def mark_end(url: str, topic: str) -> None:
+    """Publish what comes behind everything, now that nobody else publishes to the topic any more."""
+    service = connected(url, "mark")
+    publisher = service.create_persistent_message_publisher_builder().build()
+    publisher.start()
+    message = service.message_builder().build(bytearray(b"%d" % _END))
+    publisher.publish_await_acknowledgement(message, Topic.of(topic), _PATIENCE_MS)
+    publisher.terminate()
+    service.disconnect()
+
+
+def drained(url: str, queue: str) -> list[int]:
+    """Take the numbers out of a queue: up to the mark, and then until nothing more comes for a while."""
     service = connected(url, f"audit-{queue}")
     receiver = service.create_persistent_message_receiver_builder().build(Queue.durable_exclusive_queue(queue))
     receiver.start()
     numbers: list[int] = []
+    marked = False
     try:
         while True:
-            message = receiver.receive_message(quiet_ms if enough(numbers) else 20_000)
+            message = receiver.receive_message(_QUIET_MS if marked else _PATIENCE_MS)
             if message is None:
-                return numbers
-            numbers.append(number_of(message))
+                break
+            number = number_of(message)
+            marked = marked or number == _END
+            if number != _END:
+                numbers.append(number)
             receiver.ack(message)
     except PubSubPlusClientError as error:
         raise AssertionError(f"The audit of queue {queue} failed: {error}") from error
     finally:
         receiver.terminate(0)
         service.disconnect()
+    assert marked, f"What was published last never came out of queue {queue}."
+    return numbers
