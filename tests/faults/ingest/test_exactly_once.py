@@ -75,7 +75,7 @@ def check_exactly_once(broker: DevelopmentBroker) -> list[bytes]:
 def position(broker: DevelopmentBroker) -> PositionRecord:
     """Return the one position that there is."""
     with connect(SolaceOptions(host=broker.url)) as connection:
-        batch = connection.receiver("position", flow=FlowOptions(browse=True)).receive(10, 5)
+        batch = connection.receiver("position", flow=FlowOptions(browse=True)).receive(10, 60)
     assert len(batch) == 1
     return PositionRecord.decode(batch.bodies[0].as_py())
 

@@ -55,8 +55,7 @@ def drained(broker: DevelopmentBroker, target: Path) -> dict[str, list[bytes]]:
         "logs",
         connection=SolaceOptions(host=broker.url),
         event_time="header:timestamp",
-        until_empty=True,
-        idle_seconds=0.3,
+        max_events=len(NUMBERS),
         bundle_events=50,
     )
     pipeline | source | WriteToHdfs(str(target), path="%Y-%m-%d") | Acknowledge()

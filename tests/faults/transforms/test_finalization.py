@@ -125,6 +125,7 @@ def test_what_is_never_finalized_comes_again_when_its_reader_is_gone(
     first, settle_first = bundle(user, factory, len(FIRST))
     settle_first()
     second, _ = bundle(user, factory, len(SECOND))
+    eventually(lambda: broker.queue("logs").messages == len(SECOND))
 
     RECEIVERS.leave(user)
 
@@ -143,7 +144,7 @@ def test_a_bundle_that_is_finalized_on_another_worker_is_an_error_there_and_come
     kept.write_bytes(pickle.dumps(settlement))
 
     there = subprocess.run(
-        [sys.executable, "-c", ELSEWHERE, str(kept)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", ELSEWHERE, str(kept)], capture_output=True, text=True, timeout=100, check=False
     )
 
     assert (there.returncode, "is not open in this process" in there.stdout) == (3, True), there.stderr

@@ -14,6 +14,7 @@ from flumebeam.broker import DevelopmentBroker
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.session import connect
 from flumebeam.testing import running_broker
+from tests.waiting import eventually
 
 READER = textwrap.dedent("""
     import sys, time
@@ -33,8 +34,8 @@ READER = textwrap.dedent("""
             yield batch
 
     pipeline = beam.Pipeline(runner="FnApiRunner")
-    source = ReadFromSolace("logs", connection=SolaceOptions(host=sys.argv[1]), until_empty=True, bundle_events=100,
-                            idle_seconds=1, acknowledge=sys.argv[3])
+    source = ReadFromSolace("logs", connection=SolaceOptions(host=sys.argv[1]), bundle_events=100,
+                            max_events=int(sys.argv[4]), acknowledge=sys.argv[3])
     batches = pipeline | source | beam.ParDo(Sink())
     if sys.argv[3] == "commit-step":
         batches | AcknowledgeBatches()
@@ -54,9 +55,12 @@ def fill(broker: DevelopmentBroker) -> None:
 
 
 def read(script: Path, broker: DevelopmentBroker, stuck_at: str, acknowledge: str) -> list[str]:
-    """Run a reader; kill it without a word where it is stuck; return the bodies that its sink has seen."""
+    """Read all that is there; kill the reader without a word where it is stuck; return what its sink has seen."""
+    # Counted when nobody holds any of it: no pause of a busy machine is taken for the end.
+    eventually(lambda: broker.queue("logs").consumers == 0)
+    events = str(broker.queue("logs").messages)
     process = subprocess.Popen(
-        [sys.executable, str(script), broker.url, stuck_at, acknowledge], stdout=subprocess.PIPE, text=True
+        [sys.executable, str(script), broker.url, stuck_at, acknowledge, events], stdout=subprocess.PIPE, text=True
     )
     patience = threading.Timer(100, process.kill)
     patience.start()
