@@ -106,6 +106,7 @@ class Demo:
             if lines or any(left):
                 self._move(broker, lines + max(left))
             packed = self._move_packed(broker) if lines and not self._stopped else None
+            self._stopped = self._stopped or bool(self._interrupts)
         return self._prove(workspace.progress(), packed)
 
     # -- moving ------------------------------------------------------------------------------------------------------
@@ -132,19 +133,22 @@ class Demo:
             for stage in stages.values():
                 stage.start()
             with Screen(self._console, total) as screen:
-                while not self._through(broker, stages["ingest"]):
-                    time.sleep(_TICK_SECONDS)  # the pace of the screen, not a wait for luck
+                while True:
+                    through = self._through(broker, stages["ingest"])
                     now = time.monotonic()
                     self._read(broker, now)
                     self._show(screen, broker, stages, now - started)
                     if self._interrupts:
                         self._end_early(screen, broker, stages["ingest"])
                     elif to_kill and self._meters["drain_to_hdfs"].done >= total / 3:
+                        # Also one that was through with everything before anybody looked.
                         to_kill = False
                         self._kill_and_restart(screen, broker, drain)
+                    elif through:
+                        break
                     for layer in _LAYERS:
                         stages[layer].check()
-                self._read(broker, time.monotonic())
+                    time.sleep(_TICK_SECONDS)  # the pace of the screen, not a wait for luck
         finally:
             for stage in stages.values():
                 stage.stop()
