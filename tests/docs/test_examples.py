@@ -115,6 +115,7 @@ def test_the_java_program_of_the_page_is_the_one_that_is_tested() -> None:
     assert f"```java\n{program}```" in (ROOT / "docs" / "events.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.timeout(300)  # some ten programs, each of which imports Beam
 def test_every_option_of_the_pages_exists() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     commands = [[command.name] for command in app.registered_commands if command.name != "run"]

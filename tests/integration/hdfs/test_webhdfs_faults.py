@@ -35,15 +35,14 @@ class TestNameNode:
         assert eventually(lambda attempt: fs.write(f"{root}/after-{attempt}", [b"more"])).length == 4
 
     def test_a_frozen_one_is_given_up_after_the_read_timeout(
-        self, healed: LocalHdfs, connect: Connect, root: str
+        self, healed: LocalHdfs, fs: WebHdfsFileSystem, connect: Connect, root: str
     ) -> None:
-        fs = connect(healed.webhdfs_url, read_timeout_secs=1)
         fs.make_directory(root)
         healed.namenode.freeze()
 
         started = time.monotonic()
         with pytest.raises(StorageUnavailableError, match="does not answer in time"):
-            fs.rename(root, f"{root}-moved")
+            connect(healed.webhdfs_url, read_timeout_secs=1).rename(root, f"{root}-moved")
         waited = time.monotonic() - started
         healed.namenode.thaw()
 
@@ -85,9 +84,8 @@ class TestDataNode:
         assert eventually(lambda attempt: fs.write(f"{root}/again-{attempt}", [b"x" * 1_000_000])).length == 1_000_000
 
     def test_one_that_hangs_in_mid_write_is_given_up_and_a_fresh_name_succeeds(
-        self, healed: LocalHdfs, connect: Connect, root: str
+        self, healed: LocalHdfs, fs: WebHdfsFileSystem, connect: Connect, root: str
     ) -> None:
-        fs = connect(healed.webhdfs_url, read_timeout_secs=2)
         fs.make_directory(root)
 
         def chunks() -> Iterator[bytes]:
@@ -97,7 +95,7 @@ class TestDataNode:
                 yield bytes([n]) * 1_000_000
 
         with pytest.raises(StorageUnavailableError):
-            fs.write(f"{root}/first", chunks())
+            connect(healed.webhdfs_url, read_timeout_secs=2).write(f"{root}/first", chunks())
         healed.datanode.thaw()
 
         assert eventually(lambda attempt: fs.write(f"{root}/again-{attempt}", [b"x" * 1_000_000])).length == 1_000_000
@@ -106,19 +104,17 @@ class TestDataNode:
 
     @pytest.mark.failure("DataNode does not answer though the data has landed")
     def test_a_file_of_a_write_given_up_may_come_later_but_never_under_a_fresh_name(
-        self, healed: LocalHdfs, connect: Connect, root: str
+        self, healed: LocalHdfs, fs: WebHdfsFileSystem, connect: Connect, root: str
     ) -> None:
-        fs = connect(healed.webhdfs_url, read_timeout_secs=1)
         fs.make_directory(root)
         healed.datanode.freeze()
 
         with pytest.raises(StorageUnavailableError, match="does not answer in time"):
-            fs.write(f"{root}/given-up", [b"old"])
+            connect(healed.webhdfs_url, read_timeout_secs=1).write(f"{root}/given-up", [b"old"])
         healed.datanode.thaw()
-        patient = connect(healed.webhdfs_url)
 
-        assert eventually(lambda attempt: patient.write(f"{root}/fresh-{attempt}", [b"new"])).length == 3
-        late = eventually(lambda _: patient.stat(f"{root}/given-up"))
+        assert eventually(lambda attempt: fs.write(f"{root}/fresh-{attempt}", [b"new"])).length == 3
+        late = eventually(lambda _: fs.stat(f"{root}/given-up"))
         assert late is None or late.length in (0, 3)
 
 

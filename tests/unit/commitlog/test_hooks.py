@@ -13,6 +13,7 @@ import pytest
 
 from flumebeam.commitlog.hooks import CommandHook, HttpHook, PartitionEvent, PartitionEventKind, parse_hook
 from flumebeam.errors import ConfigurationError, HookError
+from tests.ports import refusing_port
 
 EVENT = PartitionEvent(PartitionEventKind.LATE, "hdfs://nn/logs/", "dt=2024-01-01", 1_704_153_600_000)
 FACTS = {
@@ -101,10 +102,8 @@ def test_an_address_that_does_not_say_yes_is_a_clear_error(server: Server, statu
 
 
 def test_an_address_that_does_not_answer_is_a_clear_error() -> None:
-    closed = HTTPServer(("127.0.0.1", 0), Handler)
-    closed.server_close()
-    with pytest.raises(HookError, match="does not answer"):
-        HttpHook(f"http://127.0.0.1:{closed.server_port}/", 30.0)(EVENT)
+    with refusing_port() as port, pytest.raises(HookError, match="does not answer"):
+        HttpHook(f"http://127.0.0.1:{port}/", 30.0)(EVENT)
 
 
 @pytest.mark.parametrize("text", ["", "command:", "command:'", "ftp://host/", "touch file"])
