@@ -32,11 +32,13 @@ class Depth:
         messages: Messages in it, delivered but unacknowledged ones included.
         unacknowledged: Delivered and not acknowledged.
         consumers: Flows bound to it.
+        received: Messages that were ever put into it.
     """
 
     messages: int
     unacknowledged: int
     consumers: int
+    received: int
 
 
 class BrokerProcess:
@@ -115,7 +117,7 @@ def _obey(broker: DevelopmentBroker, command: str, queue: str, *topics: str) -> 
     if command == "cut":
         return broker.cut_connections()
     status = broker.queue(queue)
-    return status.messages, status.unacknowledged, status.consumers
+    return status.messages, status.unacknowledged, status.consumers, status.received
 
 
 def _say(answer: Any) -> None:

@@ -124,17 +124,24 @@ def soak(
         ):
             programs = {"ingest": writer, "drain": reader}
             next_cut = _first_connected(broker)
+            received = settled = 0
             told = quiet_since = time.monotonic()
             while True:
                 now = time.monotonic()
                 for name, program in programs.items():
                     if program.running():
                         result.memory[name].append(program.usage().rss_bytes)
-                if now >= next_cut:
+                depth = broker.depth("soak")
+                done = depth.received - depth.messages
+                # Only what came further: where a login takes longer than the time between two cuts, nothing would.
+                came_further = (depth.received > received or not writer.running()) and (
+                    done > settled or not depth.messages
+                )
+                if now >= next_cut and came_further:
+                    received, settled = depth.received, done
                     result.cuts += 1
                     result.connections += broker.cut_connections()
                     next_cut = now + chance.uniform(*cut_seconds)
-                depth = broker.depth("soak")
                 if writer.running() or depth.messages:
                     quiet_since = now
                 if now - quiet_since > _SETTLE_SECONDS:

@@ -44,8 +44,9 @@ class SmallDisk:
         self._filler.unlink()
 
     def remount(self, how: str) -> None:
-        """Let it be written (``rw``), or not (``ro``)."""
-        subprocess.run([*self.prefix, "mount", "-o", f"remount,{how}", str(self._directory)], check=True, timeout=30)
+        """Let it be written (``rw``), or not (``ro``), which waits until no file is open for writing."""
+        command = [*self.prefix, "mount", "-o", f"remount,{how}", str(self._directory)]
+        until(lambda: subprocess.run(command, check=False, timeout=60).returncode == 0, f"mounted {how}")
 
 
 @pytest.fixture
