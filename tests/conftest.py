@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.failures import Counted, Events, FailureCases, count_events
 from tests.runners.matrix import Matrix
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from flumebeam.testing.hdfs_ha import HaHdfs
     from flumebeam.testing.hdfs_secure import SecureHdfs
 
-# How long one example takes says more about the machine than about the code.
-settings.register_profile("flumebeam", deadline=None)
+# How long examples take says more about the machine than about the code.
+settings.register_profile("flumebeam", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("flumebeam")
 
 

@@ -85,9 +85,9 @@ class ChannelContract:
             assert tx.commit().committed
 
         with channel.transaction() as tx:
-            found = bodies(tx.take(1, 5))
+            found = bodies(tx.take(1, 60))
             assert tx.room == 2
-            found += bodies(tx.take(1, 5))
+            found += bodies(tx.take(1, 60))
             assert tx.commit().committed
         assert found == [b"1", b"2", b"3", b"4", b"5"]
 
@@ -141,7 +141,7 @@ class ChannelContract:
         put(channel, 1)
 
         with channel.transaction() as tx:
-            taken = tx.take(1, 5)
+            taken = tx.take(1, 60)
             tx.put(numbered(2), TOPIC)
             assert bodies(taken) == [b"1"]
             assert tx.commit().committed
@@ -154,7 +154,7 @@ class ChannelContract:
         put(channel, 1)
 
         with channel.transaction() as tx:
-            tx.take(1, 5)
+            tx.take(1, 60)
             tx.put(numbered(2), TOPIC)
 
         assert [event.body for event in take(channel, 1)] == [b"1"]
@@ -221,7 +221,7 @@ class ChannelContract:
 
         events = take(reader, 2)
         with reader.transaction() as tx:
-            rest = tx.take(99, 5)
+            rest = tx.take(99, 60)
             assert tx.room == 1
             assert tx.commit().committed
 
@@ -270,7 +270,7 @@ class ChannelContract:
         put(channel, 1)
         tx = channel.transaction()
         tx.begin()
-        assert bodies(tx.take(1, 5)) == [b"1"]
+        assert bodies(tx.take(1, 60)) == [b"1"]
 
         channel.close()
         channel.close()

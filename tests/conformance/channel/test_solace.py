@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import pytest
 
 from flumebeam.channel.solace import SolaceChannel
-from flumebeam.solace.config import ReconnectPolicy, SolaceOptions
+from flumebeam.solace.config import SolaceOptions
 from flumebeam.testing.broker import DevelopmentBroker, running_broker
 from tests.conformance.channel.contract import ChannelContract
 
 
 class SolaceBench:
     def __init__(self, broker: DevelopmentBroker, lane: str) -> None:
-        self._options = SolaceOptions(host=broker.url, reconnect=ReconnectPolicy.fail_fast(), lane=lane)
+        self._options = SolaceOptions(host=broker.url, lane=lane)
         self._channels: list[SolaceChannel] = []
 
     def channel(self, limit: int = 256, queue: str | None = "q") -> SolaceChannel:

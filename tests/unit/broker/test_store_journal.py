@@ -148,7 +148,9 @@ class Script:
         self.world.tick(2.0)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.lists(st.sampled_from(OPERATIONS), max_size=25), st.data())
 def test_every_prefix_of_the_journal_is_the_state_that_the_broker_had_then(
     make_world: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory, words: list[str], data: st.DataObject

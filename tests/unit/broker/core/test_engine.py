@@ -210,7 +210,9 @@ def test_copied_queues_have_their_definition_and_no_messages(world: Any, make_wo
     assert other.client("two").bind("p", flow_type=2).response.code == 200
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     protocol=st.sampled_from([0x09, 0x0B, 0x0C, 0x0D, 0x0F, 0x13, 0x06]),
     flags=st.sampled_from([0, 0x10]),

@@ -34,7 +34,9 @@ BODIES = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(method=st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]), target=TARGETS, body=BODIES)
 def test_any_request_is_answered(manage: Any, method: str, target: str, body: bytes) -> None:
     reply = manage.ask(method, target, body)
