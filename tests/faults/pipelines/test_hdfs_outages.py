@@ -25,14 +25,19 @@ def store(hdfs_cluster: LocalHdfs, scene: Scene) -> Iterator[HdfsStore]:
         daemon.thaw()
 
 
-def one_line(scene: Scene, words: str) -> None:
+def one_line(scene: Scene, words: str, *more: str) -> None:
     """An impatient drain ends with one line that holds these words, and leaves everything on the broker."""
-    drain = scene.drain("--patience_seconds=1", "--target_read_timeout_seconds=1", until_empty=False)
+    drain = scene.drain("--patience_seconds=1", *more, until_empty=False)
     assert drain.wait() == 1
     [line] = drain.err.splitlines()
     assert line.startswith("flumebeam drain_to_hdfs: ")
     assert words in line
     assert scene.left == 400
+
+
+def repair(scene: Scene) -> None:
+    """Remove what a DataNode makes when it wakes up, for a drain that is gone; it would be given up after a day."""
+    scene.programs.start("commits", "repair", str(scene.target), "--close").ends_well()
 
 
 def test_safe_mode_is_waited_for_and_told(scene: Scene, store: HdfsStore, hdfs_cluster: LocalHdfs) -> None:
@@ -89,6 +94,7 @@ def test_a_daemon_that_hangs_is_waited_for_and_wakes_later(
 
     until(lambda: not scene.left, "everything drained")
     stop(patient)
+    repair(scene)
     store.copy()
     scene.holds_exactly(LINES)
     counted(LINES, scene.lines().elements(), kept=scene.left)
@@ -102,13 +108,13 @@ def test_a_daemon_that_never_answers_is_one_line(
     scene.fill(LINES[:400])
     daemon.freeze()
     try:
-        one_line(scene, "does not answer in time; check that it is up and that the address is right")
+        words = "does not answer in time; check that it is up and that the address is right"
+        one_line(scene, words, "--target_read_timeout_seconds=1")
     finally:
         daemon.thaw()
     scene.drain_all()
 
-    # A DataNode that wakes up makes the file that it had been asked for; it would be given up after a day.
-    scene.programs.start("commits", "repair", scene.target, "--close").ends_well()
+    repair(scene)
     store.copy()
     scene.holds_exactly(LINES[:400])
 
