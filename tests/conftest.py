@@ -84,4 +84,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not _CLUSTERS.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.hdfs)
-            item.add_marker(pytest.mark.timeout(300))
+            item.add_marker(pytest.mark.timeout(600))

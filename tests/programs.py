@@ -21,7 +21,7 @@ from typing import Any
 
 __all__ = ["Program", "Programs", "until"]
 
-_PATIENCE = 90.0
+_PATIENCE = 250.0
 _FORKS: Any = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
     [f"flumebeam.pipelines.{name}" for name in ("ingest", "drain_to_hdfs", "speed_layer")] + ["flumebeam.formats.text"]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 __all__ = ["eventually"]
 
 
-def eventually(true: Callable[[], bool], seconds: float = 60.0) -> None:
+def eventually(true: Callable[[], bool], seconds: float = 250.0) -> None:
     """Wait until something holds.
 
     Args:

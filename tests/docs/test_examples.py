@@ -70,7 +70,6 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
     tokens.close()
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_an_example_runs_as_it_is_printed(
     example: str, broker: DevelopmentBroker, places: dict[str, str], tmp_path: Path
@@ -91,7 +90,6 @@ def test_an_example_runs_as_it_is_printed(
     assert run.returncode == 0, run.stderr
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("example", YAML)
 def test_a_yaml_pipeline_runs_as_it_is_printed(example: str, broker: DevelopmentBroker, tmp_path: Path) -> None:
     (tmp_path / "pipeline.yaml").write_text(example, encoding="utf-8")
@@ -115,7 +113,6 @@ def test_the_java_program_of_the_page_is_the_one_that_is_tested() -> None:
     assert f"```java\n{program}```" in (ROOT / "docs" / "events.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.timeout(300)  # some ten programs, each of which imports Beam
 def test_every_option_of_the_pages_exists() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     commands = [[command.name] for command in app.registered_commands if command.name != "run"]

@@ -12,7 +12,7 @@ from tests.torture.sums import Sums
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_a_slice_of_torture_loses_and_repeats_nothing_and_is_summed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -244,7 +244,6 @@ def test_closing_proves_nothing_if_the_queue_was_taken_away(
     assert connection.close() is bool(how.transaction_messages)  # what is committed is
 
 
-@pytest.mark.timeout(120)
 def test_whatever_is_cut_every_event_is_delivered_once_in_order(
     broker: DevelopmentBroker, options: SolaceOptions, how: FlowOptions
 ) -> None:
@@ -267,7 +266,7 @@ def test_whatever_is_cut_every_event_is_delivered_once_in_order(
     with connect(asking_for(2.0, options)) as connection:
         receiver = connection.receiver("q", flow=how)
         sawing.start()
-        while len(got) < total and monotonic() < begun + 90:
+        while len(got) < total and monotonic() < begun + 250:
             batch = receiver.receive(40, 0.5)
             if len(batch):
                 got += numbers(batch)

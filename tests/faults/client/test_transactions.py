@@ -356,7 +356,6 @@ def test_a_channel_can_be_closed_while_a_commit_waits_for_a_broker_that_froze(
     assert outcomes[0] is not OutcomeKind.COMMITTED
 
 
-@pytest.mark.timeout(120)
 def test_every_committed_event_is_stored_once_whatever_is_cut(
     broker: DevelopmentBroker, options: SolaceOptions
 ) -> None:

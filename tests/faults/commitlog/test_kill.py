@@ -23,7 +23,7 @@ def _write(target: Path, point: CrashPoint | None = None, nth: int = 1) -> int:
     name = point.name if point else "-"
     run = subprocess.run(
         [sys.executable, str(_WRITER), str(target), str(_EVENTS), name, str(nth)],
-        timeout=50,
+        timeout=250,
         capture_output=True,
         check=False,
     )

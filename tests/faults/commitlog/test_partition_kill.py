@@ -23,7 +23,7 @@ _WHOLE = {f"p={one}": list(range(one * OF_A_PARTITION, (one + 1) * OF_A_PARTITIO
 def _run(target: Path, point: Enum | None = None, nth: int = 1) -> int:
     run = subprocess.run(
         [sys.executable, str(_WRITER), str(target), point.name if point else "-", str(nth)],
-        timeout=50,
+        timeout=250,
         capture_output=True,
         check=False,
     )

@@ -114,7 +114,7 @@ def test_a_kill_at_any_point_loses_and_repeats_nothing(
     broker: DevelopmentBroker, spool: Path, when: str, what: str, nth: int
 ) -> None:
     killed = start(broker, "ingest", when, what, str(nth), "SIGKILL", *arguments(spool), program=PROGRAM)
-    out, _ = killed.communicate(timeout=50)
+    out, _ = killed.communicate(timeout=250)
     assert killed.returncode == -signal.SIGKILL, out
 
     run_to_the_end(broker, spool, arguments(spool))
@@ -160,7 +160,7 @@ def test_a_zombie_publishes_nothing_more(broker: DevelopmentBroker, spool: Path,
         assert broker.cut_connections() >= 1  # as its keepalives do not come
         run_to_the_end(broker, spool, arguments(spool))
         os.kill(frozen.pid, signal.SIGCONT)
-        out, _ = frozen.communicate(timeout=60)
+        out, _ = frozen.communicate(timeout=250)
     finally:
         frozen.kill()
         frozen.communicate()
@@ -179,12 +179,12 @@ def test_a_second_process_is_refused_while_the_first_one_has_the_position(
         other = tmp_path_factory.mktemp("other")
         spooled(other, "2.log", make_lines(3))
         second = start(broker, "ingest", *arguments(other))
-        out, _ = second.communicate(timeout=60)
+        out, _ = second.communicate(timeout=250)
         assert (second.returncode, broker.queue("q").messages) == (1, LINES), out
         assert "Another process has the position of this source" in out
     finally:
         first.send_signal(signal.SIGINT)
-        first.communicate(timeout=60)
+        first.communicate(timeout=250)
     assert first.returncode == 0
     assert issubclass(PositionError, Exception)
 

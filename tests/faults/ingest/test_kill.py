@@ -106,7 +106,7 @@ def test_a_kill_repeats_at_most_the_transaction_it_hit(
     broker: DevelopmentBroker, spool: Path, when: str, what: str, nth: int, repeats: bool
 ) -> None:
     killed = start(broker, "ingest", when, what, str(nth), *arguments(spool), program=PROGRAM)
-    out, _ = killed.communicate(timeout=50)
+    out, _ = killed.communicate(timeout=250)
     assert killed.returncode == -signal.SIGKILL, out
 
     run_to_the_end(broker, spool, arguments(spool))

@@ -26,7 +26,7 @@ from tests.faults.pipelines.test_drain_kill import BY_PART, die
 from tests.programs import until
 
 LINES = numbered(1_200)
-PLACES = ["local", pytest.param("hdfs", marks=[pytest.mark.hdfs, pytest.mark.timeout(300)])]
+PLACES = ["local", pytest.param("hdfs", marks=[pytest.mark.hdfs, pytest.mark.timeout(600)])]
 
 
 class Others:
@@ -196,7 +196,7 @@ def test_two_jobs_that_drain_one_shared_queue_by_mistake_take_turns(scene: Scene
     for start in range(0, len(LINES), 200):
         scene.fill(LINES[start : start + 200])
 
-    until(lambda: not scene.left, "the queue empty", 110)
+    until(lambda: not scene.left, "the queue empty")
 
     for job in jobs:
         job.send(signal.SIGINT)

@@ -85,7 +85,6 @@ def test_a_drain_whose_connection_is_cut_again_and_again_repeats_nothing(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_both_survive_twenty_seconds_without_a_broker(scene: Scene, tmp_path: Path) -> None:
     lines = numbered(8_000)
     log = tmp_path / "app.log"

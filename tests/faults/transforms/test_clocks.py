@@ -106,7 +106,6 @@ class See(beam.DoFn):
 
 
 @pytest.mark.failure("clock set back")
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("limits", [ReadLimits(until_empty=True, idle_seconds=0.5), ReadLimits(max_seconds=2)])
 def test_a_read_whose_machine_is_set_back_ends_when_it_is_to_end(
     broker: DevelopmentBroker, limits: ReadLimits, counted: Counted

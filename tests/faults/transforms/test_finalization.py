@@ -144,7 +144,7 @@ def test_a_bundle_that_is_finalized_on_another_worker_is_an_error_there_and_come
     kept.write_bytes(pickle.dumps(settlement))
 
     there = subprocess.run(
-        [sys.executable, "-c", ELSEWHERE, str(kept)], capture_output=True, text=True, timeout=100, check=False
+        [sys.executable, "-c", ELSEWHERE, str(kept)], capture_output=True, text=True, timeout=250, check=False
     )
 
     assert (there.returncode, "is not open in this process" in there.stdout) == (3, True), there.stderr

@@ -62,7 +62,7 @@ def read(script: Path, broker: DevelopmentBroker, stuck_at: str, acknowledge: st
     process = subprocess.Popen(
         [sys.executable, str(script), broker.url, stuck_at, acknowledge, events], stdout=subprocess.PIPE, text=True
     )
-    patience = threading.Timer(100, process.kill)
+    patience = threading.Timer(250, process.kill)
     patience.start()
     seen = []
     assert process.stdout is not None

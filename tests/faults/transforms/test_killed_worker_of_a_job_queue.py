@@ -114,7 +114,7 @@ def test_a_worker_that_is_killed_loses_nothing_and_the_driver_names_the_queue_wi
         publish(broker)
         eventually((tmp_path / "stuck").exists)
         kill(int((tmp_path / "stuck").read_text()), SIGKILL)
-        _, said = job.communicate(timeout=120)
+        _, said = job.communicate(timeout=300)
     assert job.returncode == 1
     assert "RunnerError: The job ended as FAILED" in said
     (name,) = re.findall(r"The job failed, so queue (\S+) stays: read on with queue='\1'", said)
@@ -124,7 +124,7 @@ def test_a_worker_that_is_killed_loses_nothing_and_the_driver_names_the_queue_wi
     assert left >= EVENTS - sum(seen(tmp_path).values())
 
     with driver(tmp_path, broker, name, left, "-") as job:
-        _, said = job.communicate(timeout=120)
+        _, said = job.communicate(timeout=300)
 
     assert job.returncode == 0, said
     assert broker.queue(name).messages == 0
@@ -135,7 +135,7 @@ def test_a_worker_that_is_killed_loses_nothing_and_the_driver_names_the_queue_wi
 def test_on_prism_the_queue_is_removed_when_the_job_ends(broker: DevelopmentBroker, tmp_path: Path) -> None:
     with driver(tmp_path, broker, "", EVENTS, "-") as job:
         publish(broker)
-        _, said = job.communicate(timeout=120)
+        _, said = job.communicate(timeout=300)
 
     assert job.returncode == 0, said
     assert seen(tmp_path) == Counter(range(EVENTS))

@@ -13,7 +13,7 @@ import pytest
 
 from tests.waiting import eventually
 
-_PATIENCE = 100.0
+_PATIENCE = 250.0
 
 DRIVER = textwrap.dedent("""
     import sys, time

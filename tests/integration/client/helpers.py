@@ -22,7 +22,7 @@ def fill(connection: VendorConnection, *numbers: int, topic: str = "logs/x") -> 
     session.close()
 
 
-def drink(receiver: Receiver, count: int, seconds: float = 60.0) -> EventBatch:
+def drink(receiver: Receiver, count: int, seconds: float = 250.0) -> EventBatch:
     """Receive exactly ``count`` events."""
     batches: list[EventBatch] = []
     deadline = monotonic() + seconds

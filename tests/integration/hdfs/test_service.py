@@ -46,7 +46,6 @@ def hdfs(tmp_path: Path) -> Iterator[Command]:
 
 @pytest.mark.slow
 @pytest.mark.hdfs
-@pytest.mark.timeout(300)
 @pytest.mark.usefixtures("hdfs_cluster")
 def test_files_are_kept_from_stop_to_start_and_a_second_start_is_refused(hdfs: Command) -> None:
     target = open_target(hdfs.start())

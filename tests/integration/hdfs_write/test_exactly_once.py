@@ -63,7 +63,6 @@ def test_a_cut_connection_loses_and_repeats_nothing(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 def test_a_drain_that_is_killed_between_its_steps_again_and_again_loses_and_repeats_nothing(
     broker: DevelopmentBroker, publish: Publish, tmp_path: Path
 ) -> None:
@@ -86,7 +85,6 @@ def test_a_drain_that_is_killed_between_its_steps_again_and_again_loses_and_repe
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("point", [CrashPoint.PART_WRITTEN, CrashPoint.RECORD_WRITTEN, CrashPoint.COMMITTED])
 def test_a_drain_that_is_frozen_until_another_one_took_over_repeats_nothing(
     broker: DevelopmentBroker, publish: Publish, tmp_path: Path, point: CrashPoint

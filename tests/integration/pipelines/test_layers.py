@@ -141,7 +141,6 @@ def test_a_queue_that_does_not_exist_is_one_clear_line(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
 def test_one_command_moves_a_log_through_both_layers_and_ends(broker: DevelopmentBroker, tmp_path: Path) -> None:
     log, target, seen = tmp_path / "app.log", tmp_path / "out", tmp_path / "seen.ids"
     log.write_bytes(b"\n".join(make_lines(COUNT)))
