@@ -97,10 +97,16 @@ class Scene:
     def drain_all(self, *more: str) -> None:
         """Run a drain until the queue is empty and stop it cleanly."""
         drain = self.drain(*more, until_empty=False)
+        # Itself: the broker may not have noticed yet that an earlier one is gone.
+        until(lambda: self.has_connected(drain) or not drain.running, "the drain connected")
         until(lambda: self.broker.queue(self.queue).consumers or not drain.running, "the drain bound")
         until(lambda: not self.left or not drain.running, "the queue empty")
         drain.send(signal.SIGINT)
         drain.ends_well()
+
+    def has_connected(self, program: Program) -> bool:
+        """Tell whether the broker knows a client of a program that was forked."""
+        return any(f"/{program.pid}/" in name for name in self.broker.clients())
 
     def drain_options(self, *more: str, until_empty: bool = True) -> list[str]:
         """Files end with transactions unless ``more`` says otherwise, so that what is acknowledged is seen."""

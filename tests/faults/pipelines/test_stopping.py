@@ -25,7 +25,7 @@ def test_a_drain_stopped_in_mid_run_has_exactly_what_left_the_queue(scene: Scene
     drain.send(number)
 
     drain.ends_well()
-    assert scene.count() + scene.left == len(lines)
+    until(lambda: scene.count() + scene.left == len(lines), "what is in files has left the queue")
     assert scene.rubbish() == []
     scene.drain_all()
     scene.holds_exactly(lines)
