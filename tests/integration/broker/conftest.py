@@ -19,9 +19,11 @@ _PROPERTIES = {
     "service.vpn-name": "default",
     "authentication.scheme.basic.username": "default",
     "authentication.scheme.basic.password": "any",
-    "transport.reconnection-attempts": 100,
+    "transport.reconnection-attempts": 600,
     "transport.reconnection-attempts-wait-interval": 100,
     "transport.connection-attempts-timeout": 60_000,
+    # A broker that stands still for some seconds, as all here does on a busy machine, is not gone.
+    "transport.keep-alive-interval": 20_000,
 }
 
 

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from flumebeam.solace.config import ReconnectPolicy, SolaceOptions
+from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.flows import FlowOptions
 from flumebeam.solace.session import VendorConnection, connect
 from flumebeam.testing.broker import DevelopmentBroker, running_broker
+from tests.policies import IMPATIENT
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def broker() -> Iterator[DevelopmentBroker]:
 
 @pytest.fixture
 def options(broker: DevelopmentBroker) -> SolaceOptions:
-    return SolaceOptions(host=broker.url, reconnect=ReconnectPolicy.fail_fast())
+    return SolaceOptions(host=broker.url, reconnect=IMPATIENT)
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ from flumebeam.broker import DevelopmentBroker
 from flumebeam.channel.pool import ConnectionPool
 from flumebeam.channel.solace import SolaceChannel
 from flumebeam.errors import ConnectionFailedError
-from flumebeam.solace.config import ReconnectPolicy, SolaceOptions
+from flumebeam.solace.config import SolaceOptions
 from flumebeam.testing import running_broker
+from tests.policies import IMPATIENT
 from tests.waiting import eventually
 
 
@@ -51,7 +52,7 @@ def test_channels_share_a_connection_have_their_own_transactions_and_the_last_on
 def test_a_connection_that_is_lost_for_good_is_replaced_once_for_all() -> None:
     with running_broker() as broker:
         broker.create_queue("logs", subscriptions=["logs/>"])
-        options = SolaceOptions(host=broker.url, reconnect=ReconnectPolicy.fail_fast())
+        options = SolaceOptions(host=broker.url, reconnect=IMPATIENT)
         pool = ConnectionPool()
         channels = [SolaceChannel(options, connector=pool.share) for _ in range(2)]
         for channel in channels:
@@ -77,7 +78,7 @@ def _lose(broker: DevelopmentBroker, channels: list[SolaceChannel]) -> None:
 
 def test_a_broker_that_is_not_there_leaves_nothing_in_the_pool() -> None:
     pool = ConnectionPool()
-    options = SolaceOptions(host="localhost:1", reconnect=ReconnectPolicy.fail_fast())
+    options = SolaceOptions(host="localhost:1", reconnect=IMPATIENT)
 
     for _ in range(2):
         with pytest.raises(ConnectionFailedError, match="No broker answers"):

@@ -23,6 +23,7 @@ from flumebeam.testing.broker import DevelopmentBroker, running_broker
 from tests.failures import Counted
 from tests.integration.broker.certificates import Authority
 from tests.integration.client.helpers import acknowledge, bodies, drink, fill
+from tests.policies import IMPATIENT
 from tests.waiting import eventually
 
 PATIENT = ReconnectPolicy(attempts=100, wait_seconds=0.1)
@@ -55,7 +56,7 @@ def secured(authority: Authority) -> Iterator[Callable[..., DevelopmentBroker]]:
 def over_tls(broker: DevelopmentBroker, authority: Authority, **options: Any) -> SolaceOptions:
     given: dict[str, Any] = {
         "host": broker.tls_url,
-        "reconnect": ReconnectPolicy.fail_fast(),
+        "reconnect": IMPATIENT,
         "tls": TlsOptions(trust_store=authority.certificate),
     }
     return SolaceOptions(**given | options)
@@ -136,7 +137,7 @@ def test_a_host_list_is_tried_in_order(secured: Callable[..., DevelopmentBroker]
     hosts = f"{gone.url},{broker.url}"
     gone.stop()
 
-    round_trip(SolaceOptions(host=hosts, reconnect=ReconnectPolicy.fail_fast()))
+    round_trip(SolaceOptions(host=hosts, reconnect=IMPATIENT))
 
 
 def test_a_client_certificate_stands_for_the_password(

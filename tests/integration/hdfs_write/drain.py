@@ -23,8 +23,8 @@ QUEUE = "logs"
 
 
 def options(url: str) -> SolaceOptions:
-    """Return how to connect, with a few seconds of patience."""
-    patience = ReconnectPolicy(attempts=60, wait_seconds=0.25, connect_timeout_seconds=2, keepalive_seconds=1)
+    """Return how to connect: soon back after an outage, and not put off by a machine that is busy for some seconds."""
+    patience = ReconnectPolicy(attempts=240, wait_seconds=0.25, connect_timeout_seconds=20, keepalive_seconds=5)
     return SolaceOptions(host=url, reconnect=patience)
 
 

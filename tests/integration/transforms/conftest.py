@@ -31,8 +31,8 @@ def broker() -> Iterator[DevelopmentBroker]:
 
 @pytest.fixture
 def connection(broker: DevelopmentBroker) -> SolaceOptions:
-    # A few seconds of patience, so that outages of tests are short.
-    patience = ReconnectPolicy(attempts=60, wait_seconds=0.25, connect_timeout_seconds=2, keepalive_seconds=1)
+    # Soon back after an outage; a broker that stands still for some seconds on a busy machine is none.
+    patience = ReconnectPolicy(attempts=240, wait_seconds=0.25, connect_timeout_seconds=60, keepalive_seconds=20)
     return SolaceOptions(host=broker.url, reconnect=patience)
 
 

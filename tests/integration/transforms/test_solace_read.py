@@ -14,7 +14,7 @@ from flumebeam.batch import EventBatch
 from flumebeam.broker import DevelopmentBroker
 from flumebeam.errors import ConfigurationError, ConnectionFailedError, LoginRefusedError, QueueError, StorageError
 from flumebeam.event import Event
-from flumebeam.solace.config import ReconnectPolicy, SolaceOptions
+from flumebeam.solace.config import SolaceOptions
 from flumebeam.transforms.acknowledge import AcknowledgeBatches
 from flumebeam.transforms.events import ToEvents
 from flumebeam.transforms.running import run_pipeline
@@ -22,6 +22,7 @@ from flumebeam.transforms.solace_read import ReadFromSolace, sender_time_ms
 from flumebeam.transforms.stopping import request_stop
 from tests.failures import Counted
 from tests.integration.transforms.contents import stored
+from tests.policies import IMPATIENT
 from tests.waiting import eventually
 
 Publish = Callable[[Sequence[bytes]], None]
@@ -377,7 +378,7 @@ def test_a_broker_that_stays_away_ends_the_run_with_one_error(
     broker: DevelopmentBroker, connection: SolaceOptions, publish: Publish
 ) -> None:
     publish(numbers(10))
-    impatient = replace(connection, reconnect=ReconnectPolicy.fail_fast())
+    impatient = replace(connection, reconnect=IMPATIENT)
 
     with when_reached(broker.stop), pytest.raises(ConnectionFailedError, match=r"^[^\n]*$"):
         read(impatient, beam.ParDo(Sink(reach=10)), AcknowledgeBatches())

@@ -16,7 +16,7 @@ from flumebeam.batch import EventBatch
 from flumebeam.broker import BrokerConfig, DevelopmentBroker, FailCommit, LoseCommitResponse
 from flumebeam.errors import ConnectionFailedError, LoginRefusedError, PublishRefusedError
 from flumebeam.event import Event
-from flumebeam.solace.config import ReconnectPolicy, SolaceOptions
+from flumebeam.solace.config import SolaceOptions
 from flumebeam.testing import running_broker
 from flumebeam.testing.memory_queue import MemoryQueue, MemoryReceiverFactory
 from flumebeam.transforms.acknowledge import Acknowledge
@@ -28,6 +28,7 @@ from flumebeam.transforms.running import run_pipeline
 from flumebeam.transforms.solace_write import WriteToSolace
 from tests.failures import Counted
 from tests.integration.transforms.contents import stored
+from tests.policies import IMPATIENT
 from tests.waiting import eventually
 
 BUNDLE = 300
@@ -282,7 +283,7 @@ def test_a_broker_that_stays_away_ends_the_run_with_one_error_and_the_source_kee
     broker: DevelopmentBroker, connection: SolaceOptions, source: MemoryQueue
 ) -> None:
     source.put(numbers(1_000))
-    impatient = replace(connection, reconnect=ReconnectPolicy.fail_fast())
+    impatient = replace(connection, reconnect=IMPATIENT)
     BEHIND_THE_FIRST_BUNDLE[:] = [broker.stop]
 
     with pytest.raises(ConnectionFailedError, match=r"^[^\n]*$"):

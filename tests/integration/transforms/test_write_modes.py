@@ -27,12 +27,13 @@ from flumebeam.channel.publishing import OnOverQuota, OnUnknown
 from flumebeam.channel.receipts import PlainPublisher
 from flumebeam.deliveries import DeadLetter
 from flumebeam.errors import ConnectionFailedError, PublishRefusedError
-from flumebeam.solace.config import ReconnectPolicy, Secret, SolaceOptions
+from flumebeam.solace.config import Secret, SolaceOptions
 from flumebeam.testing.memory_queue import MemoryQueue
 from flumebeam.transforms.deadletter import DeadLettersToFiles
 from tests.failures import Counted
 from tests.integration.transforms.contents import stored
 from tests.integration.transforms.test_solace_write import bodies, ingest, numbers
+from tests.policies import IMPATIENT
 from tests.waiting import eventually
 
 
@@ -228,7 +229,7 @@ def test_a_message_that_the_broker_refuses_is_named_and_the_others_are_there(
 
 
 def test_a_broker_that_is_down_is_an_error_at_once() -> None:
-    publisher = plain(SolaceOptions(host="localhost:1", reconnect=ReconnectPolicy.fail_fast()))
+    publisher = plain(SolaceOptions(host="localhost:1", reconnect=IMPATIENT))
 
     with pytest.raises(ConnectionFailedError, match="No broker answers"):
         list(publisher.add(EventBatch.from_bodies([b"1"]), "logs/a"))
@@ -238,7 +239,7 @@ def test_a_broker_that_is_down_is_an_error_at_once() -> None:
 def test_what_was_sent_to_a_broker_that_went_away_follows_the_policy(
     broker: DevelopmentBroker, policy: OnUnknown
 ) -> None:
-    options = SolaceOptions(host=broker.url, reconnect=ReconnectPolicy.fail_fast())
+    options = SolaceOptions(host=broker.url, reconnect=IMPATIENT)
     publisher = plain(options, on_unknown=policy)
     list(publisher.add(EventBatch.from_bodies([b"before"]), "logs/a"))
     broker.refuse_connections()
