@@ -18,7 +18,7 @@ Artifact: TypeAlias = tuple[str, str, str]
 _COMPILER: Final[Artifact] = ("org.eclipse.jdt", "ecj", "3.33.0")
 _COMPILER_MAIN: Final = "org.eclipse.jdt.internal.compiler.batch.Main"
 _ALONE: Final = "<exclusions><exclusion><groupId>*</groupId><artifactId>*</artifactId></exclusion></exclusions>"
-_RUN_SECS: Final = 150.0
+_RUN_SECS: Final = 400.0
 
 
 class JavaPrograms:

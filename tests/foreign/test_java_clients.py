@@ -97,7 +97,7 @@ def test_a_jms_program_reads_our_events_and_we_read_its_messages(
 
     assert run.stdout.splitlines()[-1] == "{host=web1, level=info} zeile: ä", run.stderr
     with SolaceChannel(options, queue="theirs") as channel, channel.transaction() as transaction:
-        events = [next(transaction.take(1, 10).events()) for _ in range(3)]
+        events = [next(transaction.take(1, 60).events()) for _ in range(3)]
         assert transaction.commit().committed
     text, binary, entries = events
     assert text.body.decode() == "ein Text: äöü"

@@ -18,7 +18,7 @@ public final class Exchange {
         Connection connection = factory.createConnection();
         connection.start();
         Session session = connection.createSession(false, Session.AUTO_ACKNOWLEDGE);
-        BytesMessage read = (BytesMessage) session.createConsumer(session.createQueue(arguments[1])).receive(10_000);
+        BytesMessage read = (BytesMessage) session.createConsumer(session.createQueue(arguments[1])).receive(60_000);
         byte[] body = new byte[(int) read.getBodyLength()];
         read.readBytes(body);
         TreeMap<String, String> properties = new TreeMap<>();

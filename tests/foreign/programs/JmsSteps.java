@@ -19,9 +19,10 @@ public final class JmsSteps {
         return session(false, Session.AUTO_ACKNOWLEDGE);
     }
 
-    private static int count(MessageConsumer consumer) throws JMSException {
+    /** Counts what comes: waits for what is expected, and a moment for more. */
+    private static int count(MessageConsumer consumer, int expected) throws JMSException {
         int found = 0;
-        while (consumer.receive(700) != null) {
+        while (consumer.receive(found < expected ? 60_000 : 700) != null) {
             found++;
         }
         return found;
@@ -38,7 +39,7 @@ public final class JmsSteps {
     }
 
     private static String textOf(MessageConsumer consumer) throws JMSException {
-        return ((TextMessage) consumer.receive(5000)).getText();
+        return ((TextMessage) consumer.receive(60_000)).getText();
     }
 
     public static void main(String[] arguments) throws Exception {
@@ -69,10 +70,10 @@ public final class JmsSteps {
                 producer.send(message);
             }
             Steps.check(textOf(consumer).equals("text"), "a text");
-            Steps.check(((BytesMessage) consumer.receive(5000)).getBodyLength() == 3, "bytes");
-            Steps.check(((MapMessage) consumer.receive(5000)).getInt("i") == 1, "a map");
-            Steps.check(((StreamMessage) consumer.receive(5000)).readLong() == 4, "a stream");
-            Steps.check(((ObjectMessage) consumer.receive(5000)).getObject().equals("object"), "an object");
+            Steps.check(((BytesMessage) consumer.receive(60_000)).getBodyLength() == 3, "bytes");
+            Steps.check(((MapMessage) consumer.receive(60_000)).getInt("i") == 1, "a map");
+            Steps.check(((StreamMessage) consumer.receive(60_000)).readLong() == 4, "a stream");
+            Steps.check(((ObjectMessage) consumer.receive(60_000)).getObject().equals("object"), "an object");
         });
         steps.step("headers and properties arrive", () -> {
             Session session = session();
@@ -85,7 +86,7 @@ public final class JmsSteps {
             message.setBooleanProperty("b", true);
             message.setDoubleProperty("d", 1.5);
             session.createProducer(queue).send(message, DeliveryMode.PERSISTENT, 7, 60_000);
-            Message found = consumer.receive(5000);
+            Message found = consumer.receive(60_000);
             Steps.check(found.getJMSCorrelationID().equals("correlation") && found.getJMSType().equals("type"), "texts");
             Steps.check(found.getIntProperty("i") == 5 && found.getBooleanProperty("b"), "properties");
             Steps.check(found.getDoubleProperty("d") == 1.5 && found.getJMSPriority() == 7, "numbers");
@@ -96,9 +97,9 @@ public final class JmsSteps {
             Session session = session();
             send(session, queue, "s", 10);
             MessageConsumer picking = session.createConsumer(queue, "n >= 4 AND color = 'red' AND JMSPriority = 4");
-            Steps.check(count(picking) == 3, "three");
+            Steps.check(count(picking, 3) == 3, "three");
             picking.close();
-            Steps.check(count(session.createConsumer(queue)) == 7, "the other seven");
+            Steps.check(count(session.createConsumer(queue), 7) == 7, "the other seven");
         });
         steps.step("a selector that is none is refused", () -> {
             try {
@@ -118,7 +119,7 @@ public final class JmsSteps {
             }
             browser.close();
             Steps.check(found == 5, "five, not " + found);
-            Steps.check(count(session.createConsumer(queue)) == 5, "five still there");
+            Steps.check(count(session.createConsumer(queue), 5) == 5, "five still there");
         });
         steps.step("recovering brings what was not acknowledged again, in order", () -> {
             Session session = session(false, Session.CLIENT_ACKNOWLEDGE);
@@ -127,11 +128,11 @@ public final class JmsSteps {
             textOf(consumer);
             textOf(consumer);
             session.recover();
-            Message again = consumer.receive(5000);
+            Message again = consumer.receive(60_000);
             Steps.check(((TextMessage) again).getText().equals("c0") && again.getJMSRedelivered(), "c0 again");
             textOf(consumer);
-            consumer.receive(5000).acknowledge();
-            Steps.check(count(consumer) == 0, "nothing more");
+            consumer.receive(60_000).acknowledge();
+            Steps.check(count(consumer, 0) == 0, "nothing more");
         });
         steps.step("a transacted session commits or takes back", () -> {
             Session session = session(true, Session.SESSION_TRANSACTED);
@@ -142,7 +143,7 @@ public final class JmsSteps {
             MessageConsumer consumer = session.createConsumer(queue);
             Steps.check(textOf(consumer).equals("u0"), "u0");
             session.rollback();
-            Steps.check(count(consumer) == 4, "four");
+            Steps.check(count(consumer, 4) == 4, "four");
             session.commit();
         });
         steps.step("a durable subscriber misses nothing", () -> {
@@ -162,7 +163,7 @@ public final class JmsSteps {
             Session session = session();
             MessageConsumer consumer = session.createConsumer(session.createTopic("jms/picked/>"), "n > 1");
             send(session, session.createTopic("jms/picked/a"), "p", 4);
-            Steps.check(count(consumer) == 2, "two");
+            Steps.check(count(consumer, 2) == 2, "two");
         });
         steps.step("a request is answered through a temporary queue", () -> {
             Session asking = session();
@@ -194,7 +195,7 @@ public final class JmsSteps {
             producer.setTimeToLive(200);
             producer.send(session.createTextMessage("dies"));
             Thread.sleep(2000);
-            Steps.check(count(session.createConsumer(queue)) == 0, "nothing");
+            Steps.check(count(session.createConsumer(queue), 0) == 0, "nothing");
         });
         steps.step("a listener gets a thousand messages", () -> {
             CountDownLatch left = new CountDownLatch(1000);
