@@ -58,7 +58,7 @@ def connect() -> Iterator[Callable[..., Any]]:
 def eventually() -> Callable[..., None]:
     """Return a function that waits until a condition holds, and fails after its deadline."""
 
-    def wait(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    def wait(condition: Callable[[], bool], seconds: float = 250.0) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:

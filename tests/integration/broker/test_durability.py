@@ -308,7 +308,7 @@ def test_what_becomes_durable_while_the_broker_is_frozen_is_sent_when_it_thaws(
 def test_program_says_in_one_sentence_why_it_cannot_use_a_directory(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_bytes(b"not a database" * 1_000)
     command = [sys.executable, "-m", "flumebeam", "broker", "--port", "0", "--no-semp", "--data", str(tmp_path)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
 
     assert ended.returncode != 0
     assert "is damaged" in ended.stderr

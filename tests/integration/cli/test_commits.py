@@ -43,7 +43,7 @@ def shown(target: Path) -> dict[str, Any]:
 
 def die_at(target: Path, point: CrashPoint) -> None:
     """Have a writer of twelve events commit three at a time, and die."""
-    subprocess.run([sys.executable, str(WRITER), str(target), "12", point.name, "1"], timeout=50, check=False)
+    subprocess.run([sys.executable, str(WRITER), str(target), "12", point.name, "1"], timeout=200, check=False)
 
 
 def finals(target: Path) -> list[Path]:

@@ -36,7 +36,7 @@ def run(broker: DevelopmentBroker, *arguments: str, stdin: bytes = b"") -> subpr
         [sys.executable, "-m", "flumebeam", *arguments],
         input=stdin,
         capture_output=True,
-        timeout=60,
+        timeout=200,
         check=False,
         env={**os.environ, "SOLACE_HOST": broker.url},
     )
@@ -111,7 +111,7 @@ def test_what_is_piped_in_is_committed_at_once_and_followed(
             writer.stdin.flush()
             until(lambda text=text: follower.out.endswith(text), f"{text!r} comes through")
         writer.send_signal(signal.SIGINT)  # it may still wait for the answer to its last commit
-        assert writer.wait(60) == 130
+        assert writer.wait(200) == 130
         assert writer.stderr is not None
         assert writer.stderr.read().endswith(b"2 lines committed in 2 transactions.\n")
     until(lambda: not broker.queue("logs").messages, "all is acknowledged")
@@ -130,7 +130,7 @@ def test_a_reader_that_goes_away_takes_no_more_than_it_could_read(broker: Develo
     done = subprocess.run(
         ["sh", "-c", command],
         capture_output=True,
-        timeout=60,
+        timeout=200,
         check=True,
         env={**os.environ, "SOLACE_HOST": broker.url},
     )

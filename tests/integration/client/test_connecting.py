@@ -167,7 +167,7 @@ def test_a_program_that_forgets_to_close_ends_at_once(broker: DevelopmentBroker,
         assert program.stdout is not None
         said = program.stdout.readline()
         begun = monotonic()
-        _, complaints = program.communicate(timeout=60)
+        _, complaints = program.communicate(timeout=200)
 
     assert (program.returncode, said) == (0, "done\n"), complaints
     assert monotonic() - begun < 30

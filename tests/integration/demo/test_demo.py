@@ -20,7 +20,7 @@ def demo(output: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=220,
+        timeout=500,
     )
 
 
@@ -30,7 +30,7 @@ def lines_below(directory: Path) -> Iterator[bytes]:
             yield from path.read_bytes().split(b"\n")[:-1]
 
 
-@pytest.mark.timeout(480)
+@pytest.mark.timeout(1800)
 def test_a_log_of_any_bytes_is_proven_and_a_lost_line_is_found(tmp_path: Path) -> None:
     log = tmp_path / "any.log"
     log.write_bytes(b"\n".join([*(b"line %d" % number for number in range(3000)), *ODD]))
@@ -57,7 +57,7 @@ def test_a_log_of_any_bytes_is_proven_and_a_lost_line_is_found(tmp_path: Path) -
     assert "THE SUMS DO NOT CLOSE" in cheated.stdout
 
 
-@pytest.mark.timeout(480)
+@pytest.mark.timeout(1800)
 def test_ctrl_c_loses_nothing_and_the_next_run_picks_up(tmp_path: Path) -> None:
     said = ""
     for lines in (80_000, 320_000, 1_280_000):
@@ -88,7 +88,7 @@ def interrupted(output: Path, lines: int) -> tuple[int, str]:
                 running.send_signal(signal.SIGINT)
                 break
         said += running.stdout.read()
-        return running.wait(220), said
+        return running.wait(500), said
 
 
 def test_a_log_that_is_not_there_is_one_line(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_log_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     assert "There is no file" in run.stderr
 
 
-@pytest.mark.timeout(480)
+@pytest.mark.timeout(1800)
 def test_a_demo_that_is_killed_goes_on_where_it_was_and_loses_nothing(tmp_path: Path) -> None:
     output = tmp_path / "out"
     command = [sys.executable, "-m", "flumebeam", "demo", "--output", str(output), "--lines", "80000", "--no-kill"]

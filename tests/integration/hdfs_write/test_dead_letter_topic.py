@@ -54,7 +54,7 @@ def die_at(point: CrashPoint, arguments: Sequence[str]) -> int:
         "sys.exit(drain_that_dies(sys.argv[2:], sys.argv[1]))"
     )
     command = [sys.executable, "-c", program, point.name, *arguments]
-    return subprocess.run(command, stdin=subprocess.DEVNULL, timeout=60, check=False).returncode
+    return subprocess.run(command, stdin=subprocess.DEVNULL, timeout=200, check=False).returncode
 
 
 def rows(target: Path) -> list[bytes]:

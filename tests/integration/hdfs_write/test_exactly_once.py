@@ -76,7 +76,7 @@ def test_a_drain_that_is_killed_between_its_steps_again_and_again_loses_and_repe
         CrashPoint.PUBLISHED,
         CrashPoint.MARKED,
     ):
-        assert _start(broker, tmp_path, point, 1, "SIGKILL").wait(60) == -signal.SIGKILL
+        assert _start(broker, tmp_path, point, 1, "SIGKILL").wait(200) == -signal.SIGKILL
 
     drain(broker.url, str(tmp_path), _NEVER)
 
@@ -99,7 +99,7 @@ def test_a_drain_that_is_frozen_until_another_one_took_over_repeats_nothing(
         assert _events(tmp_path) == list(range(1_000))
 
         frozen.send_signal(signal.SIGCONT)
-        assert frozen.wait(60) == 0
+        assert frozen.wait(200) == 0
     finally:
         frozen.kill()
         frozen.wait()

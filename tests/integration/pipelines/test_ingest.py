@@ -88,7 +88,7 @@ def test_a_spool_directory_is_followed_until_ctrl_c_which_loses_nothing(
 
         running.send_signal(signal.SIGINT)
 
-        out, _ = running.communicate(timeout=60)
+        out, _ = running.communicate(timeout=200)
         assert running.returncode == 0, out
     finally:
         running.kill()

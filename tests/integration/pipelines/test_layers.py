@@ -78,7 +78,7 @@ def test_a_drain_stopped_by_ctrl_c_is_gone_on_with(filled: DevelopmentBroker, tm
     try:
         eventually(lambda: filled.queue("batch").messages < COUNT)
         running.send_signal(signal.SIGINT)
-        out, _ = running.communicate(timeout=60)
+        out, _ = running.communicate(timeout=200)
         assert running.returncode == 0, out
     finally:
         running.kill()

@@ -50,7 +50,7 @@ def test_a_drain_tells_a_command_of_complete_hours_and_of_late_files(broker: Dev
         eventually(lambda: len(told.read_text().splitlines()) == 2)
     finally:
         process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=200)
 
     assert process.returncode == 0, output
     events = [json.loads(line) for line in told.read_text().splitlines()]

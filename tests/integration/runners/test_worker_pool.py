@@ -36,7 +36,7 @@ def ask(pool: WorkerPool, call: str, name: str = "w-1") -> str:
         request.provision_endpoint.url = "127.0.0.1:1"
     with grpc.insecure_channel(pool.endpoint) as channel:
         stub = beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolStub(channel)
-        return str(getattr(stub, call)(request, timeout=60).error)
+        return str(getattr(stub, call)(request, timeout=200).error)
 
 
 def test_a_worker_that_is_ready_is_started_and_stopped(pool: WorkerPool, program: Path) -> None:

@@ -128,8 +128,8 @@ def test_a_job_that_takes_too_long_is_left_behind() -> None:
     release = Event()
     begun = time.monotonic()
 
-    assert not bounded(lambda: release.wait(30), 0.05)
-    assert time.monotonic() - begun < 10
+    assert not bounded(lambda: release.wait(100), 0.05)
+    assert time.monotonic() - begun < 60
     release.set()
 
 
