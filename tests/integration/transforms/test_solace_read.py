@@ -250,7 +250,7 @@ def test_events_of_a_bundle_that_failed_are_published_with_the_cause_and_then_ac
 ) -> None:
     broker.create_queue("rejected", subscriptions=["rejected/>"])
     publish(numbers(100))
-    options = {**REJECTED, "idle_seconds": 0.3, "deduplicate": deduplicate}
+    options = {**REJECTED, "idle_seconds": 1, "deduplicate": deduplicate}
 
     with pytest.raises(ValueError, match="cannot work with that"):
         read(connection, beam.ParDo(Refuse(b"55", ValueError)), AcknowledgeBatches(), **options)
