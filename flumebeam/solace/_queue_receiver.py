@@ -28,7 +28,7 @@ LINGER_SECONDS: Final = 0.002
 MAX_UNPACKED_BYTES: Final = 1 << 20
 """Of one batch of packed messages, compressed: what stays in a processor's cache is fastest."""
 _REMEMBERED: Final = 20_000  # twice the unacknowledged limit of a flow: whatever a lost connection can bring back
-_ACTIVE_SECONDS: Final = 2.0  # the client tells it right behind the bind, from the same answer of the broker
+_ACTIVE_SECONDS: Final = 5.0  # the client tells it right behind the bind, if no thread of it stands still
 
 _PASSIVE_EVENTS: Final = (
     _SolClientFlowEvent.SOLCLIENT_FLOW_EVENT_INACTIVE.value,
