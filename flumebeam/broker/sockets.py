@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Output", "Sockets"]
 
-_TURNS_OF_AN_ACCEPT: Final = 3
-"""Turns of the loop between asyncio's accepting a connection and its being known here."""
+_TURNS_OF_AN_ACCEPT: Final = 20
+"""Turns of the loop between asyncio's accepting a connection and its being known here: three, and more with TLS."""
 
 Output = tuple[Connection, bytes, bool]
 """What a connection is to be sent, and whether it is closed after that."""
