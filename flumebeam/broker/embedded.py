@@ -265,7 +265,7 @@ class DevelopmentBroker(BrokerThread):
 
     def refuse_connections(self) -> None:
         """Refuse new connections; those that exist stay."""
-        self._call(lambda server: server.sockets.refuse())
+        self._wait(self._running().sockets.refuse())
 
     def accept_connections(self) -> None:
         """Accept connections again, on the same port.

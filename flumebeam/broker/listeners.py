@@ -21,8 +21,9 @@ from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.core.broker_settings import Trust
 from flumebeam.errors import ConfigurationError, ProtocolError
 
-__all__ = ["Codec", "Deflate", "Listener", "Tls", "listeners"]
+__all__ = ["Codec", "Deflate", "Listener", "Tls", "listeners", "stop_listening"]
 
+_TURNS_OF_AN_ACCEPT: Final = 3
 _PIECE_BYTES: Final = 1_048_576
 """Decoded bytes handed on at once: compressed, a few may stand for a thousand times as many."""
 _RAW_DEFLATE: Final = -zlib.MAX_WBITS
@@ -223,18 +224,35 @@ class Listener:
         self.port = self._server.sockets[0].getsockname()[1]
         self.release()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Stop listening; connections that exist stay, and so does the port, until :meth:`release`."""
         if self._server is not None:
-            addresses = [(each.family, each.getsockname()) for each in self._server.sockets]
-            self._server.close()
-            self._server = None
+            server, self._server = self._server, None
+            addresses = [(each.family, each.getsockname()) for each in server.sockets]
+            await stop_listening(server)
             self._kept = [_keep(family, address) for family, address in addresses]
 
     def release(self) -> None:
         """Give the port up if nothing listens."""
         while self._kept:
             self._kept.pop().close()
+
+
+async def stop_listening(server: asyncio.Server) -> None:
+    """Close a server's sockets once its protocols know of every connection that was accepted.
+
+    asyncio makes a connection known in the third turn of the loop behind its accept. To one whose server is closed by
+    then it fails half made, and nobody closes its socket (measured with Python 3.11).
+
+    Args:
+        server: One that listens on the loop that runs.
+    """
+    loop = asyncio.get_running_loop()
+    for each in server.sockets:
+        loop.remove_reader(each.fileno())
+    for _ in range(_TURNS_OF_AN_ACCEPT):
+        await asyncio.sleep(0)
+    server.close()
 
 
 def _keep(family: int, address: Any) -> socket.socket:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.core.broker_settings import Trust
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from flumebeam.broker.client import Client
 
 __all__ = ["Output", "Sockets"]
-
-_TURNS_OF_AN_ACCEPT: Final = 20
-"""Turns of the loop between asyncio's accepting a connection and its being known here: three, and more with TLS."""
 
 Output = tuple[Connection, bytes, bool]
 """What a connection is to be sent, and whether it is closed after that."""
@@ -74,9 +71,7 @@ class Sockets:
 
     async def go_down(self) -> None:
         """Refuse and cut everything, and return when no connection exists any more."""
-        self.refuse()
-        for _ in range(_TURNS_OF_AN_ACCEPT):
-            await asyncio.sleep(0)
+        await self.refuse()
         self.cut()
         await self._empty.wait()
 
@@ -90,7 +85,7 @@ class Sockets:
             for listener in self.listeners:
                 await listener.open(partial(self._make, listener.option))
         except ConfigurationError:
-            self.refuse()
+            await self.refuse()
             raise
 
     @property
@@ -98,10 +93,10 @@ class Sockets:
         """Whether clients can connect and are answered."""
         return self.speed != 0 and all(listener.is_open for listener in self.listeners)
 
-    def refuse(self) -> None:
+    async def refuse(self) -> None:
         """Stop listening; connections that exist stay, and the ports are kept."""
         for listener in self.listeners:
-            listener.close()
+            await listener.close()
 
     def release(self) -> None:
         """Give up the ports that nothing listens on."""

@@ -11,6 +11,7 @@ from aiohttp import web
 from flumebeam.broker.certificates import ServerTls, tls_context
 from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.core.broker_settings import Trust
+from flumebeam.broker.listeners import stop_listening
 from flumebeam.broker.semp.monitoring import all_traffic
 from flumebeam.broker.semp.rates import Counted
 from flumebeam.broker.semp.replies import Request
@@ -38,9 +39,8 @@ class SempServer:
         self._server = server
         self._service = SempService()
         self._sampler: asyncio.TimerHandle | None = None
-        self._runner = web.ServerRunner(
-            web.Server(self._respond), handle_signals=False, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS
-        )
+        self._http = web.Server(self._respond, access_log=None)
+        self._listening: list[asyncio.Server] = []
         self.urls: dict[str, str] = {}
         """Addresses by scheme: ``http`` and ``https``, as far as the configuration has them."""
 
@@ -51,14 +51,13 @@ class SempServer:
             ConfigurationError: An address cannot be listened on, or the certificate cannot be used.
         """
         config = self._config
-        await self._runner.setup()
         try:
             if config.semp_port is not None:
                 await self._listen("http", config.semp_port, None)
             if config.semp_tls_port is not None:
                 await self._listen("https", config.semp_tls_port, self._tls_context())
         except ConfigurationError:
-            await self._runner.cleanup()
+            await self.close()
             raise
         self._sample()
 
@@ -76,24 +75,26 @@ class SempServer:
     async def _listen(self, scheme: str, port: int, context: ssl.SSLContext | None) -> None:
         host = self._config.semp_host
         try:
-            await web.TCPSite(self._runner, host, port, ssl_context=context).start()
+            server = await asyncio.get_running_loop().create_server(self._http, host, port, ssl=context)
         except OSError as error:
             raise ConfigurationError(
                 f"Management cannot listen on {host}:{port} ({error.strerror or error}); "
                 "stop what uses that port, choose another one, or do without (--semp-port, --no-semp)."
             ) from error
-        self.urls[scheme] = f"{scheme}://{host}:{self._runner.addresses[-1][1]}"
+        self._listening.append(server)
+        self.urls[scheme] = f"{scheme}://{host}:{server.sockets[0].getsockname()[1]}"
 
     async def close(self) -> None:
         """Stop listening and close connections."""
         if self._sampler is not None:
             self._sampler.cancel()
-        server = self._runner.server
-        for connection in server.connections if server is not None else ():
+        for server in self._listening:
+            await stop_listening(server)
+        for connection in self._http.connections:
             # Cut, not closed: over TLS a close waits for the peer's farewell, longer than the loop lives.
             if connection.transport is not None:
                 connection.transport.abort()
-        await self._runner.cleanup()
+        await self._http.shutdown(_SHUTDOWN_SECONDS)
 
     def _sample(self) -> None:
         vpns = self._server.engine.host.vpns.values()

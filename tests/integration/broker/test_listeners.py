@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -16,6 +19,9 @@ from solace.messaging.resources.queue import Queue
 from solace.messaging.resources.topic import Topic
 
 from flumebeam.broker import BrokerConfig, DevelopmentBroker, running_broker
+from flumebeam.broker.semp.http import SempServer
+from flumebeam.broker.server import BrokerServer
+from flumebeam.clock import SystemClock
 from flumebeam.errors import ConfigurationError
 from flumebeam.smf.clientctrl import ClientControl
 from tests.integration.broker.certificates import Authority
@@ -235,3 +241,24 @@ def test_key_with_a_passphrase_is_refused_and_not_asked_for(authority: Authority
     options = server_options(authority) | {"tls_key": str(tmp_path / "locked.key")}
     with pytest.raises(ConfigurationError, match="without a passphrase"), running_broker(**options):
         pass
+
+
+@pytest.mark.parametrize("where", ["messages", "management"])
+@pytest.mark.parametrize("turns", range(6))
+def test_a_connection_that_comes_as_the_broker_stops_is_closed_however_far_it_has_come(where: str, turns: int) -> None:
+    async def live() -> socket.socket:
+        config = BrokerConfig(semp_port=0)
+        server = BrokerServer(config, SystemClock(), lambda error: None)
+        await server.start()
+        management = SempServer(config, server)
+        await management.start()
+        port = server.sockets.listeners[0].port if where == "messages" else urlsplit(management.urls["http"]).port
+        peer = socket.create_connection(("127.0.0.1", port or 0), 60)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await management.close()
+        await server.close()
+        return peer
+
+    with asyncio.run(live()) as peer, contextlib.suppress(ConnectionResetError):
+        assert peer.recv(1) == b""
