@@ -19,7 +19,7 @@ from flumebeam.errors import FlumebeamError, RunnerError
 from flumebeam.transforms import beam_compat
 from flumebeam.transforms.receivers import RECEIVERS
 from flumebeam.transforms.signals import stop_on_signals
-from flumebeam.transforms.stopping import forget_stop, stop_requested
+from flumebeam.transforms.stopping import forget_stop, request_stop, stop_requested
 
 __all__ = ["quiet_ends", "run_pipeline", "submit_pipeline", "unwrap", "wait_for_teardown"]
 
@@ -58,6 +58,11 @@ def run_pipeline(pipeline: beam.Pipeline, *, stop_seconds: float = 60.0) -> Any:
                 beam_compat.watch_without_deadline(result)
                 _wait(result)
             wait_for_teardown()
+        except grpc.RpcError:
+            # Workers of a runner that is gone read on in this process: they end before what they read from is closed.
+            request_stop()
+            wait_for_teardown()
+            raise
         finally:
             forget_stop()
     return result
