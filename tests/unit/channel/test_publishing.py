@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -8,41 +7,17 @@ import pyarrow as pa
 import pytest
 
 from flumebeam.batch import EventBatch
-from flumebeam.channel.base import Transaction
 from flumebeam.channel.memory import Failure, MemoryChannel
 from flumebeam.channel.publishing import OnOverQuota, OnUnknown, Publisher
 from flumebeam.clock import ManualClock
 from flumebeam.deliveries import Durable
 from flumebeam.errors import ConnectionFailedError, LoginRefusedError, PublishRefusedError
-from flumebeam.event import Event, Provenance
 from flumebeam.ids import DeliveryId
 from flumebeam.solace import packing as packing_module
 from flumebeam.solace.fields import MessageFields
 from flumebeam.solace.packing import Packing, events_of
-from flumebeam.solace.ports import Outcome
 from flumebeam.transforms.deadletter import DeadLetter
-
-BAD = {"header": "a\0b"}
-"""A header that the client would cut: refused when it is put."""
-
-
-class UnreachableChannel(MemoryChannel):
-    """A channel whose first transactions, as many as there are errors, cannot begin."""
-
-    def __init__(self, errors: Iterable[ConnectionFailedError]) -> None:
-        super().__init__()
-        self._errors = list(errors)
-
-    def transaction(self) -> Transaction:
-        transaction = super().transaction()
-        if self._errors:
-            error = self._errors.pop(0)
-
-            def cannot() -> None:
-                raise error
-
-            transaction.begin = cannot  # type: ignore[method-assign]
-        return transaction
+from tests.unit.channel.letters import UnreachableChannel, batch, stored
 
 
 @pytest.fixture(params=[False, True], ids=["in turn", "overlapping"], autouse=True)
@@ -58,21 +33,6 @@ OVERLAP = False
 def publisher(channel: MemoryChannel, *, max_messages: int = 4, retry_seconds: float = 60) -> Publisher:
     clock = ManualClock()
     return Publisher(channel, max_messages, retry_seconds, clock=clock, pause=clock.advance, overlap=OVERLAP)
-
-
-def batch(bodies: str, bad: str = "") -> EventBatch:
-    return EventBatch.from_events(
-        Event(
-            letter.encode(),
-            BAD if letter in bad else {"header": letter},
-            Provenance("receiver", "file", DeliveryId(1, number)),
-        )
-        for number, letter in enumerate(bodies)
-    )
-
-
-def stored(channel: MemoryChannel) -> str:
-    return b"".join(message.body for message in channel.queue.take(1_000, 0)).decode()
 
 
 def settle(made: Publisher, *batches: EventBatch) -> tuple[list[int], list[DeadLetter]]:
@@ -418,87 +378,3 @@ def test_every_message_gets_the_fields_that_were_asked_for() -> None:
     settle(made, batch("ab"))
 
     assert [message.properties["JMSXGroupID"] for message in channel.queue.take(9, 0)] == ["a", "b"]
-
-
-# -- the next transaction while one commits ----------------------------------------------------------------------------
-
-
-class HeldChannel(MemoryChannel):
-    """A channel whose commits wait until they are let go."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.begun, self.let_go = threading.Semaphore(0), threading.Semaphore(0)
-
-    def transaction(self) -> Transaction:
-        transaction = super().transaction()
-        commit = transaction.commit
-
-        def held() -> Outcome:
-            self.begun.release()
-            self.let_go.acquire()
-            return commit()
-
-        transaction.commit = held  # type: ignore[method-assign]
-        return transaction
-
-
-def overlapping(channel: MemoryChannel) -> Publisher:
-    made = publisher(channel)
-    made.overlap = True
-    return made
-
-
-def test_events_are_gathered_while_a_transaction_commits_and_no_other_one_begins() -> None:
-    channel = HeldChannel()
-    made = overlapping(channel)
-
-    assert list(made.add(batch("abcdef"), "t")) == []
-    channel.begun.acquire()
-    assert list(made.add(batch("g"), "t")) == []
-    assert stored(channel) == ""
-    channel.let_go.release(2)
-    settled = [*made.add(batch("h"), "t"), *made.flush()]
-
-    assert stored(channel) == "abcdefgh"
-    assert [len(one.ids) for one in settled if isinstance(one, Durable)] == [4, 2, 1, 1]
-    assert made.counts.transactions_committed == 2
-
-
-def test_what_ended_a_transaction_behind_the_callers_back_is_raised_by_the_next_call() -> None:
-    made = overlapping(UnreachableChannel([LoginRefusedError("no")]))
-
-    assert list(made.add(batch("abcd"), "t")) == []
-    with pytest.raises(LoginRefusedError):
-        list(made.flush())
-    assert list(made.flush()) == []
-
-
-def test_what_is_forgotten_while_it_commits_is_waited_for_and_never_told() -> None:
-    channel = HeldChannel()
-    made = overlapping(channel)
-    list(made.add(batch("abcdef"), "t"))
-    channel.let_go.release()
-
-    made.forget()
-
-    assert stored(channel) == "abcd"
-    assert list(made.flush()) == []
-
-
-def test_closing_ends_a_transaction_that_is_under_way() -> None:
-    channel = HeldChannel()
-    made = overlapping(channel)
-    before = committing()
-    list(made.add(batch("abcd"), "t"))
-    assert committing() != before
-    channel.let_go.release()
-
-    made.close()
-
-    assert committing() == before
-
-
-def committing() -> set[threading.Thread]:
-    """Return the threads of publishers; others come and go in a process that has run other tests."""
-    return {thread for thread in threading.enumerate() if thread.name.startswith("flumebeam-publish")}
