@@ -88,13 +88,18 @@ class Matrix:
         runners = [name for name in KINDS if any(name in cells for cells in self._cells.values())]
         lines = [f"| | {' | '.join(runners)} |", "|---" * (len(runners) + 1) + "|"]
         lines.append(f"| what ran | {' | '.join(KINDS[name][1] for name in runners)} |")
-        for row, own in self._cells.items():
-            cells = {**self._elsewhere[row], **own}
+        for row in self._rows():
+            cells = {**self._elsewhere[row], **self._cells[row]}
             lines.append(f"| {row} | {' | '.join(cells.get(name, 'not run') for name in runners)} |")
         lines += ["", "| row | tests in `tests/runners` |", "|---|---|"]
-        for row, tests in self._tests.items():
-            lines.append(f"| {row} | {', '.join(f'`{name}`' for name in sorted(tests))} |")
+        for row in self._rows():
+            lines.append(f"| {row} | {', '.join(f'`{name}`' for name in sorted(self._tests[row]))} |")
         return "\n".join(lines)
+
+    def _rows(self) -> list[str]:
+        """Return the rows in the order of their tests, pipelines before what befalls them, whichever ended first."""
+        first = {row: min(tests) for row, tests in self._tests.items()}
+        return sorted(first, key=lambda row: (not first[row].startswith("test_pipelines"), first[row], row))
 
     def write(self, page: Path) -> None:
         """Put the table into the page, in the place of that of an earlier run."""

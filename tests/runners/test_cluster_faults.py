@@ -32,7 +32,6 @@ def test_a_worker_is_killed(scene: Scene, cluster: Cluster) -> None:
     scene.holds_exactly(BODIES)
 
 
-@pytest.mark.representative
 @on("Flink cluster", "Spark cluster")
 @pytest.mark.row(
     "TaskManager or executor killed: goes on in another, exactly once",

@@ -16,7 +16,6 @@ from tests.runners.faults import BODIES, HALF, LOCAL, PATIENCE, drain_the_rest, 
 SPARK = ("Spark local", "Spark cluster")
 
 
-@pytest.mark.representative
 @on("Flink cluster")
 @pytest.mark.row(
     "savepoint (`flumebeam stop`), and restart from it: exactly once",

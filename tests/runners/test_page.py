@@ -100,7 +100,6 @@ def lines(directory: Path) -> int:
     return count
 
 
-@pytest.mark.representative
 @pytest.mark.cluster
 def test_the_way_from_laptop_to_cluster_is_as_it_is_printed(terminals: Terminals, tmp_path: Path) -> None:
     section = _PAGE.read_text(encoding="utf-8").partition("## From laptop to cluster")[2].partition("\n## ")[0]

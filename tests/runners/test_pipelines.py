@@ -55,7 +55,6 @@ def test_an_ingest_publishes_every_line_once(scene: Scene, runner: Runner, tmp_p
     assert [event.body for event in scene.take_all()] == BODIES
 
 
-@pytest.mark.representative
 @pytest.mark.row("`drain_to_hdfs --until_empty`, exactly once")
 def test_a_drain_writes_every_event_once(scene: Scene, runner: Runner) -> None:
     scene.fill(BODIES)
