@@ -45,7 +45,7 @@ class NativeLane:
     def __init__(self, session: Any, flow: Any) -> None:
         self._session = session
         self._flow = flow
-        self._messages: dict[tuple[Any, ...], _Message] = {}
+        self._messages: dict[tuple[Any, ...], dict[tuple[bool, ...], _Message]] = {}
 
     def publish(self, outgoing: OutgoingEvents) -> None:
         """Publish all events; see :meth:`flumebeam.solace._lanes.Lane.publish`."""
@@ -60,23 +60,26 @@ class NativeLane:
         identities = outgoing.application_message_ids
         ids = [None] * events if identities is None else _bytes_of(identities)
         fixed = (outgoing.content_type, outgoing.content_encoding, outgoing.time_to_live_ms, outgoing.dmq_eligible)
+        messages = self._messages.setdefault(fixed, {})
         tails = outgoing.tails
+        own: list[tuple[bytes, bytes]] = []
         correlation = priority = None
         send = _native.send
         for address, size, topic, identity in zip(*_places(outgoing.bodies), outgoing.topics, ids, strict=True):
-            own = [] if rows is None else [pair for pair in zip(next(rows), names, strict=True) if pair[0] is not None]
+            if rows is not None:
+                own = [pair for pair in zip(next(rows), names, strict=True) if pair[0] is not None]
             has_properties = bool(shared or own)
             if tails is not None:
                 correlation, priority = next(tails)
-            kind = (has_properties, identity is not None, correlation is not None, priority is not None, *fixed)
-            message = self._messages.get(kind)
+            kind = (has_properties, identity is not None, correlation is not None, priority is not None)
+            message = messages.get(kind)
             if message is None:
-                message = self._messages[kind] = _Message(*fixed)
+                message = messages[kind] = _Message(*fixed)
             if tails is not None:
                 message.mark(correlation, priority)
             message.fill(address, size, topic, identity, now)
             if has_properties:
-                message.add_properties(shared, own)
+                message.set_properties(shared, own)
             code = send(session, message.handle)
             if code != OK:
                 raise get_last_error_info(code, "Publishing")
@@ -103,8 +106,9 @@ class NativeLane:
 
     def close(self) -> None:
         """Give the messages back to the library."""
-        for message in self._messages.values():
-            message.free()
+        for messages in self._messages.values():
+            for message in messages.values():
+                message.free()
         self._messages.clear()
 
 
@@ -126,6 +130,8 @@ class _Message:
         if content_encoding is not None:
             _must(_native.set_content_encoding(self.handle, content_encoding.encode()))
         self._topic: str | None = None
+        self._sent_at = 0
+        self._shared: list[tuple[bytes, bytes]] | None = None
         self._map = c_void_p()
         self._map_at = byref(self._map)
 
@@ -139,25 +145,33 @@ class _Message:
         if identity is not None:
             _must(_native.set_application_id(self.handle, identity))
         # The client gives a message a send time only if it has none, so one that is used again would keep its first.
-        _must(_native.set_sender_timestamp(self.handle, now))
+        # Fields are sent in the order in which they were set: behind one that is set again it must be set again.
+        if now != self._sent_at or identity is not None:
+            _must(_native.set_sender_timestamp(self.handle, now))
+            self._sent_at = now
 
     def mark(self, correlation: str | None, priority: int | None) -> None:
         """Set correlation id and priority, where there are any."""
+        self._sent_at = 0
         if correlation is not None:
             _must(_native.set_correlation_id(self.handle, correlation.encode()))
         if priority is not None:
             _must(_native.set_priority(self.handle, priority))
 
-    def add_properties(self, *entries: list[tuple[bytes, bytes]]) -> None:
-        """Set the user properties: pairs of value and name."""
+    def set_properties(self, shared: list[tuple[bytes, bytes]], own: list[tuple[bytes, bytes]]) -> None:
+        """Set the user properties: pairs of value and name. Those that all events share are set once for all of them."""
+        if not own and shared is self._shared:
+            return
+        self._shared = None
         _must(_native.create_properties(self.handle, self._map_at, _PROPERTY_BYTES))
         try:
             container, add = self._map.value, _native.add_string
-            for pairs in entries:
-                for value, name in pairs:
-                    _must(add(container, value, name))
+            for value, name in (*shared, *own):
+                _must(add(container, value, name))
         finally:
             _native.close_container(self._map_at)
+        if not own:
+            self._shared = shared
 
     def free(self) -> None:
         """Give the message back."""

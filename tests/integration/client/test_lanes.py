@@ -29,6 +29,10 @@ OF_EVERY_KIND = [
     EventBatch.from_bodies([b"h", b"i", b"j"], None, {"flumebeam.id": ["id-1", None, "id-3"]}),
     EventBatch.from_bodies([b"k"], {"flumebeam.id": "id-of-all"}),
     EventBatch.from_bodies([b"l"]),
+    EventBatch.from_bodies([b"n", b"o", b"p"], {"host": "web1"}),
+    EventBatch.from_bodies([b"q", b"r"], {"host": "web2"}),
+    EventBatch.from_bodies([b"s", b"t", b"u", b"v", b"w"], {"host": "web2"}, {"own": [None, None, "1", None, None]}),
+    EventBatch.from_bodies([b"x", b"y"], {"host": "web2"}),
     EventBatch.from_bodies([b"", b"\0", b"\x1f\x00\x00\x00\x08ab\x00", b"m" * 1_000_000]),
     EventBatch.from_bodies([b"%d" % n for n in range(30)]).slice(7, 11),
 ]
