@@ -1,7 +1,8 @@
 """The peers of the pipelines: plain loops without Beam, each a program (``python -m tests.bench.loops LANE SIDE``).
 
-``channel`` is the same work as the pipelines' over our own channel and receiver, in batches. ``vendor`` is what one
-writes with the vendor's client alone, a call per message. All lanes publish the same bodies with the same headers.
+``channel`` puts and takes over our own channel and receiver, in batches, and drops what it takes. ``files`` does all
+that the pipelines do: it writes files, exactly once. ``vendor`` is what one writes with the vendor's client alone, a
+call per message. All lanes publish the same bodies with the same headers.
 """
 
 from __future__ import annotations
@@ -25,15 +26,19 @@ from solace.messaging.resources.queue import Queue
 from solace.messaging.resources.topic import Topic
 
 from flumebeam.batch import EventBatch
+from flumebeam.channel.publishing import Publisher
 from flumebeam.channel.solace import SolaceChannel
+from flumebeam.deliveries import Durable
 from flumebeam.event import BASENAME_HEADER, HOST_HEADER, SEVERITY_HEADER
 from flumebeam.interceptors import HostInterceptor, SeverityInterceptor
 from flumebeam.interceptors.base import Chain
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.flows import FlowOptions
+from flumebeam.solace.packing import Packing
 from flumebeam.solace.session import connect
 from flumebeam.sources.files import FileReceiver
 from flumebeam.sources.options import FileSourceOptions
+from tests.bench.file_loop import drain_to_files
 from tests.bench.workload import severity_of
 
 __all__ = ["main"]
@@ -41,6 +46,7 @@ __all__ = ["main"]
 _TRANSACTION: Final = 256
 """The broker's limit unless it was raised, and what is committed at once where nothing else is said."""
 _READ_EVENTS: Final = 5_000
+_PACKED_READ_EVENTS: Final = 20_000
 _WAIT_SECONDS: Final = 30.0
 
 
@@ -58,6 +64,19 @@ def _channel_put(options: argparse.Namespace) -> None:
                 if not outcome.committed:
                     raise RuntimeError(f"A transaction ended as {outcome.kind.value}: {outcome.cause}")
             files.acknowledge(_ids(batch))
+    files.close()
+
+
+def _packed_put(options: argparse.Namespace) -> None:
+    files = FileReceiver(FileSourceOptions(path=options.input, tracker_dir=options.state))
+    chain = Chain((HostInterceptor(), SeverityInterceptor()))
+    with SolaceChannel(SolaceOptions(host=options.host), max_transaction_messages=_TRANSACTION) as channel:
+        publisher = Publisher(channel, _TRANSACTION, _WAIT_SECONDS, packing=Packing())
+        while len(batch := files.receive(_PACKED_READ_EVENTS, 0.0)):
+            for one in (*publisher.add(chain(batch), options.topic), *publisher.flush()):
+                if not isinstance(one, Durable):
+                    raise RuntimeError(f"An event was refused: {one.cause}")
+                files.acknowledge(one.ids)
     files.close()
 
 
@@ -154,7 +173,24 @@ def _vendor_take(options: argparse.Namespace) -> None:
     service.disconnect()
 
 
+def _files_put(options: argparse.Namespace) -> None:
+    (_packed_put if options.packed else _channel_put)(options)
+
+
+def _files_take(options: argparse.Namespace) -> None:
+    drain_to_files(
+        options.host,
+        options.queue,
+        Path(options.target),
+        options.events,
+        transaction=options.transaction,
+        packed=options.packed,
+    )
+
+
 _LOOPS: Final = {
+    ("files", "put"): _files_put,
+    ("files", "take"): _files_take,
     ("channel", "put"): _channel_put,
     ("channel", "take"): _channel_take,
     ("vendor", "put"): _vendor_put,
@@ -165,13 +201,15 @@ _LOOPS: Final = {
 def main() -> None:
     """Run one loop to its end."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.loops")
-    parser.add_argument("lane", choices=["channel", "vendor"])
+    parser.add_argument("lane", choices=["channel", "files", "vendor"])
     parser.add_argument("side", choices=["put", "take"])
     parser.add_argument("--host", required=True)
     parser.add_argument("--topic")
     parser.add_argument("--queue")
     parser.add_argument("--input")
     parser.add_argument("--state")
+    parser.add_argument("--target")
+    parser.add_argument("--packed", action="store_true", help="many events in a message")
     parser.add_argument("--events", type=int)
     parser.add_argument(
         "--transaction", type=int, default=0, help="messages of a transaction; 0 acknowledges by id, and puts 256"

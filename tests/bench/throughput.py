@@ -16,7 +16,7 @@ from tests.bench.passage import Passage, drained, filled
 from tests.bench.programs import Program, ProgramFailedError
 from tests.bench.workload import lines_in, write_lines
 
-__all__ = ["LANES", "LOOPS", "PEER", "SIDES", "Throughput", "measure_throughput"]
+__all__ = ["LANES", "LOOPS", "PEER", "SAME", "SIDES", "Throughput", "measure_throughput"]
 
 LANES: Final = {
     "beam": "pipeline on Beam",
@@ -24,15 +24,24 @@ LANES: Final = {
     "packed": "pipeline on Beam, packed",
     "channel": "plain loop, our channel",
     "channel-transactions": "plain loop, transactions of 5,000",
+    "files": "plain loop that writes files",
+    "files-transactions": "writes files, transactions of 5,000",
+    "files-packed": "writes files, packed",
     "vendor": "plain loop, vendor's client",
 }
 """The lanes, and what tables call them."""
 PIPELINES: Final = ("beam", "transactions", "packed")
-"""The lanes that ``flumebeam run`` runs, and that write files."""
+"""The lanes that ``flumebeam run`` runs."""
 PEER: Final = "vendor"
 """The lane that ratios are taken to."""
 LOOPS: Final = {lane: "channel-transactions" if lane.endswith("transactions") else "channel" for lane in LANES}
-"""By lane: the same work without Beam and without files, what receiving and acknowledging alone costs here."""
+"""By lane: what publishing, or receiving and acknowledging, costs without Beam and without files."""
+SAME: Final = {lane: lane for lane in LANES} | {
+    "beam": "files",
+    "transactions": "files-transactions",
+    "packed": "files-packed",
+}
+"""By lane: the same work without Beam, files and commit log included."""
 _TRANSACTION: Final = 5_000
 """Messages of a transaction of the lanes that say so: the broker is started with that limit."""
 SIDES: Final = ("ingest", "drain")
@@ -64,6 +73,7 @@ class Throughput:
             found.setdefault(lane, {})[side] = {
                 "events_per_second": {"median": rate.median, "low": rate.low, "high": rate.high},
                 "ratio_to_vendor": rate.ratio_to(self.of(PEER, side, lambda passage: passage.rate)),
+                "ratio_to_same": rate.ratio_to(self.of(SAME[lane], side, lambda passage: passage.rate)),
                 "ratio_to_loop": rate.ratio_to(self.of(LOOPS[lane], side, lambda passage: passage.rate)),
                 "cpu_seconds_per_million": self.of(lane, side, lambda passage: passage.program_cpu).median,
                 "broker_cpu_seconds_per_million": self.of(lane, side, lambda passage: passage.broker_cpu).median,
@@ -96,12 +106,13 @@ def measure_throughput(
                 broker.create_queue(name, f"bench/{name}")
                 tell(f"run {run + 1} of {runs}, {LANES[lane]}: in")
                 with _writer(lane, broker, name, source, place) as program:
-                    passages[lane, "ingest"].append(filled(broker, name, program, events, packed=lane == "packed"))
+                    passages[lane, "ingest"].append(filled(broker, name, program, events, packed="packed" in lane))
                 tell(f"run {run + 1} of {runs}, {LANES[lane]}: out")
                 with _reader(lane, broker, name, events, place) as program:
                     passages[lane, "drain"].append(drained(broker, name, program, events))
                 broker.delete_queue(name)
-                if lane in PIPELINES and (found := lines_in(place / "files")) != events:
+                writes = lane in PIPELINES or lane.startswith("files")
+                if writes and (found := lines_in(place / "files")) != events:
                     raise ProgramFailedError(f"The drain wrote {found} lines of {events}: figures of it mean nothing.")
     return Throughput(events, size, passages)
 
@@ -122,10 +133,11 @@ def _reader(lane: str, broker: BrokerProcess, name: str, events: int, place: Pat
         limits = ["--queue", name, "--max_events", str(events), "--target", str(place / "files")]
         limits += [f"--transaction_messages={_TRANSACTION}"] if lane == "transactions" else []
         return Program("flumebeam", ["run", "drain_to_hdfs", *limits, "--solace_host", broker.url], place / "drain.log")
-    arguments = ["--queue", name, "--events", str(events), "--host", broker.url]
+    arguments = ["--queue", name, "--events", str(events), "--host", broker.url, "--target", str(place / "files")]
     return Program("tests.bench.loops", _loop(lane, "take", arguments), place / "take.log")
 
 
 def _loop(lane: str, side: str, arguments: list[str]) -> list[str]:
-    own, _, in_transactions = lane.partition("-")
-    return [own, side, *arguments, *([f"--transaction={_TRANSACTION}"] if in_transactions else [])]
+    own, _, how = lane.partition("-")
+    options = {"transactions": [f"--transaction={_TRANSACTION}"], "packed": ["--packed"], "": []}
+    return [own, side, *arguments, *options[how]]
