@@ -4,16 +4,19 @@ Measured with solace-pubsubplus 1.11: a published message costs a ninth of what 
 
 A message is filled again and again. What is set on it stays until it is set anew, so there is one message for each
 combination of fields that cannot be taken away again: with user properties, an application message id, a correlation
-id and a priority or without, with each content type and encoding, time to live and eligibility. Bodies are copied by
-the library, because it may read them again when it sends a message a second time.
+id and a priority or without, with each content type and encoding, time to live and eligibility. Where few sets of user
+properties come again, as severities do, there is one for each of them, too, and they are set once in a batch. Bodies
+are copied by the library, because it may read them again when it sends a message a second time.
 """
 
 from __future__ import annotations
 
 import ctypes
 import time
+from collections.abc import Iterable
 from ctypes import byref, c_void_p
-from typing import Any, Final
+from itertools import repeat
+from typing import Any, Final, TypeAlias
 
 import pyarrow as pa
 from solace.messaging.errors.pubsubplus_client_error import IllegalStateError
@@ -31,7 +34,12 @@ _PERSISTENT: Final = 0x10
 _PROPERTY_BYTES: Final = 256
 """First size of a user property map; it grows by itself."""
 _TOPIC: Final = 0
+_FEW_SETS: Final = 32
+"""Sets of user properties of a batch for each of which a message is kept."""
 _DESTINATION_BYTES: Final = ctypes.sizeof(Destination)
+
+_Properties: TypeAlias = list[tuple[bytes, bytes]]
+"""User properties of a message: pairs of value and name."""
 
 
 class NativeLane:
@@ -45,7 +53,7 @@ class NativeLane:
     def __init__(self, session: Any, flow: Any) -> None:
         self._session = session
         self._flow = flow
-        self._messages: dict[tuple[Any, ...], dict[tuple[bool, ...], _Message]] = {}
+        self._messages: dict[tuple[Any, ...], dict[tuple[int, ...], _Message]] = {}
 
     def publish(self, outgoing: OutgoingEvents) -> None:
         """Publish all events; see :meth:`flumebeam.solace._lanes.Lane.publish`."""
@@ -53,33 +61,28 @@ class NativeLane:
         if session is None:
             raise IllegalStateError("The transacted session is closed.")
         now = time.time_ns() // 1_000_000
-        shared = [(value.encode(), name.encode()) for name, value in outgoing.shared.items()]
-        names = [name.encode() for name in outgoing.columns]
-        rows = zip(*map(_bytes_of, outgoing.columns.values()), strict=True) if names else None
         events = len(outgoing.bodies)
         identities = outgoing.application_message_ids
         ids = [None] * events if identities is None else _bytes_of(identities)
         fixed = (outgoing.content_type, outgoing.content_encoding, outgoing.time_to_live_ms, outgoing.dmq_eligible)
         messages = self._messages.setdefault(fixed, {})
         tails = outgoing.tails
-        own: list[tuple[bytes, bytes]] = []
         correlation = priority = None
         send = _native.send
-        for address, size, topic, identity in zip(*_places(outgoing.bodies), outgoing.topics, ids, strict=True):
-            if rows is not None:
-                own = [pair for pair in zip(next(rows), names, strict=True) if pair[0] is not None]
-            has_properties = bool(shared or own)
+        for address, size, topic, identity, (slot, properties) in zip(
+            *_places(outgoing.bodies), outgoing.topics, ids, _property_sets(outgoing), strict=True
+        ):
             if tails is not None:
                 correlation, priority = next(tails)
-            kind = (has_properties, identity is not None, correlation is not None, priority is not None)
+            kind = (slot, bool(properties), identity is not None, correlation is not None, priority is not None)
             message = messages.get(kind)
             if message is None:
                 message = messages[kind] = _Message(*fixed)
             if tails is not None:
                 message.mark(correlation, priority)
             message.fill(address, size, topic, identity, now)
-            if has_properties:
-                message.set_properties(shared, own)
+            if properties:
+                message.set_properties(properties)
             code = send(session, message.handle)
             if code != OK:
                 raise get_last_error_info(code, "Publishing")
@@ -131,7 +134,7 @@ class _Message:
             _must(_native.set_content_encoding(self.handle, content_encoding.encode()))
         self._topic: str | None = None
         self._sent_at = 0
-        self._shared: list[tuple[bytes, bytes]] | None = None
+        self._properties: _Properties | None = None
         self._map = c_void_p()
         self._map_at = byref(self._map)
 
@@ -158,20 +161,19 @@ class _Message:
         if priority is not None:
             _must(_native.set_priority(self.handle, priority))
 
-    def set_properties(self, shared: list[tuple[bytes, bytes]], own: list[tuple[bytes, bytes]]) -> None:
-        """Set the user properties: pairs of value and name. Those that all events share are set once for all of them."""
-        if not own and shared is self._shared:
+    def set_properties(self, properties: _Properties) -> None:
+        """Set the user properties, unless they are set already."""
+        if properties is self._properties:
             return
-        self._shared = None
+        self._properties = None
         _must(_native.create_properties(self.handle, self._map_at, _PROPERTY_BYTES))
         try:
             container, add = self._map.value, _native.add_string
-            for value, name in (*shared, *own):
+            for value, name in properties:
                 _must(add(container, value, name))
         finally:
             _native.close_container(self._map_at)
-        if not own:
-            self._shared = shared
+        self._properties = properties
 
     def free(self) -> None:
         """Give the message back."""
@@ -181,6 +183,24 @@ class _Message:
 def _must(code: int) -> None:
     if code != OK:
         raise get_last_error_info(code, "Filling a message")
+
+
+def _property_sets(outgoing: OutgoingEvents) -> Iterable[tuple[int, _Properties]]:
+    """Return the user properties of each event, and which of its kind's messages has them if few sets come again."""
+    shared = [(value.encode(), name.encode()) for name, value in outgoing.shared.items()]
+    if not outgoing.columns:
+        return repeat((0, shared), len(outgoing.bodies))
+    names = [name.encode() for name in outgoing.columns]
+    rows = list(zip(*map(_bytes_of, outgoing.columns.values()), strict=True))
+
+    def properties(row: tuple[bytes | None, ...]) -> _Properties:
+        return shared + [(value, name) for value, name in zip(row, names, strict=True) if value is not None]
+
+    distinct = dict.fromkeys(rows)
+    if len(distinct) > _FEW_SETS:
+        return ((0, properties(row)) for row in rows)
+    sets = {row: (slot, properties(row)) for slot, row in enumerate(distinct)}
+    return [sets[row] for row in rows]
 
 
 def _bytes_of(column: pa.StringArray) -> list[bytes | None]:

@@ -33,6 +33,9 @@ OF_EVERY_KIND = [
     EventBatch.from_bodies([b"q", b"r"], {"host": "web2"}),
     EventBatch.from_bodies([b"s", b"t", b"u", b"v", b"w"], {"host": "web2"}, {"own": [None, None, "1", None, None]}),
     EventBatch.from_bodies([b"x", b"y"], {"host": "web2"}),
+    EventBatch.from_bodies([b"z"] * 9, {"host": "web2"}, {"own": ["1", "2", None] * 3, "two": ["a", None, None] * 3}),
+    EventBatch.from_bodies([b"A"] * 4, {"host": "web3"}, {"own": ["2", "1"] * 2}),
+    EventBatch.from_bodies([b"B"] * 80, {"host": "web3"}, {"own": [str(n % 40) for n in range(80)]}),
     EventBatch.from_bodies([b"", b"\0", b"\x1f\x00\x00\x00\x08ab\x00", b"m" * 1_000_000]),
     EventBatch.from_bodies([b"%d" % n for n in range(30)]).slice(7, 11),
 ]
