@@ -20,6 +20,11 @@ _PACE_SECONDS: Final = 0.02
 """Time between two portions of a slow connection."""
 _READ_BYTES: Final = 262_144
 """What is read at once; a connection that gets little touches little of it."""
+_STREAM_MESSAGES: Final = 256
+"""Messages of a transaction after which more of it is taken to be on the way."""
+_GATHER_SECONDS: Final = 0.001
+"""How long they are left to gather in the kernel. To read and to wake for each costs as much as to handle it, and the
+client pays for waking; a millisecond in a transaction that takes several is not seen."""
 _logger = logging.getLogger("flumebeam.broker")
 
 
@@ -121,6 +126,8 @@ class Client(asyncio.BufferedProtocol):
             self._unpack(data, self._codec)
         server.flush()
         pause = server.ingress_pause()
+        if pause == 0.0 and self._connection.staged > _STREAM_MESSAGES:
+            pause = _GATHER_SECONDS
         if pause > 0:
             self._hold()
             asyncio.get_running_loop().call_later(pause, self._read_on)

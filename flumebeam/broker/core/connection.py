@@ -134,6 +134,11 @@ class Connection:
         self.traffic.delivered += 1
         self.spend(self.delivery_room - len(body) - MESSAGE_OVERHEAD)
 
+    @property
+    def staged(self) -> int:
+        """How many messages its largest open transaction has published so far."""
+        return max((session.pending for session in self.sessions.values()), default=0)
+
     def take_output(self) -> bytes:
         """Return what is to be written."""
         data = b"".join(self.output)

@@ -15,6 +15,8 @@ from solace.messaging.resources.queue import Queue
 from solace.messaging.resources.topic import Topic
 
 from flumebeam.broker import DevelopmentBroker, FailCommit, LoseCommitResponse
+from flumebeam.broker.client import Client
+from flumebeam.testing import running_broker
 
 
 class Transacted:
@@ -192,3 +194,30 @@ def test_restart_that_keeps_state_keeps_messages_and_open_transactions(
     transacted.commit()
 
     assert take(transacted.receiver(), 3) == [b"a", b"b", b"c"]
+
+
+def test_only_a_transaction_of_many_messages_is_left_to_gather(
+    connect: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[int] = []
+    hold = Client._hold
+
+    def noted(client: Client) -> None:
+        held.append(client._connection.staged)
+        hold(client)
+
+    monkeypatch.setattr(Client, "_hold", noted)
+    with running_broker(max_transaction_messages=600) as broker:
+        broker.create_queue("q", subscriptions=["t/>"])
+        transacted = Transacted(connect(broker))
+        for _ in range(3):
+            transacted.publish(*numbers(0, 256))
+            transacted.commit()
+        assert not held
+
+        # More than is read at once, so that part of it is here before the commit is.
+        transacted.publish(*[body * 1_000 for body in numbers(0, 600)])
+        transacted.commit()
+        assert held
+        assert min(held) > 256
+        assert len(take(transacted.receiver(), 256)) == 256

@@ -28,6 +28,16 @@ def test_published_messages_appear_together_at_the_commit(world: Any) -> None:
     assert [ack.last_id for ack in answer.publisher_acks] == [3]
 
 
+def test_a_connection_tells_how_much_its_largest_open_transaction_has_published(world: Any) -> None:
+    assert world.client().connection.staged == 0
+    peer, flow = world.transacted()
+    peer.publish(flow, b"a", b"b")
+    assert peer.connection.staged == 2
+    peer.commit(flow)
+
+    assert peer.connection.staged == 0
+
+
 def test_empty_transaction_commits(world: Any) -> None:
     peer = world.client()
     peer.session()
