@@ -7,6 +7,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from flumebeam.batch import EventBatch
+from flumebeam.ids import id_list
 from flumebeam.solace.ports import Connection, FlowOfQueue
 from flumebeam.solace.semp import Backlog, BacklogWatch
 from flumebeam.transforms import metrics
@@ -72,7 +73,7 @@ class OwnedReceiver:
         """Tell the broker, and whoever keeps account."""
         self._receiver.acknowledge(ids)
         if self._window is not None:
-            for delivery in ids.to_pylist():
+            for delivery in id_list(ids):
                 self._waiting.pop(delivery, None)
         if self._rejections is not None:
             self._rejections.forget(ids)

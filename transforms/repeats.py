@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from flumebeam.batch import EventBatch
 from flumebeam.errors import ConfigurationError
+from flumebeam.ids import id_list
 from flumebeam.solace.packing import PACKED_HEADER
 
 __all__ = ["RepeatWindow"]
@@ -56,8 +57,7 @@ class RepeatWindow:
         deliveries = batch.provenance.ids
         with self._lock:
             fresh = [
-                self._is_first(id_, delivery, waiting)
-                for id_, delivery in zip(own, deliveries.to_pylist(), strict=True)
+                self._is_first(id_, delivery, waiting) for id_, delivery in zip(own, id_list(deliveries), strict=True)
             ]
         if all(fresh):
             return batch, None

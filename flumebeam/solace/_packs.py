@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from flumebeam.batch import EventBatch
-from flumebeam.ids import id_pairs, packed_places
+from flumebeam.ids import id_list, id_pairs, packed_places
 from flumebeam.solace.packing import packed_pairs
 
 __all__ = ["OpenPacks"]
@@ -56,11 +56,10 @@ class OpenPacks:
             ids: Delivery ids, of whole messages too, which are returned as they are.
         """
         if not self._origins:
-            whole: list[bytes] = ids.to_pylist()
-            return whole
+            return id_list(ids)
         pairs = id_pairs(ids)
         packed = np.isin(pairs[:, 0], np.array(sorted(self._origins), np.uint64))
-        whole = ids.filter(pa.array(~packed)).to_pylist()
+        whole = id_list(ids.filter(pa.array(~packed)))
         with self._lock:
             for message, places in packed_places(pairs[packed]):
                 waiting = self._waiting.get(message)

@@ -7,6 +7,7 @@ they are wanted: a column at a time, for all messages of one layout together, by
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -141,7 +142,8 @@ def _by_columns(frames: Sequence[PlacedFrame], receiver: str, queue: str, fence:
 
 
 def _of_one_layout(frames: Sequence[PlacedFrame], receiver: str, queue: str, fence: bool) -> EventBatch:
-    deliveries, bodies, metadata, heads, (layout, *_) = zip(*frames, strict=True)
+    deliveries, bodies, metadata, heads = (list(map(itemgetter(at), frames)) for at in range(4))
+    layout = frames[0].layout
     table = np.frombuffer(b"".join(metadata), np.uint8).reshape(len(frames), len(metadata[0]))
     shared: dict[str, str] = {}
     columns: dict[str, pa.StringArray] = {}
@@ -149,22 +151,24 @@ def _of_one_layout(frames: Sequence[PlacedFrame], receiver: str, queue: str, fen
         _add_texts(property_header(name), table[:, place], shared, columns)
     for name, place, convert in layout.other_properties:
         add_header(property_header(name), _converted(metadata, place, convert, header_text), shared, columns)
-    add_topics([head.topic for head in heads], shared, columns)
+    # Most often all have one head, which is one object then: it is looked at once.
+    some = heads[:1] if heads.count(heads[0]) == len(heads) else heads
+    add_topics([head.topic for head in some], shared, columns)
     fields: dict[str, _Bytes | list[str | None]] = {
         name: _converted(metadata, place, convert, _FIELD_TEXT.get(name, _some))
         for name, place, convert in layout.other_fields
     }
     fields |= {name: table[:, place] for name, place in layout.fields}
-    fields["payload"] = [_BYTES if body else _EMPTY for body in bodies]
+    fields["payload"] = [_BYTES] if all(bodies) else [_BYTES if body else _EMPTY for body in bodies]
     fields["message_id"] = _id_texts(ids := b"".join(deliveries))
-    fields["priority"] = [_some(head.priority) for head in heads]
+    fields["priority"] = [_some(head.priority) for head in some]
     for name, header in _HEADER_OF.items():
         values = fields.get(name)
         if isinstance(values, np.ndarray):
             _add_texts(header, values, shared, columns)
         elif values is not None:
             add_header(header, values, shared, columns)
-    redelivered = [head.redelivered for head in heads]
+    redelivered = [head.redelivered for head in some] * (len(frames) // len(some))
     if again := any(redelivered):
         add_header(REDELIVERED_HEADER, ["true" if flag else None for flag in redelivered], shared, columns)
     origin = BatchProvenance(

@@ -238,16 +238,15 @@ class TransactionReceiver(QueueReceiver):
         self._measure(messages[-1])
         now = self._clock.monotonic()
         with self._lock:
+            fresh = messages
             if self._broken:
                 fresh = [
                     message
                     for message in messages
                     if message.delivery not in self._acknowledged and message.delivery not in self._handed_out
                 ]
-            else:
-                fresh = messages
-            self._taken.update(message.delivery for message in messages)
-            self._handed_out.update(dict.fromkeys((message.delivery for message in fresh), now))
+            self._taken.update([message.delivery for message in messages])
+            self._handed_out.update(dict.fromkeys([message.delivery for message in fresh], now))
         return fresh
 
     def _roll_back(self) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flumebeam.errors import FormatError
-from flumebeam.ids import DeliveryId, delivery_ids, id_pairs
+from flumebeam.ids import DeliveryId, delivery_ids, id_list, id_pairs
 
 U64 = st.integers(0, 2**64 - 1)
 
@@ -48,6 +48,15 @@ def test_a_column_gives_its_numbers_slices_included() -> None:
 
     assert id_pairs(column.slice(1)).tolist() == [[2**64 - 1, 3], [5, 6]]
     assert id_pairs(column).dtype == np.uint64
+
+
+def test_a_column_gives_its_ids_as_bytes_zeros_and_slices_included() -> None:
+    column = delivery_ids([DeliveryId(1, 0), DeliveryId(0, 0), DeliveryId(2, 256)])
+
+    assert id_list(column) == column.to_pylist()
+    assert id_list(column.slice(1)) == column.slice(1).to_pylist()
+    assert id_list(column.slice(3)) == []
+    assert id_list(delivery_ids([])) == []
 
 
 def test_an_id_prints_as_hexadecimal_of_fixed_width() -> None:
