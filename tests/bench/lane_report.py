@@ -31,7 +31,7 @@ def stages_report(found: Stages) -> RenderableType:
 
 def latency_report(found: Latencies) -> RenderableType:
     """Return the table of the suite ``latency``."""
-    table = _table(f"Latency, {found.size} bytes, one event a message, both layers at once on FnApiRunner")
+    table = _table(f"Latency, {found.size} bytes, one event a message, on FnApiRunner")
     for heading in ("from", "events/s asked", "reached", "p50 ms", "p99 ms", "worst ms"):
         table.add_column(heading, justify="left" if heading == "from" else "right", no_wrap=heading == "from")
     for one in found.figures:
@@ -40,8 +40,9 @@ def latency_report(found: Latencies) -> RenderableType:
     return Group(
         table,
         _note(
-            "Published in transactions of 5 ms on the native lane; the broker keeps its data on disk. The speed layer "
-            "reads bundles of 50 ms, the chain's files end with each transaction, at most a second apart."
+            "Published in transactions of 5 ms on the native lane; the broker keeps its data on disk. The speed layer, "
+            "alone and then with a drain beside it, reads bundles of 50 ms; the chain's files end with each "
+            "transaction, at most a second apart."
         ),
     )
 
