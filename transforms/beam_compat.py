@@ -4,8 +4,9 @@ Metrics: the in-process runner keeps the metrics of a stage as a chain of genera
 and is evaluated only at the end: about 25 KB stay behind per bundle, and after some hundred bundles
 ``result.metrics()`` exceeds Python's recursion limit. A streaming source makes one bundle a second or more, for weeks.
 Evaluating each step at once keeps memory flat (measured with Beam 2.77.0: 172 to 174 MB over 8,416 bundles, instead of
-395 MB). Of a gauge it keeps the value of every bundle, each with all that the bundle reported, 30 KB, and looks at all
-of them after the next bundle; only the latest counts.
+395 MB). Of a gauge, of a set of texts and of a bounded trie, which lineage is told by, it keeps the value of every
+bundle, each with all that the bundle reported, 30 KB, and looks at all of them after the next bundle. Of a gauge only
+the latest counts; of the others what all of them hold together.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import platform
 import threading
 import time
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import lru_cache, reduce
 from pathlib import Path
 from typing import Any, Final
 
 import apache_beam
 import grpc
 from apache_beam.metrics import monitoring_infos
+from apache_beam.metrics.cells import BoundedTrieData
 from apache_beam.options.pipeline_options import PipelineOptions, PrismRunnerOptions
 from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 from apache_beam.runners.portability import portable_runner
@@ -44,6 +46,7 @@ __all__ = [
 
 _KNOWN_VERSION: Final = "2.77."
 _MARK: Final = "_flumebeam_flat"
+_USER_METRIC: Final = (monitoring_infos.NAMESPACE_LABEL, monitoring_infos.NAME_LABEL)
 _ANSWER_SECONDS: Final = 5.0
 _BEAMS_SAMPLING: Final = (200,)  # ms, the only default of a sampler
 _SAMPLING: Final = (5,)
@@ -64,19 +67,37 @@ def keep_metrics_flat() -> bool:
         return True
 
     def consolidate_now(*args: Any, **kwargs: Any) -> list[Any]:
-        others: list[Any] = []
-        gauges: dict[Any, Any] = {}
+        found: dict[Any, list[Any]] = {}
         for info in original(*args, **kwargs):
-            if not monitoring_infos.is_gauge(info):
-                others.append(info)
-                continue
-            key = monitoring_infos.to_key(info)
-            gauges[key] = max(gauges.get(key, info), info, key=monitoring_infos.extract_gauge_value)
-        return [*others, *gauges.values()]
+            of_one_metric = found.setdefault(monitoring_infos.to_key(info), [])
+            if not of_one_metric:
+                of_one_metric.append(info)
+            elif (joined := _joined(of_one_metric[0], info)) is not None:
+                of_one_metric[0] = joined
+            else:
+                of_one_metric.append(info)
+        return list(itertools.chain(*found.values()))
 
     setattr(consolidate_now, _MARK, True)
     fn_runner.consolidate_monitoring_infos = consolidate_now
     return True
+
+
+def _joined(one: Any, other: Any) -> Any:
+    """Return what two bundles have told of one metric as one, or ``None`` if that is of a kind not known here."""
+    if one.payload == other.payload:
+        return one
+    if monitoring_infos.is_gauge(one):
+        return max(one, other, key=monitoring_infos.extract_gauge_value)
+    name = [one.labels[label] for label in _USER_METRIC]
+    step = one.labels[monitoring_infos.PTRANSFORM_LABEL]
+    if monitoring_infos.is_bounded_trie(one):
+        tries = map(monitoring_infos.extract_bounded_trie_value, (one, other))
+        return monitoring_infos.user_bounded_trie(*name, reduce(BoundedTrieData.combine, tries), step)
+    if monitoring_infos.is_string_set(one):
+        texts = map(monitoring_infos.extract_string_set_value, (one, other))
+        return monitoring_infos.user_set_string(*name, set().union(*texts), step)
+    return None
 
 
 def end_bundles_promptly() -> None:

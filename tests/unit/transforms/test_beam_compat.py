@@ -5,11 +5,14 @@ import threading
 import time
 from collections.abc import Iterator
 from types import GeneratorType
+from typing import Any
 
 import apache_beam as beam
 import grpc
 from apache_beam.metrics import monitoring_infos
-from apache_beam.metrics.cells import GaugeData
+from apache_beam.metrics.cells import BoundedTrieData, GaugeData, StringSetData
+from apache_beam.metrics.metric import Lineage
+from apache_beam.portability.api import metrics_pb2
 from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.runners.worker import data_plane, statesampler
 from apache_beam.utils.counters import CounterFactory
@@ -23,6 +26,7 @@ from flumebeam.transforms.receiver_read import ReadFromReceivers
 
 BUNDLES = 50
 PENDING: list[int] = []
+KEPT: list[int] = []
 
 
 def pending() -> int:
@@ -31,10 +35,19 @@ def pending() -> int:
     return sum(generator.__name__ == "consolidate" for generator in found)
 
 
+def lineages() -> int:
+    """Return how often what was read is noted, in this process."""
+    found = [thing for thing in gc.get_objects() if isinstance(thing, metrics_pb2.MonitoringInfo)]
+    return sum(monitoring_infos.is_bounded_trie(info) for info in found)
+
+
 class CountPendingMetrics(beam.DoFn):
-    """Notes how many steps of the runner's metrics wait for their evaluation."""
+    """Notes how many steps of the runner's metrics wait for their evaluation, and how many notes of lineage."""
 
     def process(self, batch: EventBatch) -> Iterator[EventBatch]:
+        Lineage.sources().add("solace", "queue")
+        if batch.bodies[0].as_py() == b"%d" % (BUNDLES - 1):
+            KEPT.append(lineages())
         if batch.bodies[0].as_py() == b"%d" % (BUNDLES - 1):
             PENDING.append(pending())
         yield batch
@@ -42,14 +55,18 @@ class CountPendingMetrics(beam.DoFn):
 
 def test_nothing_of_the_metrics_of_past_bundles_waits_in_memory(queue: MemoryQueue) -> None:
     PENDING.clear()
+    KEPT.clear()
     gc.collect()
+    lineages_before = lineages()
     before = pending()  # of other pipelines of this process
     queue.put(b"%d" % number for number in range(BUNDLES))
     pipeline = beam.Pipeline(runner="FnApiRunner")
     _ = (
         pipeline
         | ReadFromReceivers(
-            MemoryReceiverFactory(queue.name), limits=ReadLimits(max_events=BUNDLES), bundle=BundleLimits(events=1)
+            MemoryReceiverFactory(queue.name),
+            limits=ReadLimits(max_events=BUNDLES),
+            bundle=BundleLimits(events=1, nbytes=1),
         )
         | beam.ParDo(CountPendingMetrics())
         | AcknowledgeBatches()
@@ -58,6 +75,7 @@ def test_nothing_of_the_metrics_of_past_bundles_waits_in_memory(queue: MemoryQue
     counters = pipeline.run().metrics().query()["counters"]
 
     assert PENDING == [before]
+    assert KEPT[0] - lineages_before < BUNDLES / 5
     assert {found.key.metric.name: found.committed for found in counters} == {
         "events_received": BUNDLES,
         "events_acknowledged": BUNDLES,
@@ -84,6 +102,32 @@ def test_of_a_gauge_only_the_latest_value_of_all_bundles_is_kept() -> None:
 
     found = {info.labels["NAME"]: monitoring_infos.extract_gauge_value(info)[1] for info in kept}
     assert (len(kept), found) == (2, {"a": 2, "b": 7})
+
+
+def test_sets_and_tries_of_all_bundles_become_one_that_holds_what_each_of_them_holds() -> None:
+    keep_metrics_flat()
+    infos = []
+    for text in ("q1", "q2", "q1", "q1"):
+        trie = BoundedTrieData()
+        trie.add(("solace:", "broker.", text))
+        infos.append(monitoring_infos.user_bounded_trie("lineage", "sources_v2", trie, "step"))
+        infos.append(monitoring_infos.user_set_string("lineage", "sources", StringSetData({text}), "step"))
+    kept: list[Any] = []
+    for info in infos:
+        kept = fn_runner.consolidate_monitoring_infos(iter([info, *kept]))
+
+    found = {info.labels["NAME"]: info for info in kept}
+    tries = monitoring_infos.extract_bounded_trie_value(found["sources_v2"]).flattened()
+    assert len(kept) == len(found) == 2
+    assert {one[:3] for one in tries} == {("solace:", "broker.", "q1"), ("solace:", "broker.", "q2")}
+    assert monitoring_infos.extract_string_set_value(found["sources"]) == {"q1", "q2"}
+
+
+def test_a_kind_of_metric_that_is_not_known_is_kept_from_each_bundle() -> None:
+    keep_metrics_flat()
+    infos = [monitoring_infos.create_monitoring_info("urn", "unknown", bytes([n]), {"NAME": "a"}) for n in (1, 2, 3)]
+
+    assert len(fn_runner.consolidate_monitoring_infos(iter(infos))) == 3
 
 
 def test_the_end_of_a_bundle_waits_a_few_milliseconds_at_most_for_what_samples_it() -> None:
