@@ -20,13 +20,13 @@ __all__ = ["LANES", "LOOPS", "PEER", "SAME", "SIDES", "Throughput", "measure_thr
 
 LANES: Final = {
     "beam": "pipeline on Beam",
-    "transactions": "on Beam, transactions of 5,000",
+    "transactions": "on Beam, transactions",
     "packed": "pipeline on Beam, packed",
     "channel": "plain loop, our channel",
-    "channel-transactions": "plain loop, transactions of 5,000",
-    "files": "plain loop that writes files",
-    "files-transactions": "writes files, transactions of 5,000",
-    "files-packed": "writes files, packed",
+    "channel-transactions": "plain loop, transactions",
+    "files": "with files, by id",
+    "files-transactions": "with files, transactions",
+    "files-packed": "with files, packed",
     "vendor": "plain loop, vendor's client",
 }
 """The lanes, and what tables call them."""
