@@ -85,19 +85,19 @@ def keep_metrics_flat() -> bool:
 
 def _joined(one: Any, other: Any) -> Any:
     """Return what two bundles have told of one metric as one, or ``None`` if that is of a kind not known here."""
-    if one.payload == other.payload:
-        return one
     if monitoring_infos.is_gauge(one):
         return max(one, other, key=monitoring_infos.extract_gauge_value)
+    if not (monitoring_infos.is_bounded_trie(one) or monitoring_infos.is_string_set(one)):
+        return None
+    if one.payload == other.payload:  # as that of lineage nearly always is
+        return one
     name = [one.labels[label] for label in _USER_METRIC]
     step = one.labels[monitoring_infos.PTRANSFORM_LABEL]
     if monitoring_infos.is_bounded_trie(one):
         tries = map(monitoring_infos.extract_bounded_trie_value, (one, other))
         return monitoring_infos.user_bounded_trie(*name, reduce(BoundedTrieData.combine, tries), step)
-    if monitoring_infos.is_string_set(one):
-        texts = map(monitoring_infos.extract_string_set_value, (one, other))
-        return monitoring_infos.user_set_string(*name, set().union(*texts), step)
-    return None
+    texts = map(monitoring_infos.extract_string_set_value, (one, other))
+    return monitoring_infos.user_set_string(*name, set().union(*texts), step)
 
 
 def end_bundles_promptly() -> None:

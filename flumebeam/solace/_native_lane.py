@@ -19,6 +19,7 @@ from itertools import repeat
 from typing import Any, Final, TypeAlias
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from solace.messaging.errors.pubsubplus_client_error import IllegalStateError
 from solace.messaging.utils._solace_utilities import get_last_error_info
 
@@ -36,6 +37,8 @@ _PROPERTY_BYTES: Final = 256
 _TOPIC: Final = 0
 _FEW_SETS: Final = 32
 """Sets of user properties of a batch for each of which a message is kept."""
+_SMALL_BYTES: Final = 65_536
+"""Bodies up to which that is done: each message keeps the last body that it was filled with."""
 _DESTINATION_BYTES: Final = ctypes.sizeof(Destination)
 
 _Properties: TypeAlias = list[tuple[bytes, bytes]]
@@ -197,7 +200,8 @@ def _property_sets(outgoing: OutgoingEvents) -> Iterable[tuple[int, _Properties]
         return shared + [(value, name) for value, name in zip(row, names, strict=True) if value is not None]
 
     distinct = dict.fromkeys(rows)
-    if len(distinct) > _FEW_SETS:
+    largest = pc.max(pc.binary_length(outgoing.bodies)).as_py() or 0
+    if len(distinct) > _FEW_SETS or largest > _SMALL_BYTES:
         return ((0, properties(row)) for row in rows)
     sets = {row: (slot, properties(row)) for slot, row in enumerate(distinct)}
     return [sets[row] for row in rows]

@@ -12,6 +12,7 @@ import pytest
 from flumebeam.batch import EventBatch
 from flumebeam.errors import ConfigurationError, ConnectionFailedError
 from flumebeam.solace import _lanes, _native
+from flumebeam.solace._native_lane import NativeLane
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.fields import PLAIN_FIELDS, MessageFields
 from flumebeam.solace.session import connect
@@ -35,6 +36,7 @@ OF_EVERY_KIND = [
     EventBatch.from_bodies([b"x", b"y"], {"host": "web2"}),
     EventBatch.from_bodies([b"z"] * 9, {"host": "web2"}, {"own": ["1", "2", None] * 3, "two": ["a", None, None] * 3}),
     EventBatch.from_bodies([b"A"] * 4, {"host": "web3"}, {"own": ["2", "1"] * 2}),
+    EventBatch.from_bodies([b"C", b"D" * 100_000, b"E"], {"host": "web3"}, {"own": ["2", "1", "2"]}),
     EventBatch.from_bodies([b"B"] * 80, {"host": "web3"}, {"own": [str(n % 40) for n in range(80)]}),
     EventBatch.from_bodies([b"", b"\0", b"\x1f\x00\x00\x00\x08ab\x00", b"m" * 1_000_000]),
     EventBatch.from_bodies([b"%d" % n for n in range(30)]).slice(7, 11),
@@ -70,6 +72,19 @@ def test_every_lane_publishes_the_same_bytes(options: SolaceOptions) -> None:
     assert [len(frame) for frame in native] == [len(frame) for frame in wrapper]
     assert native == wrapper
     assert wrapper == one_by_one
+
+
+def test_large_bodies_do_not_stay_in_a_message_for_each_set_of_properties(options: SolaceOptions) -> None:
+    headers = {"own": [str(n % 8) for n in range(16)]}
+    with connect(replace(options, lane="native")) as connection:
+        session = connection.transacted_session()
+        for size, kept in ((100_000, 1), (1_000, 8)):
+            session.publish(EventBatch.from_bodies([b"x" * size] * 16, None, headers), "logs/x")
+            lane = session._lane
+            assert isinstance(lane, NativeLane)
+            assert sum(map(len, lane._messages.values())) == kept
+        assert session.commit().committed
+        session.close()
 
 
 FIELDS = [

@@ -125,7 +125,7 @@ def test_sets_and_tries_of_all_bundles_become_one_that_holds_what_each_of_them_h
 
 def test_a_kind_of_metric_that_is_not_known_is_kept_from_each_bundle() -> None:
     keep_metrics_flat()
-    infos = [monitoring_infos.create_monitoring_info("urn", "unknown", bytes([n]), {"NAME": "a"}) for n in (1, 2, 3)]
+    infos = [monitoring_infos.create_monitoring_info("urn", "unknown", bytes([n]), {"NAME": "a"}) for n in (1, 1, 2)]
 
     assert len(fn_runner.consolidate_monitoring_infos(iter(infos))) == 3
 
