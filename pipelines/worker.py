@@ -65,6 +65,7 @@ def serve(argv: Sequence[str] | None = None) -> int:
     # Nobody may read a worker's standard output: a full pipe would stop it.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     beam_compat.tear_down_always()
+    beam_compat.end_bundles_before_teardown()
     beam_compat.end_bundles_promptly()
     signal.signal(signal.SIGTERM, _leave_in_order)
     sdk_worker_main.main([])

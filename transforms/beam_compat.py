@@ -31,10 +31,13 @@ from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.runners.portability.prism_runner import PrismJobServer
 from apache_beam.runners.runner import PipelineState
 from apache_beam.runners.worker import data_plane, statesampler
+from apache_beam.runners.worker.sdk_worker import BundleProcessorCache, SdkWorker
 
 __all__ = [
     "beams_prism",
     "before_run",
+    "bundle_shall_end",
+    "end_bundles_before_teardown",
     "end_bundles_promptly",
     "finds_prism",
     "join_readers",
@@ -51,6 +54,9 @@ _ANSWER_SECONDS: Final = 5.0
 _BEAMS_SAMPLING: Final = (200,)  # ms, the only default of a sampler
 _SAMPLING: Final = (5,)
 _READING: Final = ("run_worker", "read_grpc_client_inputs", "wait_until_finish_read", "read_state")
+_END_SECONDS: Final = 10.0
+_AT_WORK: Final = "_flumebeam_at_work"
+_here: Final = threading.local()
 _ENDED_WELL: Final = (PipelineState.DONE, PipelineState.CANCELLED, PipelineState.DRAINED)
 
 
@@ -130,6 +136,54 @@ def tear_down_always() -> None:
 
     setattr(close, _MARK, True)
     data_plane.GrpcClientDataChannelFactory.close = close
+
+
+class _Bundle:
+    """One bundle at work in this process."""
+
+    def __init__(self) -> None:
+        self.shall_end = threading.Event()
+        self.has_ended = threading.Event()
+
+
+def end_bundles_before_teardown() -> None:
+    """Have workers of this process end the bundle they are at before they tear its steps down. Idempotent.
+
+    A worker of Beam 2.77 whose job was cancelled tears down while its threads work on: a source would find what it
+    reads from closed under its hands, and Beam prints the traceback. Sources ask :func:`bundle_shall_end`.
+    """
+    process, shutdown = SdkWorker.process_bundle, BundleProcessorCache.shutdown
+    if getattr(process, _MARK, False):
+        return
+
+    def process_bundle(worker: Any, *args: Any, **kwargs: Any) -> Any:
+        bundle = _here.bundle = _Bundle()
+        of_its_worker: set[_Bundle] = worker.bundle_processor_cache.__dict__.setdefault(_AT_WORK, set())
+        of_its_worker.add(bundle)
+        try:
+            return process(worker, *args, **kwargs)
+        finally:
+            _here.bundle = None
+            of_its_worker.discard(bundle)
+            bundle.has_ended.set()
+
+    def shut_down(cache: Any) -> None:
+        at_work = tuple(getattr(cache, _AT_WORK, ()))
+        for bundle in at_work:
+            bundle.shall_end.set()
+        deadline = time.monotonic() + _END_SECONDS
+        for bundle in at_work:
+            bundle.has_ended.wait(max(0.0, deadline - time.monotonic()))
+        shutdown(cache)
+
+    setattr(process_bundle, _MARK, True)
+    SdkWorker.process_bundle, BundleProcessorCache.shutdown = process_bundle, shut_down
+
+
+def bundle_shall_end() -> bool:
+    """Tell whether the worker whose bundle this thread is at waits for its end, because the job is over."""
+    bundle: _Bundle | None = getattr(_here, "bundle", None)
+    return bundle is not None and bundle.shall_end.is_set()
 
 
 def watch_without_deadline(result: Any) -> None:

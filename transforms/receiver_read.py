@@ -116,7 +116,8 @@ class _Reader(beam.DoFn):
                 return
             if load.full and self._all_is_durable():
                 load.lighten()
-            if (load.full or plan.clock.monotonic() >= end) and not plan.one_call:
+            over = load.full or plan.clock.monotonic() >= end
+            if (over and not plan.one_call) or beam_compat.bundle_shall_end():
                 self._unacknowledged.set(RECEIVERS.unacknowledged(plan.identity))
                 self._rest(share, position, watermark)
                 tracker.try_claim(position._replace(resting=True, backlog_bytes=self._note_backlog(receiver)))
@@ -381,6 +382,7 @@ class ReadFromReceivers(beam.PTransform):
         """Add the source to a pipeline."""
         beam_compat.keep_metrics_flat()
         beam_compat.tear_down_always()
+        beam_compat.end_bundles_before_teardown()
         beam_compat.end_bundles_promptly()
         finalizing = self._acknowledge is AcknowledgeBy.BUNDLE_FINALIZATION
         runner = runner_checks.check_read(pbegin.pipeline, bounded=self._limits.bounded, finalizing=finalizing)

@@ -25,6 +25,7 @@ __all__ = ["quiet_ends", "run_pipeline", "submit_pipeline", "unwrap", "wait_for_
 
 _LOOK_SECONDS: Final = 0.2
 _STAYS_SECONDS: Final = 10.0
+_REST_SECONDS: Final = 2.0
 _TEARDOWN_SECONDS: Final = 15.0
 _STEP: Final = re.compile(r" \[while running '[^']*'\]$")
 _JOB: Final = re.compile(r"^Pipeline \S+ failed in state (\w+): (.*)$", re.DOTALL)
@@ -58,10 +59,11 @@ def run_pipeline(pipeline: beam.Pipeline, *, stop_seconds: float = 60.0) -> Any:
                 beam_compat.watch_without_deadline(result)
                 _wait(result)
             wait_for_teardown()
-        except grpc.RpcError:
-            # Workers of a runner that is gone read on in this process: they end before what they read from is closed.
+        except (RuntimeError, grpc.RpcError):
+            # The job was ended from elsewhere or has failed, or its runner is gone. Not all runners tell their workers,
+            # which read on in this process: they end before what they read from is closed.
             request_stop()
-            wait_for_teardown()
+            _wait_for_rest()
             raise
         finally:
             forget_stop()
@@ -124,6 +126,15 @@ def wait_for_teardown() -> None:
     deadline = time.monotonic() + _TEARDOWN_SECONDS
     while not RECEIVERS.torn_down and time.monotonic() < deadline:
         time.sleep(0.02)
+
+
+def _wait_for_rest() -> None:
+    """Let workers in this process end what they are at after a stop; some are never told to close what they have."""
+    deadline = time.monotonic() + _TEARDOWN_SECONDS
+    quiet = 0.0
+    while not RECEIVERS.torn_down and time.monotonic() < deadline and quiet < _REST_SECONDS:
+        time.sleep(_LOOK_SECONDS)
+        quiet = quiet + _LOOK_SECONDS if RECEIVERS.settled else 0.0
 
 
 def unwrap(error: BaseException) -> FlumebeamError | None:

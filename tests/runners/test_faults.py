@@ -94,8 +94,7 @@ def test_a_job_is_cancelled_at_its_job_server(scene: Scene, runner: Runner) -> N
 
     assert drain.wait(PATIENCE) == 1
     assert "flumebeam drain_to_hdfs: The job ended as CANCELLED" in drain.err
-    # Prism lets a bundle go on while it tears its steps down, and Beam logs where that was.
-    assert "Traceback" not in drain.err or runner.name == "Prism"
+    assert "Traceback" not in drain.err
     scene.fill(rest)
     drain_the_rest(scene)
     scene.holds_exactly(BODIES)

@@ -9,18 +9,27 @@ from typing import Any
 
 import apache_beam as beam
 import grpc
+import pytest
 from apache_beam.metrics import monitoring_infos
 from apache_beam.metrics.cells import BoundedTrieData, GaugeData, StringSetData
 from apache_beam.metrics.metric import Lineage
 from apache_beam.portability.api import metrics_pb2
 from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.runners.worker import data_plane, statesampler
+from apache_beam.runners.worker.sdk_worker import BundleProcessorCache, SdkWorker
 from apache_beam.utils.counters import CounterFactory
 
 from flumebeam.batch import EventBatch
 from flumebeam.testing.memory_queue import MemoryQueue, MemoryReceiverFactory
 from flumebeam.transforms.acknowledge import AcknowledgeBatches
-from flumebeam.transforms.beam_compat import end_bundles_promptly, join_readers, keep_metrics_flat, tear_down_always
+from flumebeam.transforms.beam_compat import (
+    bundle_shall_end,
+    end_bundles_before_teardown,
+    end_bundles_promptly,
+    join_readers,
+    keep_metrics_flat,
+    tear_down_always,
+)
 from flumebeam.transforms.read_options import BundleLimits, ReadLimits
 from flumebeam.transforms.receiver_read import ReadFromReceivers
 
@@ -148,6 +157,34 @@ def test_a_worker_whose_runner_hung_up_goes_on_to_its_teardown() -> None:
     factory._data_channel_cache["gone"] = Cut()
 
     factory.close()
+
+
+def test_a_bundle_at_work_is_told_to_end_and_its_steps_are_torn_down_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    at_work = threading.Event()
+
+    def read(worker: SdkWorker) -> None:
+        at_work.set()
+        while not bundle_shall_end():
+            time.sleep(0.001)
+        told.append("ended")
+
+    monkeypatch.setattr(SdkWorker, "process_bundle", read)
+    monkeypatch.setattr(BundleProcessorCache, "shutdown", lambda cache: told.append("torn down"))
+    end_bundles_before_teardown()
+    end_bundles_before_teardown()
+    worker = SdkWorker(BundleProcessorCache.__new__(BundleProcessorCache))
+    bundle = threading.Thread(target=worker.process_bundle, daemon=True)
+    bundle.start()
+    at_work.wait()
+
+    worker.bundle_processor_cache.shutdown()
+
+    bundle.join()
+    assert told == ["ended", "torn down"]
+    assert not bundle_shall_end()
+    worker.bundle_processor_cache.shutdown()  # of one that is at rest
+    assert told == ["ended", "torn down", "torn down"]
 
 
 def test_what_reads_from_a_runner_that_ends_has_time_to_notice_and_not_more() -> None:
