@@ -62,6 +62,8 @@ def agent_properties(place: Path, channel: str) -> str:
         "sinks.k.hdfs.rollSize": str(FILE_BYTES),
         "sinks.k.hdfs.rollCount": "0",
         "sinks.k.hdfs.rollInterval": "0",
+        # Asked for when a batch is flushed. An agent that is stopped may lose the end of an open file.
+        "sinks.k.hdfs.idleTimeout": "5",
     }
     if channel == "file":
         settings["channels.c.checkpointDir"] = f"{place}/checkpoint"
@@ -111,7 +113,7 @@ def _run(channel: str, place: Path, source: Path, events: int) -> ChainRun:
             over=lambda: worth_asking() and count("SINK.k", "EventDrainSuccessCount") >= events,
             programs=[agent],
         )
-    # Its sink gives a file its final name when it is stopped.
+        until("Flume had closed its files", lambda: not list((place / "files").glob("*.tmp")), [agent])
     return found
 
 
