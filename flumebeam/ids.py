@@ -11,6 +11,7 @@ committed of it is known exactly when the message comes again.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
@@ -23,8 +24,10 @@ from flumebeam.errors import FormatError
 
 __all__ = [
     "DELIVERY_ID_TYPE",
+    "ID_TEXT",
     "MAX_PACKED_EVENTS",
     "DeliveryId",
+    "are_id_texts",
     "delivery_ids",
     "id_list",
     "id_pairs",
@@ -39,6 +42,13 @@ DELIVERY_ID_TYPE: Final = pa.binary(16)
 MAX_PACKED_EVENTS: Final = 4096
 """Events that one message may pack, so that an event's place fits behind the message's number."""
 
+ID_TEXT: Final = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}")
+"""What ``str(DeliveryId)`` looks like."""
+
+_TEXT_FORM: Final = np.frombuffer(b"0" * 16 + b"-" + b"0" * 16, np.uint8)
+_TEXT_CLASS: Final = np.zeros(256, np.uint8)
+_TEXT_CLASS[list(b"0123456789abcdef")] = ord("0")
+_TEXT_CLASS[ord("-")] = ord("-")
 _PAIR: Final = struct.Struct(">QQ")
 _PLACE_BITS: Final = 12
 _PACKED_ORIGIN: Final = 0x5AC7_3D1E_96B2_F048
@@ -123,6 +133,22 @@ def id_list(column: pa.FixedSizeBinaryArray) -> list[bytes]:
     raw = np.frombuffer(column.buffers()[1], dtype="V16", count=len(column), offset=16 * column.offset)
     ids: list[bytes] = raw.tolist()
     return ids
+
+
+def are_id_texts(column: pa.StringArray) -> bool:
+    """Tell whether every text of a column is one of an id, as :data:`ID_TEXT`; nulls are passed over.
+
+    Args:
+        column: Texts, shape ``(n,)``.
+    """
+    texts = column.drop_null() if column.null_count else column
+    if not len(texts):
+        return True
+    ends = np.frombuffer(texts.buffers()[1], np.int32, count=len(texts) + 1, offset=4 * texts.offset)
+    if (np.diff(ends) != len(_TEXT_FORM)).any():
+        return False
+    rows = np.frombuffer(texts.buffers()[2], np.uint8, count=ends[-1] - ends[0], offset=ends[0])
+    return bool((_TEXT_CLASS[rows].reshape(-1, len(_TEXT_FORM)) == _TEXT_FORM).all())
 
 
 def packed_origin(origin: int) -> int:

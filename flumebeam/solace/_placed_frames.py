@@ -20,6 +20,7 @@ from flumebeam.solace.mapping import (
     FIELD_HEADERS,
     REDELIVERED_HEADER,
     ReceivedMessage,
+    add_event_ids,
     add_header,
     add_topics,
     header_text,
@@ -168,6 +169,7 @@ def _of_one_layout(frames: Sequence[PlacedFrame], receiver: str, queue: str, fen
             _add_texts(header, values, shared, columns)
         elif values is not None:
             add_header(header, values, shared, columns)
+    add_event_ids(shared, columns)
     redelivered = [head.redelivered for head in some] * (len(frames) // len(some))
     if again := any(redelivered):
         add_header(REDELIVERED_HEADER, ["true" if flag else None for flag in redelivered], shared, columns)

@@ -1,9 +1,11 @@
 """Events to broker messages and back, pure and per batch.
 
 **Out.** The body becomes the binary payload, every header a string user property, so that any other consumer on the
-bus can read them. Reserved headers (below ``solace.``) are not published. The header ``flumebeam.id`` also becomes the
-message's application message id. What the client would cut or mangle in silence is refused by name before anything of
-the batch is sent.
+bus can read them. Reserved headers (below ``solace.``) are not published. The header ``flumebeam.id`` becomes the
+message's application message id, and a user property only if it is no id as sources of files make them, or another
+header was chosen for that field: it is the one value that differs from message to message, and to send it twice would
+be a third of what a message costs its sender. What the client would cut or mangle in silence is refused by name before
+anything of the batch is sent.
 
 **In.** Any message of any producer becomes an event:
 
@@ -23,6 +25,9 @@ A string user property is the header's text; of any other type it is the value a
 destination is its name, a number that JSON lacks is ``NaN``, ``Infinity`` or ``-Infinity``. A property below
 ``solace.`` would pass for a field of the message, so it is found below ``property.``. Text that is not UTF-8 carries
 U+FFFD where it is broken.
+
+An application message id that is such an id is the header ``flumebeam.id`` again, unless there is a property of that
+name.
 
 The message's own fields are read-only headers, and present only if the message has them; see :data:`FIELD_HEADERS`,
 :data:`TOPIC_HEADER` with its levels ``solace.topic.1`` and so on, and :data:`REDELIVERED_HEADER`.
@@ -44,7 +49,7 @@ import pyarrow.compute as pc
 from flumebeam.batch import BatchProvenance, EventBatch, has_nul
 from flumebeam.errors import PublishRefusedError
 from flumebeam.event import EVENT_ID_HEADER, is_reserved
-from flumebeam.ids import DELIVERY_ID_TYPE, DeliveryId
+from flumebeam.ids import DELIVERY_ID_TYPE, ID_TEXT, DeliveryId, are_id_texts
 from flumebeam.solace.fields import (
     DELIVERY_HEADER,
     ORIGIN_HEADER,
@@ -65,6 +70,7 @@ __all__ = [
     "OutgoingEvent",
     "OutgoingEvents",
     "ReceivedMessage",
+    "add_event_ids",
     "add_header",
     "add_topics",
     "events_of_messages",
@@ -109,6 +115,7 @@ FIELD_HEADERS: Final = (
 )
 """Headers of the message's other fields, in the order of :class:`ReceivedMessage`; times in milliseconds since 1970."""
 
+_APPLICATION_ID_HEADER: Final = "solace.application-message-id"
 _QUEUE_TOPIC: Final = "#P2P/QUE/"
 _MAX_PRIORITY: Final = 255
 _MAX_TOPIC_BYTES: Final = 250  # limits of the broker
@@ -237,6 +244,7 @@ def events_of_messages(messages: Sequence[ReceivedMessage], *, receiver: str, qu
         if values.count(None) == len(values):  # most fields of most messages
             continue
         add_header(name, [v if v is None else str(v) for v in values], shared, columns)
+    add_event_ids(shared, columns)
     if again:
         add_header(REDELIVERED_HEADER, ["true" if flag else None for flag in redelivered], shared, columns)
     origin = BatchProvenance(
@@ -335,6 +343,27 @@ def add_header(
         columns[name] = pa.array(texts, type=pa.string())
 
 
+def add_event_ids(shared: dict[str, str], columns: dict[str, pa.StringArray]) -> None:
+    """Add the header ``flumebeam.id`` of events whose id came as application message id."""
+    if EVENT_ID_HEADER in shared:
+        return
+    own = columns.get(EVENT_ID_HEADER)
+    if (one := shared.get(_APPLICATION_ID_HEADER)) is not None:
+        if ID_TEXT.fullmatch(one) is None:
+            return
+        if own is None:
+            shared[EVENT_ID_HEADER] = one
+        else:
+            columns[EVENT_ID_HEADER] = pc.fill_null(own, one)
+    elif (found := columns.get(_APPLICATION_ID_HEADER)) is not None:
+        if not are_id_texts(found):
+            is_id = pc.match_substring_regex(found, f"^(?:{ID_TEXT.pattern})$")
+            if not pc.any(is_id).as_py():
+                return
+            found = pc.if_else(is_id, found, pa.scalar(None, pa.string()))
+        columns[EVENT_ID_HEADER] = found if own is None else pc.coalesce(own, found)
+
+
 # -- out ---------------------------------------------------------------------------------------------------------------
 
 
@@ -357,6 +386,12 @@ def messages_of_events(
     columns = {name: column for name, column in batch.columns.items() if not is_reserved(name)}
     if fields is not PLAIN_FIELDS:
         _add_fields(batch, fields, shared, columns)
+    if fields.application_message_id == EVENT_ID_HEADER:
+        # The field tells.
+        if ID_TEXT.fullmatch(shared.get(EVENT_ID_HEADER, "")):
+            del shared[EVENT_ID_HEADER]
+        elif (ids := columns.get(EVENT_ID_HEADER)) is not None and are_id_texts(ids):
+            del columns[EVENT_ID_HEADER]
     for name, value in shared.items():
         _check_text("name", name, name, batch)
         _check_text("value", name, value, batch)

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flumebeam.errors import FormatError
-from flumebeam.ids import DeliveryId, delivery_ids, id_list, id_pairs
+from flumebeam.ids import ID_TEXT, DeliveryId, are_id_texts, delivery_ids, id_list, id_pairs
 
 U64 = st.integers(0, 2**64 - 1)
 
@@ -61,3 +62,19 @@ def test_a_column_gives_its_ids_as_bytes_zeros_and_slices_included() -> None:
 
 def test_an_id_prints_as_hexadecimal_of_fixed_width() -> None:
     assert str(DeliveryId(1, 255)) == "0000000000000001-00000000000000ff"
+
+
+@given(st.lists(st.one_of(st.builds(DeliveryId, U64, U64).map(str), st.none()), max_size=5))
+def test_texts_of_ids_are_known_wherever_a_column_begins(texts: list[str | None]) -> None:
+    column = pa.array(["no id", *texts], pa.string())
+
+    assert are_id_texts(column.slice(1))
+    assert not are_id_texts(column)
+
+
+@pytest.mark.parametrize("width", [0, 32, 33, 34])
+@given(data=st.data())
+def test_a_text_of_an_id_is_told_from_any_other(width: int, data: st.DataObject) -> None:
+    text = data.draw(st.text("0af-gA:", min_size=width, max_size=width))
+
+    assert are_id_texts(pa.array([str(DeliveryId(1, 2)), text])) == (ID_TEXT.fullmatch(text) is not None)

@@ -201,6 +201,60 @@ def test_reserved_headers_are_not_published() -> None:
     assert next(outgoing.events).headers == {}
 
 
+ID, OTHER = str(DeliveryId(7, 1)), str(DeliveryId(7, 2))
+
+
+@pytest.mark.parametrize("ids", [[ID, OTHER], [ID, None], [ID], [ID, ID]])
+def test_an_id_as_sources_make_them_travels_once(ids: list[str | None]) -> None:
+    batch = EventBatch.from_events([Event(b"", {EVENT_ID_HEADER: one} if one else {}) for one in ids])
+
+    outgoing = messages_of_events(batch, "t")
+
+    assert [event.application_message_id for event in outgoing.events] == ids
+    assert EVENT_ID_HEADER not in outgoing.shared
+    assert EVENT_ID_HEADER not in outgoing.columns
+
+
+def test_an_id_travels_as_a_header_where_the_field_is_another_header_s() -> None:
+    batch = EventBatch.from_bodies([b""], {EVENT_ID_HEADER: ID, "own": "x"})
+
+    outgoing = messages_of_events(batch, "t", MessageFields(application_message_id="own"))
+
+    assert outgoing.shared == {EVENT_ID_HEADER: ID, "own": "x"}
+
+
+@pytest.mark.parametrize(
+    ("property_", "field", "header"),
+    [
+        (None, ID, ID),
+        (None, "order 17", None),
+        (None, ID + "0", None),
+        (None, None, None),
+        ("own", ID, "own"),
+        ("own", "order 17", "own"),
+    ],
+)
+@pytest.mark.parametrize("others", [[], [(None, OTHER, OTHER)], [(None, "order 18", None)], [("b", OTHER, "b")]])
+def test_an_application_message_id_in_the_form_of_an_id_is_one(
+    property_: str | None,
+    field: str | None,
+    header: str | None,
+    others: list[tuple[str | None, str | None, str | None]],
+) -> None:
+    rows = [(property_, field, header), *others]
+    batch = batch_of(
+        *(
+            message(properties={EVENT_ID_HEADER: own} if own else {}, application_message_id=identity)
+            for own, identity, _ in rows
+        )
+    )
+
+    assert [headers.get(EVENT_ID_HEADER) for headers in headers_of(batch)] == [expected for *_, expected in rows]
+    assert [headers.get("solace.application-message-id") for headers in headers_of(batch)] == [
+        one for _, one, _ in rows
+    ]
+
+
 @pytest.mark.parametrize("column", [True, False])
 def test_the_events_identity_is_also_the_application_message_id(*, column: bool) -> None:
     batch = EventBatch.from_events([Event(b"", {EVENT_ID_HEADER: "i1"})])

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flumebeam.batch import EventBatch
+from flumebeam.ids import DeliveryId
 from flumebeam.solace import _placed_frames
 from flumebeam.solace._frames import FrameReader
 from flumebeam.solace._placed_frames import PlacedFrame, Taken, events_of_taken, message_id
@@ -22,11 +23,14 @@ TEXTS = st.one_of(
 )
 NUMBERS = st.integers(0, 3).map(lambda number: item(2, number.to_bytes(8, "big")))
 OTHERS = st.sampled_from([item(1, b"\x01"), item(0, b""), item(6, b"a\0"), item(2, b"\xff")])
+IDS = st.sampled_from(
+    [text(str(DeliveryId(1, 2))), text(str(DeliveryId(1, 3))), text(str(DeliveryId(1, 3))[:-1] + "g")]
+)
 FIELDS = st.fixed_dictionaries(
-    {}, optional={"mi": TEXTS, "si": TEXTS, "ci": TEXTS, "ts": NUMBERS, "ex": NUMBERS, "sn": NUMBERS}
+    {}, optional={"mi": st.one_of(TEXTS, IDS), "si": TEXTS, "ci": TEXTS, "ts": NUMBERS, "ex": NUMBERS, "sn": NUMBERS}
 )
 PROPERTIES = st.fixed_dictionaries(
-    {}, optional={"host": TEXTS, "severity": TEXTS, "n": OTHERS, "solace.topic": TEXTS, "flumebeam.x": TEXTS}
+    {}, optional={"host": TEXTS, "severity": TEXTS, "n": OTHERS, "solace.topic": TEXTS, "flumebeam.id": TEXTS}
 )
 BEHIND = st.builds(metadata, FIELDS, PROPERTIES)
 FRAMES = st.builds(
