@@ -27,8 +27,10 @@ __all__ = ["TOPIC_ENDPOINT_PREFIX", "Queue"]
 
 _by_delivery: Final = attrgetter("delivery_id")
 _MIN_DEAD: Final = 64
-_NOTED_AHEAD: Final = 1_000
-"""Waiting messages that are noted together with those that were delivered, where more wait and no number is limited."""
+_BACKLOG: Final = 1_000
+"""Waiting messages from which on those are noted, too, that will soon be delivered, where no number is limited."""
+_NOTED_AHEAD: Final = 5_000
+"""How many of them at most."""
 TOPIC_ENDPOINT_PREFIX: Final = "#P2P/DTE/"
 """What the names of topic endpoints begin with inside the broker, and those of queues do not."""
 
@@ -383,9 +385,9 @@ class Queue:
         """
         settings = self.settings
         limited = settings.max_redeliveries or not settings.redelivery_enabled
-        if limited or len(self.ready) <= _NOTED_AHEAD:
+        if limited or len(self.ready) <= _BACKLOG:
             return self.delivered_to
-        return max(self.delivered_to, self.ready[_NOTED_AHEAD].message.id)
+        return max(self.delivered_to, self.ready[min(_NOTED_AHEAD, len(self.ready) - 1)].message.id)
 
     def _deliver(self) -> None:
         # All to the active flow, or one each in turn to all that have room.
