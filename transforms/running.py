@@ -59,11 +59,8 @@ def run_pipeline(pipeline: beam.Pipeline, *, stop_seconds: float = 60.0) -> Any:
                 beam_compat.watch_without_deadline(result)
                 _wait(result)
             wait_for_teardown()
-        except (RuntimeError, grpc.RpcError):
-            # The job was ended from elsewhere or has failed, or its runner is gone. Not all runners tell their workers,
-            # which read on in this process: they end before what they read from is closed.
-            request_stop()
-            _wait_for_rest()
+        except grpc.RpcError:
+            _end_workers()
             raise
         finally:
             forget_stop()
@@ -115,6 +112,7 @@ def _wait(result: Any) -> None:
         result.wait_until_finish()
     except RuntimeError:
         if not cancelled.is_set():
+            _end_workers()
             raise
     finally:
         ended.set()
@@ -128,8 +126,12 @@ def wait_for_teardown() -> None:
         time.sleep(0.02)
 
 
-def _wait_for_rest() -> None:
-    """Let workers in this process end what they are at after a stop; some are never told to close what they have."""
+def _end_workers() -> None:
+    """Have workers in this process end what they are at, and wait for it: what they read from is closed soon.
+
+    For a job that was ended from elsewhere or has failed, or whose runner is gone. Not all runners tell their workers.
+    """
+    request_stop()
     deadline = time.monotonic() + _TEARDOWN_SECONDS
     quiet = 0.0
     while not RECEIVERS.torn_down and time.monotonic() < deadline and quiet < _REST_SECONDS:
