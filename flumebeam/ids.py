@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from flumebeam.errors import FormatError
 
@@ -45,10 +46,6 @@ MAX_PACKED_EVENTS: Final = 4096
 ID_TEXT: Final = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}")
 """What ``str(DeliveryId)`` looks like."""
 
-_TEXT_FORM: Final = np.frombuffer(b"0" * 16 + b"-" + b"0" * 16, np.uint8)
-_TEXT_CLASS: Final = np.zeros(256, np.uint8)
-_TEXT_CLASS[list(b"0123456789abcdef")] = ord("0")
-_TEXT_CLASS[ord("-")] = ord("-")
 _PAIR: Final = struct.Struct(">QQ")
 _PLACE_BITS: Final = 12
 _PACKED_ORIGIN: Final = 0x5AC7_3D1E_96B2_F048
@@ -135,20 +132,13 @@ def id_list(column: pa.FixedSizeBinaryArray) -> list[bytes]:
     return ids
 
 
-def are_id_texts(column: pa.StringArray) -> bool:
-    """Tell whether every text of a column is one of an id, as :data:`ID_TEXT`; nulls are passed over.
+def are_id_texts(column: pa.StringArray) -> pa.BooleanArray:
+    """Tell of each text of a column whether it is one of an id, as :data:`ID_TEXT`; null where there is none.
 
     Args:
         column: Texts, shape ``(n,)``.
     """
-    texts = column.drop_null() if column.null_count else column
-    if not len(texts):
-        return True
-    ends = np.frombuffer(texts.buffers()[1], np.int32, count=len(texts) + 1, offset=4 * texts.offset)
-    if (np.diff(ends) != len(_TEXT_FORM)).any():
-        return False
-    rows = np.frombuffer(texts.buffers()[2], np.uint8, count=ends[-1] - ends[0], offset=ends[0])
-    return bool((_TEXT_CLASS[rows].reshape(-1, len(_TEXT_FORM)) == _TEXT_FORM).all())
+    return pc.match_substring_regex(column, rf"\A{ID_TEXT.pattern}\z")
 
 
 def packed_origin(origin: int) -> int:

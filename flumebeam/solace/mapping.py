@@ -27,7 +27,7 @@ destination is its name, a number that JSON lacks is ``NaN``, ``Infinity`` or ``
 U+FFFD where it is broken.
 
 An application message id that is such an id is the header ``flumebeam.id`` again, unless there is a property of that
-name.
+name, or the message is a pack of events with ids of their own.
 
 The message's own fields are read-only headers, and present only if the message has them; see :data:`FIELD_HEADERS`,
 :data:`TOPIC_HEADER` with its levels ``solace.topic.1`` and so on, and :data:`REDELIVERED_HEADER`.
@@ -222,7 +222,9 @@ class OutgoingEvents:
 # -- in ----------------------------------------------------------------------------------------------------------------
 
 
-def events_of_messages(messages: Sequence[ReceivedMessage], *, receiver: str, queue: str, fence: bool) -> EventBatch:
+def events_of_messages(
+    messages: Sequence[ReceivedMessage], *, receiver: str, queue: str, fence: bool, packed: bool = False
+) -> EventBatch:
     """Return the events of received messages, in order.
 
     Args:
@@ -231,6 +233,7 @@ def events_of_messages(messages: Sequence[ReceivedMessage], *, receiver: str, qu
         queue: Name of the queue.
         fence: Whether something happened before them, see :class:`~flumebeam.batch.BatchProvenance`; a redelivered
             message among them sets it too.
+        packed: Whether they are packs: their application message ids are none of their events.
     """
     if not messages:
         return EventBatch.empty()
@@ -244,7 +247,8 @@ def events_of_messages(messages: Sequence[ReceivedMessage], *, receiver: str, qu
         if values.count(None) == len(values):  # most fields of most messages
             continue
         add_header(name, [v if v is None else str(v) for v in values], shared, columns)
-    add_event_ids(shared, columns)
+    if not packed:
+        add_event_ids(shared, columns)
     if again:
         add_header(REDELIVERED_HEADER, ["true" if flag else None for flag in redelivered], shared, columns)
     origin = BatchProvenance(
@@ -356,12 +360,11 @@ def add_event_ids(shared: dict[str, str], columns: dict[str, pa.StringArray]) ->
         else:
             columns[EVENT_ID_HEADER] = pc.fill_null(own, one)
     elif (found := columns.get(_APPLICATION_ID_HEADER)) is not None:
-        if not are_id_texts(found):
-            is_id = pc.match_substring_regex(found, f"^(?:{ID_TEXT.pattern})$")
-            if not pc.any(is_id).as_py():
-                return
-            found = pc.if_else(is_id, found, pa.scalar(None, pa.string()))
-        columns[EVENT_ID_HEADER] = found if own is None else pc.coalesce(own, found)
+        ids = pc.if_else(are_id_texts(found), found, pa.scalar(None, pa.string()))
+        if own is not None:
+            columns[EVENT_ID_HEADER] = pc.coalesce(own, ids)
+        elif ids.null_count < len(ids):
+            columns[EVENT_ID_HEADER] = ids
 
 
 # -- out ---------------------------------------------------------------------------------------------------------------
@@ -387,10 +390,10 @@ def messages_of_events(
     if fields is not PLAIN_FIELDS:
         _add_fields(batch, fields, shared, columns)
     if fields.application_message_id == EVENT_ID_HEADER:
-        # The field tells.
+        # The field says it.
         if ID_TEXT.fullmatch(shared.get(EVENT_ID_HEADER, "")):
             del shared[EVENT_ID_HEADER]
-        elif (ids := columns.get(EVENT_ID_HEADER)) is not None and are_id_texts(ids):
+        elif (ids := columns.get(EVENT_ID_HEADER)) is not None and pc.all(are_id_texts(ids)).as_py():
             del columns[EVENT_ID_HEADER]
     for name, value in shared.items():
         _check_text("name", name, name, batch)

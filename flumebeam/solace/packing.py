@@ -297,7 +297,11 @@ def _unpacked(messages: Sequence[ReceivedMessage], *, receiver: str, queue: str,
             yield events_of_messages(own, receiver=receiver, queue=queue, fence=fence)
         else:
             outside = events_of_messages(
-                [message._replace(body=b"") for message in own], receiver=receiver, queue=queue, fence=fence
+                [message._replace(body=b"") for message in own],
+                receiver=receiver,
+                queue=queue,
+                fence=fence,
+                packed=True,
             )
             ids = packed_ids([message.delivery for message in own], [len(events) for events in inside])
             yield _inside_out(outside, inside, ids)

@@ -215,7 +215,7 @@ def test_an_id_as_sources_make_them_travels_once(ids: list[str | None]) -> None:
     assert EVENT_ID_HEADER not in outgoing.columns
 
 
-def test_an_id_travels_as_a_header_where_the_field_is_another_header_s() -> None:
+def test_an_id_travels_as_a_header_where_the_field_is_another_headers() -> None:
     batch = EventBatch.from_bodies([b""], {EVENT_ID_HEADER: ID, "own": "x"})
 
     outgoing = messages_of_events(batch, "t", MessageFields(application_message_id="own"))

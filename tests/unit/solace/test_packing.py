@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from flumebeam.batch import EventBatch
 from flumebeam.errors import ConfigurationError, FormatError, PublishRefusedError
 from flumebeam.ids import MAX_PACKED_EVENTS, DeliveryId, delivery_ids, id_pairs, packed_ids, packed_places
+from flumebeam.solace.fields import MessageFields
 from flumebeam.solace.mapping import OutgoingEvents, ReceivedMessage
 from flumebeam.solace.packing import (
     COUNT_PROPERTY,
@@ -63,6 +64,25 @@ def test_events_come_out_of_a_pack_as_they_went_in(codec: str) -> None:
     assert batch.header("flumebeam.id").to_pylist() == ["a", "b", "c"]
     assert batch.shared["solace.topic.1"] == "logs"
     assert batch.shared[PACKED_HEADER] == "true"
+
+
+IDS = [str(DeliveryId(7, 1)), None, str(DeliveryId(7, 2))]
+
+
+def test_each_event_of_a_pack_has_its_own_id_or_none() -> None:
+    (message,) = outgoing_messages(EventBatch.from_bodies([b""] * 3, None, {"flumebeam.id": IDS}), "t", Packing())
+
+    assert taken(received(5, message)).header("flumebeam.id").to_pylist() == IDS
+
+
+def test_a_packs_application_message_id_is_no_id_of_its_events() -> None:
+    own = EventBatch.from_bodies([b""] * 3, None, {"own": IDS})
+    (message,) = outgoing_messages(own, "t", Packing(), MessageFields(application_message_id="own"))
+
+    batch = taken(received(5, message))
+
+    assert "flumebeam.id" not in batch.header_names
+    assert batch.shared["solace.application-message-id"] == IDS[0]
 
 
 def test_a_pack_says_what_it_is_to_those_who_do_not_look_inside() -> None:
