@@ -30,8 +30,8 @@ __all__ = ["NAME", "OPTIONS", "build", "main"]
 
 NAME: Final = "ingest"
 OPTIONS: Final = (ConnectionOptions, FileOptions, TopicOptions)
-_PACKED: Final = BundleLimits(events=80_000, nbytes=16 << 20)
-"""What a bundle reads where events are packed: some transactions, so that one is gathered while another commits."""
+_BUNDLE: Final = BundleLimits(events=80_000, nbytes=16 << 20)
+"""What a bundle reads: many transactions, so that one is gathered while another commits, and none waits for Beam."""
 
 
 def build(pipeline: beam.Pipeline, options: PipelineOptions) -> None:
@@ -52,7 +52,7 @@ def build(pipeline: beam.Pipeline, options: PipelineOptions) -> None:
         )
     written = (
         pipeline
-        | "ReadFiles" >> ReadFromFiles(files.source(), position=position, bundle=_PACKED if topics.pack else None)
+        | "ReadFiles" >> ReadFromFiles(files.source(), position=position, bundle=_BUNDLE)
         | "Intercept" >> Intercept(*files.chain())
         | "Publish"
         >> WriteToSolace(

@@ -33,6 +33,7 @@ from apache_beam.options.pipeline_options import (
 
 from flumebeam.clock import SystemClock
 from flumebeam.errors import ConfigurationError, RunnerError
+from flumebeam.garbage import collecting_seldom
 from flumebeam.pipelines.jobs import Job, noted, stop_flink_job
 from flumebeam.runners import artifacts
 from flumebeam.runners.flink_rest import FlinkJob, FlinkRest
@@ -177,7 +178,7 @@ def launch(name: str, pipeline: beam.Pipeline) -> None:
         pid=os.getpid(),
         started_ms=SystemClock().epoch_ms(),
     )
-    with noted(job) as goes_on, quiet_ends(), _job_server(runner, options):
+    with noted(job) as goes_on, quiet_ends(), collecting_seldom(), _job_server(runner, options):
         try:
             if options.view_as(LaunchOptions).detach:
                 goes_on(_detach(pipeline, job))

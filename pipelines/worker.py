@@ -24,6 +24,7 @@ from apache_beam.runners.worker.worker_id_interceptor import WorkerIdInterceptor
 from google.protobuf import json_format, text_format
 
 from flumebeam.exits import Exit
+from flumebeam.garbage import collecting_seldom
 from flumebeam.transforms import beam_compat
 
 __all__ = ["READY", "serve"]
@@ -68,7 +69,8 @@ def serve(argv: Sequence[str] | None = None) -> int:
     beam_compat.end_bundles_before_teardown()
     beam_compat.end_bundles_promptly()
     signal.signal(signal.SIGTERM, _leave_in_order)
-    sdk_worker_main.main([])
+    with collecting_seldom():
+        sdk_worker_main.main([])
     return Exit.OK
 
 

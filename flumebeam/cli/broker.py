@@ -15,6 +15,7 @@ from flumebeam.broker.config import EDITIONS
 from flumebeam.broker.config_file import BrokerSetup, read_setup
 from flumebeam.errors import ConfigurationError
 from flumebeam.exits import Exit
+from flumebeam.garbage import collecting_seldom
 
 __all__ = ["broker"]
 
@@ -161,7 +162,7 @@ def broker(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with DevelopmentBroker(broker_config) as running:
+        with collecting_seldom(), DevelopmentBroker(broker_config) as running:
             for one in queues:
                 running.create_queue(**one)
             running.fault(*faults)

@@ -47,9 +47,9 @@ __all__ = ["REFUSALS", "VendorSession"]
 _T = TypeVar("_T")
 _CLOSE_SECONDS: Final = 5.0
 _FEW: Final = 100  # messages whose batch costs as much as they do
-_MANY: Final = 1_000  # messages, beside which it does not count what a batch costs
+_MANY: Final = 2_500  # messages, beside which it does not count what a batch costs
 _WINDOW_MS: Final = 4
-_GATHER_SECONDS: Final = 0.01  # a thousand come in that time where it is throughput that counts
+_GATHER_SECONDS: Final = 0.02  # so many come in that time where it is throughput that counts
 REFUSALS: Final = {
     "NO_SUBSCRIPTION_MATCH": "no queue is subscribed to a topic of it",
     "SPOOL_OVER_QUOTA": "a queue's or the broker's quota is reached",

@@ -5,7 +5,6 @@ The process takes commands on standard input and answers on standard output, a l
 
 from __future__ import annotations
 
-import gc
 import json
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from flumebeam.broker import BrokerConfig, DevelopmentBroker
+from flumebeam.garbage import collecting_seldom
 from tests.bench.procfs import Usage, usage
 from tests.bench.programs import end_by_input
 
@@ -99,11 +99,7 @@ class BrokerProcess:
 
 
 def _serve(options: str) -> None:
-    # As DevelopmentBroker.serve_forever does for a process that is the broker's own.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
-    with DevelopmentBroker(BrokerConfig(port=0, **json.loads(options))) as broker:
+    with collecting_seldom(), DevelopmentBroker(BrokerConfig(port=0, **json.loads(options))) as broker:
         _say((broker.url, broker.compressed_url))
         for text in sys.stdin:
             _say(_obey(broker, *json.loads(text)))

@@ -143,7 +143,7 @@ def test_the_end_of_a_bundle_waits_a_few_milliseconds_at_most_for_what_samples_i
     end_bundles_promptly()
     end_bundles_promptly()
 
-    assert statesampler.StateSampler("stage", CounterFactory()).sampling_period_ms == 5
+    assert statesampler.StateSampler("stage", CounterFactory()).sampling_period_ms == 2
 
 
 def test_a_worker_whose_runner_hung_up_goes_on_to_its_teardown() -> None:

@@ -1,0 +1,27 @@
+"""Garbage is looked for seldom while the work goes on, and as before behind it."""
+
+from __future__ import annotations
+
+import gc
+
+from flumebeam.garbage import collecting_seldom
+
+
+def test_small_objects_of_many_batches_start_no_search_for_cycles() -> None:
+    with collecting_seldom():
+        before = gc.get_stats()[0]["collections"]
+        kept = [(number, number) for number in range(50_000)]
+        assert gc.get_stats()[0]["collections"] == before
+        assert len(kept) == 50_000
+
+
+def test_what_was_set_before_is_set_again_whatever_becomes_of_the_work() -> None:
+    before = gc.get_threshold(), gc.get_freeze_count()
+    try:
+        with collecting_seldom():
+            assert gc.get_freeze_count() > before[1]
+            raise ValueError
+    except ValueError:
+        pass
+
+    assert (gc.get_threshold(), gc.get_freeze_count()) == before
