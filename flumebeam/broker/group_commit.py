@@ -4,24 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from flumebeam.broker.core.journal import Record
 from flumebeam.broker.store import Store
 from flumebeam.errors import StorageError
 
-__all__ = ["GroupCommit"]
+__all__ = ["GroupCommit", "Held"]
 
-T = TypeVar("T")
+
+class Held(Protocol):
+    """Output that may have to wait."""
+
+    @property
+    def connection(self) -> Hashable:
+        """Where it goes; its order there is kept."""
+        ...
+
+    @property
+    def portion(self) -> int:
+        """Number of the last portion of the journal that it tells of, the first one being 1."""
+        ...
+
+
+T = TypeVar("T", bound=Held)
 
 
 class GroupCommit(Generic[T]):
-    """Makes journal records durable beside the loop, and holds output back until then.
+    """Makes journal records durable beside the loop, and holds output back until what it tells of is durable.
 
-    Output is released in the order in which it came, and only when all records that came before or with it are durable.
-    So nobody sees anything that a crash could undo. All methods are called from one loop.
+    So nobody sees anything that a crash could undo. Output to one connection is released in the order in which it came;
+    what tells of nothing new passes by a commit that is under way. All methods are called from one loop.
 
     Args:
         store: Where records go.
@@ -45,28 +60,42 @@ class GroupCommit(Generic[T]):
         self._worker = ThreadPoolExecutor(1, "flumebeam-broker-store")
         self._records: list[Record] = []
         self._held: list[T] = []
+        self._waiting: set[Hashable] = set()
+        """Connections with output that is held, also by the commit that is under way."""
+        self._added = self._durable = 0
+        """Portions of the journal."""
         self._running: asyncio.Task[None] | None = None
         self._ended = False
         self._failure: StorageError | None = None
 
     def add(self, records: list[Record], output: list[T]) -> None:
-        """Commit records, and release output when they and all before them are durable."""
+        """Commit records, the next portion of the journal if there are any, and release output when it may be sent."""
         if self._ended:
             return
         if self._running is None and not records:
             self._release(output)
             return
-        self._records += records
-        self._held += output
+        if records:
+            self._records += records
+            self._added += 1
+        self._release([item for item in output if not self._hold(item)])
         if self._running is None:
             # It begins in the next turn of the loop, so that all connections that have sent something share the commit.
             self._running = asyncio.get_running_loop().create_task(self._run())
+
+    def _hold(self, item: T) -> bool:
+        held = item.portion > self._durable or item.connection in self._waiting
+        if held:
+            self._held.append(item)
+            self._waiting.add(item.connection)
+        return held
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while self._records or self._held:
             records, self._records = self._records, []
             held, self._held = self._held, []
+            added = self._added
             if records:
                 self._ended = self._ended or self._crashes("before-store")
             if records and not self._ended:
@@ -79,6 +108,8 @@ class GroupCommit(Generic[T]):
                 self._ended = self._ended or self._crashes("after-store")
             if self._ended:
                 break
+            self._durable = added
+            self._waiting = {item.connection for item in self._held}
             self._release(held)
             self._ended = bool(records) and self._crashes("after-answers")
         self._running = None

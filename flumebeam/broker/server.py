@@ -176,7 +176,8 @@ class BrokerServer:
         output: list[Output] = []
         for connection in engine.take_pending():
             closing = connection.state is ConnectionState.CLOSING
-            output.append((connection, connection.take_output(), closing))
+            portion = connection.portion
+            output.append(Output(connection, connection.take_output(), closing, portion))
         records = engine.take_journal() if self._replica or self._commits else []
         if self._replica is not None:
             self._replica.add(records)

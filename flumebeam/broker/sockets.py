@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.core.broker_settings import Trust
@@ -18,8 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Output", "Sockets"]
 
-Output = tuple[Connection, bytes, bool]
-"""What a connection is to be sent, and whether it is closed after that."""
+
+class Output(NamedTuple):
+    """What a connection is to be sent, whether it is closed after that, and the portion of the journal it leans on."""
+
+    connection: Connection
+    data: bytes
+    closing: bool
+    portion: int
 
 
 class Sockets:
@@ -64,7 +70,7 @@ class Sockets:
 
     def send(self, output: list[Output]) -> None:
         """Write what is for connections that still exist, and close those that are done with."""
-        for connection, data, closing in output:
+        for connection, data, closing, _ in output:
             client = self._clients.get(connection)
             if client is not None:
                 client.write(data, closing, self._max_unsent_bytes)

@@ -37,6 +37,8 @@ _PROPERTY_BYTES: Final = 256
 _TOPIC: Final = 0
 _FEW_SETS: Final = 32
 """Sets of user properties of a batch for each of which a message is kept."""
+_WINDOW: Final = 255
+"""Messages that the client holds of a flow at most."""
 _SMALL_BYTES: Final = 65_536
 """Bodies up to which that is done: each message keeps the last body that it was filled with."""
 _DESTINATION_BYTES: Final = ctypes.sizeof(Destination)
@@ -57,6 +59,8 @@ class NativeLane:
         self._session = session
         self._flow = flow
         self._messages: dict[tuple[Any, ...], dict[tuple[int, ...], _Message]] = {}
+        self._received = (c_void_p * _WINDOW)()
+        self._places = [byref(self._received, ctypes.sizeof(c_void_p) * at) for at in range(_WINDOW)]
 
     def publish(self, outgoing: OutgoingEvents) -> None:
         """Publish all events; see :meth:`flumebeam.solace._lanes.Lane.publish`."""
@@ -96,19 +100,30 @@ class NativeLane:
         if flow is None:
             raise IllegalStateError("The flow is closed.")
         messages: list[Taken | None] = []
-        handle = c_void_p()
-        place = byref(handle)
-        while len(messages) < max_messages:
-            code = _native.receive(flow, place, 0 if messages else timeout_ms)
+        more = True
+        while more and len(messages) < max_messages:
+            wanted = min(max_messages - len(messages), _WINDOW)
+            handles: list[int] = []
+            try:
+                # They are read when all have been fetched: meanwhile the broker sends the next ones.
+                self._fetch(flow, wanted, 0 if messages else timeout_ms, handles)
+                messages += map(reader.take, handles)
+            finally:
+                for place in self._places[: len(handles)]:
+                    _native.free(place)
+            more = len(handles) == wanted
+        return messages
+
+    def _fetch(self, flow: int, wanted: int, timeout_ms: int, handles: list[int]) -> None:
+        """Append the handles of messages that have come; wait for the first one only. They are to be freed."""
+        for place, at in zip(self._places[:wanted], range(wanted), strict=True):
+            code = _native.receive(flow, place, 0 if handles else timeout_ms)
             if code != OK:
                 raise get_last_error_info(code, "Receiving")
-            if handle.value is None:  # nothing came
-                break
-            try:
-                messages.append(reader.take(handle.value))
-            finally:
-                _native.free(place)
-        return messages
+            handle = self._received[at]
+            if handle is None:  # nothing came
+                return
+            handles.append(handle)
 
     def close(self) -> None:
         """Give the messages back to the library."""

@@ -69,6 +69,8 @@ class Connection:
         self.messages = MessageReader()
         self.output: list[bytes] = []
         """Parts of frames to be written in one go; only complete frames are ever in it."""
+        self.portion = 0
+        """The portion of the journal that the output leans on: it may be written when that one is durable."""
         self.delivery_room = config.delivery_batch_bytes
         self.writable = True
         """Whether the client keeps up with reading; the shell says so."""
@@ -89,6 +91,7 @@ class Connection:
         self.subscriptions: set[str] = set()
         self._delivery_batch_bytes = config.delivery_batch_bytes
         self._pending = vpn.host.pending
+        self._portions = vpn.host.portions
 
     @property
     def has_inbox(self) -> bool:
@@ -108,20 +111,33 @@ class Connection:
         self.starved = True
         return False
 
-    def spend(self, room: int) -> None:
-        """Note what room deliveries have left in the output."""
+    def spend(self, room: int, portion: int | None = None) -> None:
+        """Note what room deliveries have left in the output, and which portion of the journal they lean on.
+
+        Args:
+            room: Bytes.
+            portion: Its number; None for all that has happened so far.
+        """
         self.delivery_room = room
+        self.lean(portion)
+
+    def lean(self, portion: int | None = None) -> None:
+        """Have the shell look at it, and do what it finds when a portion of the journal is durable, as ``spend``."""
+        if portion is None:
+            self.portion = self._portions.current
+        elif portion > self.portion:
+            self.portion = portion
         self._pending.add(self)
 
     def come_back(self) -> None:
         """Have the shell come back for more when others have had their turn."""
         self.starved = True
-        self._pending.add(self)
+        self.lean()
 
     def send(self, message: AnyMessage) -> None:
         """Add a message to the output."""
         self.output.append(message.encode())
-        self._pending.add(self)
+        self.lean()
 
     def send_direct(self, template: MessageTemplate, summary: bytes, body: bytes) -> None:
         """Add a direct message to the output, or discard it if the client does not keep up."""
@@ -143,6 +159,7 @@ class Connection:
         """Return what is to be written."""
         data = b"".join(self.output)
         self.output.clear()
+        self.portion = 0
         self.traffic.delivered_bytes += len(data)
         return data
 
@@ -162,4 +179,4 @@ class Connection:
     def close(self) -> None:
         """Ask the shell to close the connection once the output is written."""
         self.advance("closed")
-        self._pending.add(self)
+        self.lean()

@@ -156,22 +156,25 @@ class ConsumerFlow:
             limit -= 1
         self.last_id, self._previous_id = last_id, previous_id
         sent = wanted - limit
+        portion = queue.noted_in if last_id <= queue.noted_to and queue.line is None else None
         if sent and queue.line is None and message.id > queue.delivered_to:
             # The last one is the youngest.
             queue.delivered_to = message.id
         if renumbered and spool.journal is not None and queue.durable:
             # The client acknowledges by the delivery id, also after a restart.
             spool.journal.append(Renumbered(queue.name, renumbered))
+            portion = None
         queue.redelivered += len(repeated)
         if queue.line is not None:
             # Not in the order of their age, so that each has to be named.
             repeated = [(entry.message.id, entry.deliveries) for entry in islice(reversed(unacked.values()), sent)]
         if repeated and spool.journal is not None and queue.durable:
             spool.journal.append(DeliveredAgain(queue.name, repeated))
+            portion = None
         queue.delivered += sent
         connection.traffic.delivered += sent
         queue.delivered_bytes += allowed - room - sent * MESSAGE_OVERHEAD
-        connection.spend(room)
+        connection.spend(room, portion)
 
     def adopt(self, entries: Iterable[Entry]) -> None:
         """Hold deliveries that the client has received on a flow before this one, in the order of their ids.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from flumebeam.broker.config import BrokerConfig
 from flumebeam.broker.core.broker_settings import BrokerSetting, BrokerSettings
-from flumebeam.broker.core.journal import BrokerConfigured, BrokerUnconfigured, InVpn, Issued, Record
+from flumebeam.broker.core.journal import BrokerConfigured, BrokerUnconfigured, InVpn, Issued, Portions, Record
 from flumebeam.broker.core.spool import MessageIds
 from flumebeam.broker.fault_plan import FaultPlan
 
@@ -46,6 +46,7 @@ class Host:
         clock_offset: What makes the shell's time the time since 1970 UTC, seconds.
         late: Answers that the shell is to send later.
         journal: What has happened to message VPNs as a whole; None if nothing is kept.
+        portions: Those in which the journal is taken.
     """
 
     def __init__(self, config: BrokerConfig, ids: MessageIds, faults: FaultPlan, report: Callable[[str], None]) -> None:
@@ -61,6 +62,7 @@ class Host:
         self.last_handle = 0
         self.clock_offset = 0.0
         self.journal: list[Record] | None = None
+        self.portions = Portions()
         self.late: list[Late] = []
         self._issued = Issued(0, 0)
 
@@ -111,4 +113,6 @@ class Host:
         if self.ids.last > self._issued.message_id or self.last_handle > self._issued.handle:
             self._issued = Issued(self.ids.last + _RESERVED_IDS, self.last_handle + _RESERVED_HANDLES)
             records.append(self._issued)
+        if records:
+            self.portions.current += 1
         return records

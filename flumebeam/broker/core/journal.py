@@ -31,6 +31,7 @@ __all__ = [
     "DeliveredAgain",
     "InVpn",
     "Issued",
+    "Portions",
     "PublisherClosed",
     "PublisherMoved",
     "PublisherOpened",
@@ -50,6 +51,19 @@ __all__ = [
     "VpnDeleted",
     "VpnSet",
 ]
+
+
+class Portions:
+    """Counts the portions in which the shell takes the journal, of all message VPNs together.
+
+    Attributes:
+        current: Number of the one that what happens now is in. The shell makes each durable as a whole, in their order.
+    """
+
+    __slots__ = ("current",)
+
+    def __init__(self) -> None:
+        self.current = 1
 
 
 class Issued(NamedTuple):

@@ -105,6 +105,8 @@ class Queue:
         """Highest permanent id delivered. As messages wait in the order of their ids, all up to it have been."""
         self.noted_to = 0
         """Highest permanent id of which the journal says that it may have been delivered."""
+        self.noted_in = 0
+        """The portion of the journal that says so. What it tells of is in portions before it, or in that one."""
         self.counts: Counter[Count] = Counter()
         self.replays = Replays()
         self._spool = spool
@@ -196,6 +198,8 @@ class Queue:
         self.messages += len(messages)
         if messages:
             self._newest_id = messages[-1].id
+            if messages[0].id <= self.noted_to:
+                self.noted_in = self._spool.portions.current
         if self.line is None and not self._looked_at:
             self.ready.extend(map(Entry, messages))
         else:
@@ -374,7 +378,7 @@ class Queue:
             self.line.deliver(self.flows, now)
         journal = self._spool.journal
         if journal is not None and self.durable and self.delivered_to > self.noted_to:
-            self.noted_to = self._foreseen()
+            self.noted_to, self.noted_in = self._foreseen(), self._spool.portions.current
             journal.append(Delivered(self.name, self.noted_to))
 
     def _foreseen(self) -> int:

@@ -8,7 +8,7 @@ from flumebeam.smf.pubmsg import MessageTemplate, spooler_stamp
 
 if TYPE_CHECKING:
     from flumebeam.broker.core.flows import ConsumerFlow
-    from flumebeam.broker.core.journal import Record
+    from flumebeam.broker.core.journal import Portions, Record
 
 __all__ = ["Entry", "MessageIds", "Spool", "SpooledMessage"]
 
@@ -88,16 +88,19 @@ class Spool:
 
     Args:
         ids: Numbers the messages of all message VPNs.
+        portions: Those of the journal of all message VPNs.
 
     Attributes:
         journal: What has changed in the message VPN and is to be made durable; None if nothing is.
+        portions: Which portion that will be in.
     """
 
-    def __init__(self, ids: MessageIds) -> None:
+    def __init__(self, ids: MessageIds, portions: Portions) -> None:
         self.spooler_id = ids.spooler_id
         self.stamp = spooler_stamp(ids.spooler_id)
         self.bytes = 0
         self.journal: list[Record] | None = None
+        self.portions = portions
         self._ids = ids
 
     def next_id(self) -> int:

@@ -116,7 +116,7 @@ class Vpn:
         self.host = host
         self.settings = settings
         self.config = config
-        self.spool = Spool(host.ids)
+        self.spool = Spool(host.ids, host.portions)
         self.faults = host.faults
         self.report = host.report
         self.now = 0.0

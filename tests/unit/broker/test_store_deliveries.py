@@ -11,6 +11,7 @@ import pytest
 from flumebeam.broker.core.journal import Delivered
 from flumebeam.broker.store import Store
 from flumebeam.smf.assuredctrl import AckRange, Outcome
+from flumebeam.smf.messages import KeepAlive
 from tests.unit.broker.durable import durable_state
 from tests.unit.broker.lives import keeping, reborn
 from tests.unit.structured import structured
@@ -96,6 +97,56 @@ def test_delivery_of_a_backlog_is_noted_ahead_and_never_behind(
         reader.ack(flow, got[-1], AckRange(got[-1], got[-1]))
 
     assert [got.index(note) for note in notes] == [5_255, 6_499]
+
+
+def test_delivery_that_is_noted_waits_for_its_note_and_for_nothing_behind_it(keeper: Any) -> None:
+    peer = keeper.client()
+    publisher = peer.publisher().flow_id
+    peer.publish(publisher, *[b""] * 2_000)
+    reader = keeper.client("reader")
+    flow = reader.consume("q")
+    last = reader.deliveries()[-1].parameters.message_id
+    noted = keeper.engine.host.portions.current
+    keeper.engine.take_journal()
+    peer.send(peer.message(publisher, 2_001, 2_000, b"later", "t/1"))
+    keeper.engine.take_journal()
+
+    reader.ack(flow, last, AckRange(1, 1))
+    assert reader.connection.portion == noted
+    assert keeper.engine.take_journal() == []
+    assert reader.deliveries()
+
+
+@pytest.mark.parametrize("how", ["again", "not noted", "behind an answer"])
+def test_delivery_that_tells_of_anything_new_waits_for_all_that_happened(keeper: Any, how: str) -> None:
+    peer = keeper.client()
+    peer.publish(peer.publisher().flow_id, *[b""] * (300 if how == "not noted" else 2_000))
+    reader = keeper.client("reader")
+    flow = reader.consume("q")
+    last = reader.deliveries()[-1].parameters.message_id
+    if how == "again":
+        reader.leave()
+        reader, last = keeper.client("second"), 0
+        flow = reader.bind("q").flow_id
+    keeper.engine.take_journal()
+    if how == "behind an answer":
+        reader.send(KeepAlive())
+    reader.ack(flow, last)
+
+    assert reader.connection.portion == keeper.engine.host.portions.current
+    assert reader.deliveries()
+
+
+def test_message_that_comes_behind_younger_ones_waits_for_its_own_record(keeper: Any) -> None:
+    peer = keeper.client()
+    peer.publish(peer.publisher().flow_id, b"a", b"b")
+    keeper.client("reader").consume("q")
+    keeper.engine.take_journal()
+    queue = keeper.engine.vpn.queues["q"]
+    held = next(iter(queue.flows[0].unacked.values()))
+
+    queue.extend((held.message,), held.message.size)
+    assert queue.noted_in == keeper.engine.host.portions.current
 
 
 @pytest.mark.parametrize("counting", [{"max_redeliveries": 9}, {"redelivery_enabled": False}], ids=str)
