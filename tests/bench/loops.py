@@ -30,6 +30,7 @@ from flumebeam.channel.publishing import Publisher
 from flumebeam.channel.solace import SolaceChannel
 from flumebeam.deliveries import Durable
 from flumebeam.event import BASENAME_HEADER, HOST_HEADER, SEVERITY_HEADER
+from flumebeam.garbage import collecting_seldom
 from flumebeam.interceptors import HostInterceptor, SeverityInterceptor
 from flumebeam.interceptors.base import Chain
 from flumebeam.solace.config import SolaceOptions
@@ -215,7 +216,9 @@ def main() -> None:
         "--transaction", type=int, default=0, help="messages of a transaction; 0 acknowledges by id, and puts 256"
     )
     options = parser.parse_args()
-    _LOOPS[options.lane, options.side](options)
+    # What the programs are given beside Beam is given to the loops as well.
+    with collecting_seldom():
+        _LOOPS[options.lane, options.side](options)
 
 
 if __name__ == "__main__":
