@@ -17,8 +17,7 @@ _THRESHOLDS: Final = (100_000, 50, 100)
 def collecting_seldom() -> Iterator[None]:
     """Look for cycles seldom within a ``with`` block, and not among what was there before it.
 
-    For a process whose main work the block is. An ingest of one event a message needs a sixth less processor time, a
-    drain a tenth (docs/benchmarks.md).
+    For a process whose main work the block is; docs/benchmarks.md has what it saves.
     """
     before = gc.get_threshold()
     gc.collect()

@@ -116,7 +116,7 @@ class NativeLane:
 
     def _fetch(self, flow: int, wanted: int, timeout_ms: int, handles: list[int]) -> None:
         """Append the handles of messages that have come; wait for the first one only. They are to be freed."""
-        for place, at in zip(self._places[:wanted], range(wanted), strict=True):
+        for at, place in enumerate(self._places[:wanted]):
             code = _native.receive(flow, place, 0 if handles else timeout_ms)
             if code != OK:
                 raise get_last_error_info(code, "Receiving")

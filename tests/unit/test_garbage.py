@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 
+import pytest
+
 from flumebeam.garbage import collecting_seldom
 
 
@@ -17,11 +19,8 @@ def test_small_objects_of_many_batches_start_no_search_for_cycles() -> None:
 
 def test_what_was_set_before_is_set_again_whatever_becomes_of_the_work() -> None:
     before = gc.get_threshold(), gc.get_freeze_count()
-    try:
-        with collecting_seldom():
-            assert gc.get_freeze_count() > before[1]
-            raise ValueError
-    except ValueError:
-        pass
+    with pytest.raises(ValueError, match="broken"), collecting_seldom():
+        assert gc.get_freeze_count() > before[1]
+        raise ValueError("broken")
 
     assert (gc.get_threshold(), gc.get_freeze_count()) == before
