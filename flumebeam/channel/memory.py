@@ -18,7 +18,7 @@ from flumebeam.channel.semantics import BasicTransaction
 from flumebeam.errors import ConfigurationError, ConnectionFailedError, TransactionStateError
 from flumebeam.ids import DeliveryId
 from flumebeam.solace.fields import PLAIN_FIELDS, MessageFields
-from flumebeam.solace.mapping import ReceivedMessage
+from flumebeam.solace.incoming import ReceivedMessage
 from flumebeam.solace.packing import Packing, events_of, outgoing_messages
 from flumebeam.solace.ports import Outcome, OutcomeKind
 

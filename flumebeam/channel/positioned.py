@@ -38,7 +38,7 @@ from flumebeam.errors import (
 from flumebeam.ids import id_pairs
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.fields import MessageFields
-from flumebeam.solace.mapping import queue_topic
+from flumebeam.solace.outgoing import queue_topic
 from flumebeam.solace.packing import Packing
 from flumebeam.solace.ports import Outcome, OutcomeKind
 from flumebeam.solace.session import VendorConnection, connect

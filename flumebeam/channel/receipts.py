@@ -24,7 +24,7 @@ from flumebeam.errors import ConnectionFailedError, PublishRefusedError
 from flumebeam.event import REPEATED_HEADER
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.fields import PLAIN_FIELDS, MessageFields
-from flumebeam.solace.mapping import messages_of_events
+from flumebeam.solace.outgoing import messages_of_events
 from flumebeam.solace.ports import Connection, MessagePublisher, Refusal
 from flumebeam.solace.session import connect
 

@@ -60,7 +60,7 @@ def put(
     from flumebeam.channel.publishing import Publisher
     from flumebeam.channel.solace import SolaceChannel
     from flumebeam.channel.topics import TopicTemplate
-    from flumebeam.solace.mapping import queue_topic
+    from flumebeam.solace.outgoing import queue_topic
 
     target = TopicTemplate(topic) if topic is not None else None
     shared = dict(map(_header, header or ()))

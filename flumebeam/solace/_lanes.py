@@ -26,7 +26,7 @@ from flumebeam.errors import ConfigurationError
 from flumebeam.solace._placed_frames import Taken
 from flumebeam.solace._reader import MessageReader
 from flumebeam.solace._wrapper_lane import WrapperLane
-from flumebeam.solace.mapping import OutgoingEvents
+from flumebeam.solace.outgoing import OutgoingEvents
 
 __all__ = ["Lane", "choose_lane", "native_problem", "open_lane"]
 

@@ -27,7 +27,7 @@ from flumebeam.solace import _native
 from flumebeam.solace._native import OK, Destination
 from flumebeam.solace._placed_frames import Taken
 from flumebeam.solace._reader import MessageReader
-from flumebeam.solace.mapping import OutgoingEvents
+from flumebeam.solace.outgoing import OutgoingEvents
 
 __all__ = ["NativeLane"]
 

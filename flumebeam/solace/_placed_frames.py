@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from flumebeam.batch import BatchProvenance, EventBatch
 from flumebeam.ids import DELIVERY_ID_TYPE
-from flumebeam.solace.mapping import (
+from flumebeam.solace.incoming import (
     FIELD_HEADERS,
     REDELIVERED_HEADER,
     ReceivedMessage,

@@ -33,7 +33,7 @@ from typing import Any, Final
 from flumebeam.solace._frames import FrameReader
 from flumebeam.solace._native import message_function
 from flumebeam.solace._placed_frames import Taken
-from flumebeam.solace.mapping import Destination, ReceivedMessage, json_body
+from flumebeam.solace.incoming import Destination, ReceivedMessage, json_body
 
 __all__ = ["MessageReader", "metadata_kind"]
 

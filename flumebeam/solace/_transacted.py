@@ -38,7 +38,7 @@ from flumebeam.solace._reader import MessageReader
 from flumebeam.solace._transacted_flow import bind_transacted_flow
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.fields import PLAIN_FIELDS, MessageFields
-from flumebeam.solace.mapping import OutgoingEvents
+from flumebeam.solace.outgoing import OutgoingEvents
 from flumebeam.solace.packing import Packing, outgoing_messages
 from flumebeam.solace.ports import Outcome, OutcomeKind
 

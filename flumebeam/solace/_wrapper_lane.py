@@ -12,7 +12,7 @@ from solace.messaging.resources.topic import Topic
 
 from flumebeam.solace._placed_frames import Taken
 from flumebeam.solace._reader import MessageReader
-from flumebeam.solace.mapping import OutgoingEvents
+from flumebeam.solace.outgoing import OutgoingEvents
 
 __all__ = ["WrapperLane"]
 

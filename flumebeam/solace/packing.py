@@ -34,7 +34,8 @@ from flumebeam.event import is_reserved
 from flumebeam.ids import MAX_PACKED_EVENTS, delivery_ids, id_pairs, packed_ids
 from flumebeam.solace._flume_batches import FLUME_BATCH_TYPE, decode_flume_batch
 from flumebeam.solace.fields import PLAIN_FIELDS, MessageFields
-from flumebeam.solace.mapping import OutgoingEvents, ReceivedMessage, events_of_messages, messages_of_events
+from flumebeam.solace.incoming import ReceivedMessage, events_of_messages
+from flumebeam.solace.outgoing import OutgoingEvents, messages_of_events
 
 __all__ = [
     "COUNT_PROPERTY",
@@ -170,7 +171,7 @@ def outgoing_messages(
         fields: What the messages get beside that; with packing the same for all.
 
     Raises:
-        PublishRefusedError: As :func:`~flumebeam.solace.mapping.messages_of_events`.
+        PublishRefusedError: As :func:`~flumebeam.solace.outgoing.messages_of_events`.
     """
     if packing is None:
         return [messages_of_events(batch, topics, fields)]
@@ -208,7 +209,7 @@ def by_topic(batch: EventBatch, topics: str | pa.StringArray) -> Iterator[tuple[
     """Yield the events of each topic, in order, with the topic.
 
     Raises:
-        PublishRefusedError: As :func:`~flumebeam.solace.mapping.messages_of_events`.
+        PublishRefusedError: As :func:`~flumebeam.solace.outgoing.messages_of_events`.
     """
     if isinstance(topics, str):
         yield batch, topics

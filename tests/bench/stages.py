@@ -19,7 +19,8 @@ from flumebeam.ids import DeliveryId
 from flumebeam.interceptors import SeverityInterceptor
 from flumebeam.smf.pubmsg import MessageReader, encode_delivery, spooler_stamp
 from flumebeam.smf.stream import FrameReader
-from flumebeam.solace.mapping import ReceivedMessage, events_of_messages, messages_of_events
+from flumebeam.solace.incoming import ReceivedMessage, events_of_messages
+from flumebeam.solace.outgoing import messages_of_events
 from flumebeam.solace.packing import Packing, events_of, outgoing_messages
 from flumebeam.sources.event_ids import id_column, id_text
 from flumebeam.sources.lines import LineSplitter

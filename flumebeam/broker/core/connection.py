@@ -122,7 +122,7 @@ class Connection:
         self.lean(portion)
 
     def lean(self, portion: int | None = None) -> None:
-        """Have the shell look at it; what it finds is done when a portion of the journal is durable, as by ``spend``."""
+        """Have the shell look at it; what it finds is done when a portion of the journal is durable (None: all)."""
         if portion is None:
             self.portion = self._portions.current
         elif portion > self.portion:

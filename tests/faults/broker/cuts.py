@@ -40,7 +40,7 @@ from flumebeam.broker import (
 )
 from flumebeam.solace._native_lane import NativeLane
 from flumebeam.solace._reader import MessageReader
-from flumebeam.solace.mapping import OutgoingEvents
+from flumebeam.solace.outgoing import OutgoingEvents
 from tests.faults.broker.conversations import connected
 
 __all__ = ["CutSums", "cut_scene"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from flumebeam.batch import EventBatch
 from flumebeam.ids import DeliveryId
-from flumebeam.solace.mapping import ReceivedMessage
+from flumebeam.solace.incoming import ReceivedMessage
 from flumebeam.solace.packing import COUNT_PROPERTY, PACKED_HEADER, events_of, messages_in
 
 BATCH: Any = fastavro.parse_schema(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from flumebeam.solace import _frames
 from flumebeam.solace._frames import FrameReader
 from flumebeam.solace._placed_frames import PlacedFrame
-from flumebeam.solace.mapping import ReceivedMessage
+from flumebeam.solace.incoming import ReceivedMessage
 
 SPOOLER = bytes.fromhex("1122334455667788")
 

@@ -12,7 +12,8 @@ from flumebeam.batch import EventBatch
 from flumebeam.errors import ConfigurationError, FormatError, PublishRefusedError
 from flumebeam.ids import MAX_PACKED_EVENTS, DeliveryId, delivery_ids, id_pairs, packed_ids, packed_places
 from flumebeam.solace.fields import MessageFields
-from flumebeam.solace.mapping import OutgoingEvents, ReceivedMessage
+from flumebeam.solace.incoming import ReceivedMessage
+from flumebeam.solace.outgoing import OutgoingEvents
 from flumebeam.solace.packing import (
     COUNT_PROPERTY,
     PACK_TYPE,

@@ -13,7 +13,7 @@ from flumebeam.ids import DeliveryId
 from flumebeam.solace import _placed_frames
 from flumebeam.solace._frames import FrameReader
 from flumebeam.solace._placed_frames import PlacedFrame, Taken, events_of_taken, message_id
-from flumebeam.solace.mapping import ReceivedMessage
+from flumebeam.solace.incoming import ReceivedMessage
 from flumebeam.solace.packing import events_of
 from tests.unit.solace.test_frames import frame, item, metadata, text
 

@@ -10,7 +10,7 @@ import pytest
 import solace
 
 from flumebeam.solace._reader import MessageReader, metadata_kind
-from flumebeam.solace.mapping import Destination
+from flumebeam.solace.incoming import Destination
 
 LIBRARY = ctypes.CDLL(solace.CORE_LIB._name, handle=solace.CORE_LIB._handle)
 

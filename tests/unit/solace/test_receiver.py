@@ -16,7 +16,7 @@ from flumebeam.solace import _native, _queue_receiver, _receiver
 from flumebeam.solace._receiver import FlowReceiver
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.flows import FlowOptions
-from flumebeam.solace.mapping import ReceivedMessage
+from flumebeam.solace.incoming import ReceivedMessage
 
 FLOW = 77
 
