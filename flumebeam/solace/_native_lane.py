@@ -15,7 +15,7 @@ import ctypes
 import time
 from collections.abc import Iterable
 from ctypes import byref, c_void_p
-from itertools import repeat
+from itertools import compress, repeat
 from typing import Any, Final, TypeAlias
 
 import pyarrow as pa
@@ -26,7 +26,7 @@ from solace.messaging.utils._solace_utilities import get_last_error_info
 from flumebeam.solace import _native
 from flumebeam.solace._native import OK, Destination
 from flumebeam.solace._placed_frames import Taken
-from flumebeam.solace._reader import MessageReader
+from flumebeam.solace._reader import MOST_AT_ONCE, MessageReader
 from flumebeam.solace.outgoing import OutgoingEvents
 
 __all__ = ["NativeLane"]
@@ -37,8 +37,8 @@ _PROPERTY_BYTES: Final = 256
 _TOPIC: Final = 0
 _FEW_SETS: Final = 32
 """Sets of user properties of a batch for each of which a message is kept."""
-_WINDOW: Final = 255
-"""Messages that the client holds of a flow at most."""
+_AT_ONCE: Final = 16
+"""Messages that are asked for without a look at whether they came: a call for one that did not is cheap, too."""
 _SMALL_BYTES: Final = 65_536
 """Bodies up to which that is done: each message keeps the last body that it was filled with."""
 _DESTINATION_BYTES: Final = ctypes.sizeof(Destination)
@@ -59,8 +59,8 @@ class NativeLane:
         self._session = session
         self._flow = flow
         self._messages: dict[tuple[Any, ...], dict[tuple[int, ...], _Message]] = {}
-        self._received = (c_void_p * _WINDOW)()
-        self._places = [byref(self._received, ctypes.sizeof(c_void_p) * at) for at in range(_WINDOW)]
+        self._received = (c_void_p * MOST_AT_ONCE)()
+        self._places = [byref(self._received, ctypes.sizeof(c_void_p) * at) for at in range(MOST_AT_ONCE)]
 
     def publish(self, outgoing: OutgoingEvents) -> None:
         """Publish all events; see :meth:`flumebeam.solace._lanes.Lane.publish`."""
@@ -102,28 +102,30 @@ class NativeLane:
         messages: list[Taken | None] = []
         more = True
         while more and len(messages) < max_messages:
-            wanted = min(max_messages - len(messages), _WINDOW)
-            handles: list[int] = []
+            wanted = min(max_messages - len(messages), MOST_AT_ONCE)
             try:
                 # They are read when all have been fetched: meanwhile the broker sends the next ones.
-                self._fetch(flow, wanted, 0 if messages else timeout_ms, handles)
-                messages += map(reader.take, handles)
+                self._fetch(flow, wanted, 0 if messages else timeout_ms)
+                handles = list(filter(None, self._received[:wanted]))
+                messages += reader.take_all(handles)
             finally:
-                for place in self._places[: len(handles)]:
-                    _native.free(place)
+                for _ in map(_native.free, compress(self._places, self._received[:wanted])):
+                    pass
             more = len(handles) == wanted
         return messages
 
-    def _fetch(self, flow: int, wanted: int, timeout_ms: int, handles: list[int]) -> None:
-        """Append the handles of messages that have come; wait for the first one only. They are to be freed."""
-        for at, place in enumerate(self._places[:wanted]):
-            code = _native.receive(flow, place, 0 if handles else timeout_ms)
-            if code != OK:
-                raise get_last_error_info(code, "Receiving")
-            handle = self._received[at]
-            if handle is None:  # nothing came
+    def _fetch(self, flow: int, wanted: int, timeout_ms: int) -> None:
+        """Have the library write the handles of messages that have come; wait for the first one only."""
+        at, size = 0, 1
+        while at < wanted:
+            places = self._places[at : min(at + size, wanted)]
+            for code in map(_native.receive, repeat(flow), places, repeat(0 if at else timeout_ms)):
+                if code != OK:
+                    raise get_last_error_info(code, "Receiving")
+            at += len(places)
+            if self._received[at - 1] is None:  # nothing came
                 return
-            handles.append(handle)
+            size = _AT_ONCE
 
     def close(self) -> None:
         """Give the messages back to the library."""
