@@ -74,22 +74,26 @@ class NativeLane:
         fixed = (outgoing.content_type, outgoing.content_encoding, outgoing.time_to_live_ms, outgoing.dmq_eligible)
         messages = self._messages.setdefault(fixed, {})
         tails = outgoing.tails
-        correlation = priority = None
+        correlation = priority = last = None
+        named = False
         send = _native.send
-        for address, size, topic, identity, (slot, properties) in zip(
+        for address, size, topic, identity, own in zip(
             *_places(outgoing.bodies), outgoing.topics, ids, _property_sets(outgoing), strict=True
         ):
-            if tails is not None:
-                correlation, priority = next(tails)
-            kind = (slot, bool(properties), identity is not None, correlation is not None, priority is not None)
-            message = messages.get(kind)
-            if message is None:
-                message = messages[kind] = _Message(*fixed)
-            if tails is not None:
+            # Most often it is the message of the event before.
+            if own is not last or named is (identity is None) or tails is not None:
+                slot, properties = last = own
+                if tails is not None:
+                    correlation, priority = next(tails)
+                named = identity is not None
+                kind = (slot, bool(properties), named, correlation is not None, priority is not None)
+                if kind not in messages:
+                    messages[kind] = _Message(*fixed)
+                message = messages[kind]
                 message.mark(correlation, priority)
+                if properties:
+                    message.set_properties(properties)
             message.fill(address, size, topic, identity, now)
-            if properties:
-                message.set_properties(properties)
             code = send(session, message.handle)
             if code != OK:
                 raise get_last_error_info(code, "Publishing")
@@ -160,26 +164,29 @@ class _Message:
 
     def fill(self, address: int, size: int, topic: str, identity: bytes | None, now: int) -> None:
         """Set body, topic, application message id and send time (milliseconds since 1970 UTC)."""
+        handle = self.handle
         if topic != self._topic:
-            name = topic.encode()
-            _must(_native.set_destination(self.handle, byref(Destination(_TOPIC, name)), _DESTINATION_BYTES))
+            _must(_native.set_destination(handle, byref(Destination(_TOPIC, topic.encode())), _DESTINATION_BYTES))
             self._topic = topic
-        _must(_native.set_body(self.handle, address, size))
+        code = _native.set_body(handle, address, size)
         if identity is not None:
-            _must(_native.set_application_id(self.handle, identity))
+            code = code or _native.set_application_id(handle, identity)
         # The client gives a message a send time only if it has none, so one that is used again would keep its first.
         # Fields are sent in the order in which they were set: behind one that is set again it must be set again.
         if now != self._sent_at or identity is not None:
-            _must(_native.set_sender_timestamp(self.handle, now))
+            code = code or _native.set_sender_timestamp(handle, now)
             self._sent_at = now
+        if code != OK:
+            _must(code)
 
     def mark(self, correlation: str | None, priority: int | None) -> None:
         """Set correlation id and priority, where there are any."""
-        self._sent_at = 0
         if correlation is not None:
             _must(_native.set_correlation_id(self.handle, correlation.encode()))
+            self._sent_at = 0
         if priority is not None:
             _must(_native.set_priority(self.handle, priority))
+            self._sent_at = 0
 
     def set_properties(self, properties: _Properties) -> None:
         """Set the user properties, unless they are set already."""
