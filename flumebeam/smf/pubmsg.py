@@ -9,7 +9,7 @@ template, ready to be joined.
 from __future__ import annotations
 
 import struct
-from typing import Final
+from typing import Final, TypeAlias
 
 from flumebeam.errors import ProtocolError
 from flumebeam.smf.fields import encode_parameter
@@ -34,6 +34,8 @@ _SUMMARY: Final = int(ParameterCode.CONTENTS_SUMMARY)
 _DMQ_ELIGIBLE: Final = int(Flag.DMQ_ELIGIBLE)
 _KEPT_FLAGS: Final = int(Flag.ELIDING | Flag.DMQ_ELIGIBLE)
 _NORMAL_PRIORITY: Final = 4
+_Key: TypeAlias = tuple[bytes, ...]
+"""What is left of a header without ids, summary and sizes."""
 _MAX_CACHED_HEAD: Final = 1024
 """Longer headers are decoded each time, so that the cache stays below ``max_templates`` times this size."""
 
@@ -151,8 +153,10 @@ class MessageReader:
     def __init__(self, max_templates: int = 4096) -> None:
         self.decoded = 0
         self._max_templates = max_templates
-        self._templates: dict[bytes, MessageTemplate] = {}
+        self._templates: dict[_Key, MessageTemplate] = {}
         self._id_offsets: dict[int, int] = {}
+        self._last_key: _Key | None = None
+        self._last_template: MessageTemplate
 
     def read(self, head: bytes) -> tuple[MessageTemplate, bytes, int, int]:
         """Return template, contents summary parameter (may be empty), message id and previous id (0 if direct).
@@ -171,7 +175,7 @@ class MessageReader:
                 if end > size or end < start + 2:
                     return self._decode(head)
             if not head[0] & _ASSURED:
-                template = self._templates.get(head[:4] + head[12:start] + head[end:])
+                template = self._templates.get((head[:4], head[12:start], head[end:]))
                 if template is not None:
                     return template, head[start:end], 0, 0
             else:
@@ -180,9 +184,14 @@ class MessageReader:
                 if offset is not None:
                     ids = size - offset
                     previous_id, tag, message_id = _IDS.unpack_from(head, ids)
-                    template = self._templates.get(head[:4] + head[12:start] + head[end:ids] + head[ids + _ID_BYTES :])
-                    if template is not None and tag in _MESSAGE_ID_TAGS:
-                        return template, head[start:end], message_id, previous_id
+                    key = (head[:4], head[12:start], head[end:ids], head[ids + _ID_BYTES :])
+                    if tag in _MESSAGE_ID_TAGS:
+                        if key == self._last_key:  # to compare costs less than to look up
+                            return self._last_template, head[start:end], message_id, previous_id
+                        template = self._templates.get(key)
+                        if template is not None:
+                            self._last_key, self._last_template = key, template
+                            return template, head[start:end], message_id, previous_id
         return self._decode(head)
 
     def _decode(self, head: bytes) -> tuple[MessageTemplate, bytes, int, int]:
@@ -211,18 +220,18 @@ class MessageReader:
         summary = head[summary_start:summary_end]
         if not template.assured:
             if regular:
-                self._keep(head[:4] + head[12:summary_start] + head[summary_end:], template)
+                self._keep((head[:4], head[12:summary_start], head[summary_end:]), template)
             return template, summary, 0, 0
         if not (previous_at and message_at and template.flow_id):
             raise ProtocolError("A guaranteed message lacks its flow or its ids.")
         if regular and message_at == previous_at + 10:
-            rest = head[summary_end:previous_at] + head[previous_at + _ID_BYTES :]
-            self._keep(head[:4] + head[12:summary_start] + rest, template)
+            behind = head[summary_end:previous_at], head[previous_at + _ID_BYTES :]
+            self._keep((head[:4], head[12:summary_start], *behind), template)
             self._id_offsets[len(head) - summary_end] = len(head) - previous_at
         message_id = int.from_bytes(head[message_at : message_at + 8], "big")
         return template, summary, message_id, int.from_bytes(head[previous_at : previous_at + 8], "big")
 
-    def _keep(self, key: bytes, template: MessageTemplate) -> None:
+    def _keep(self, key: _Key, template: MessageTemplate) -> None:
         if len(self._templates) >= self._max_templates:
             self._templates.clear()
             self._id_offsets.clear()
