@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from flumebeam.smf.pubmsg import MessageTemplate, spooler_stamp
@@ -27,14 +28,22 @@ class SpooledMessage:
 
     __slots__ = ("arrived", "body", "id", "references", "size", "summary", "template")
 
-    def __init__(self, message_id: int, template: MessageTemplate, summary: bytes, body: bytes, arrived: float) -> None:
+    def __init__(
+        self,
+        message_id: int,
+        template: MessageTemplate,
+        summary: bytes,
+        body: bytes,
+        arrived: float,
+        references: int = 0,
+    ) -> None:
         self.id = message_id
         self.template = template
         self.summary = summary
         self.body = body
         self.size = len(body)
         self.arrived = arrived
-        self.references = 0
+        self.references = references
 
 
 class Entry:
@@ -112,12 +121,16 @@ class Spool:
         self, template: MessageTemplate, summary: bytes, body: bytes, arrived: float, references: int
     ) -> SpooledMessage:
         """Return a new message that ``references`` queues will hold."""
-        ids = self._ids
-        ids.last = message_id = ids.last + 1
-        message = SpooledMessage(message_id, template, summary, body, arrived)
-        message.references = references
+        message = SpooledMessage(self.next_id(), template, summary, body, arrived, references)
         self.bytes += message.size
         return message
+
+    def reserve(self, count: int, size: int) -> Iterable[int]:
+        """Return the ids of so many new messages, which the caller makes, and count their bytes."""
+        first = self._ids.last + 1
+        self._ids.last += count
+        self.bytes += size
+        return range(first, first + count)
 
     def adopt(self, message: SpooledMessage, references: int) -> int:
         """Take in a message of an earlier life, which has its id, and return its size."""

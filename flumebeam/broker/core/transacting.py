@@ -8,6 +8,8 @@ types, some hang on them (measured against solace-pubsubplus 1.11).
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
+from operator import attrgetter
 from typing import Final
 
 from flumebeam.broker.core.admission import OVER_QUOTA, Admission, all_fit
@@ -44,6 +46,7 @@ from flumebeam.smf.values import Response
 __all__ = ["handle_transaction"]
 
 _FIRST: Final = (0, 1)
+_by_id: Final = attrgetter("id")
 
 
 def handle_transaction(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
@@ -302,28 +305,34 @@ def _place(vpn: Vpn, connection: Connection, published: list[Staged], placed: li
 
 
 def _spool(vpn: Vpn, published: list[Staged], shares: list[_Share]) -> None:
-    arrivals: dict[Queue, list[SpooledMessage]] = {}
-    sizes: dict[Queue, int] = {}
-    distinct = dict.fromkeys(shares)
-    for share in distinct:
-        for queue in share.holders:
-            arrivals[queue] = []
-            sizes[queue] = sizes.get(queue, 0) + share.size
-    store, time = vpn.spool.store, vpn.time
-    for (_, template, summary, body), share in zip(published, shares, strict=True):
-        holders = share.holders
-        if holders:
-            message = store(template, summary, body, time, len(holders))
+    distinct = list(dict.fromkeys(shares))
+    time = vpn.time
+    ids = vpn.spool.reserve(len(published), sum(share.size for share in distinct if share.holders))
+    messages = [
+        SpooledMessage(id_, template, summary, body, time, len(share.holders))
+        for id_, (_, template, summary, body), share in zip(ids, published, shares, strict=True)
+    ]
+    if len(distinct) == 1:
+        distinct[0].stored = messages
+    else:
+        for message, share in zip(messages, shares, strict=True):
             share.stored.append(message)
-            for queue in holders:
-                arrivals[queue].append(message)
-        for client in share.route.clients:
-            client.send_direct(template, summary, body)
+    sizes: dict[Queue, int] = {}
+    arrivals: dict[Queue, list[list[SpooledMessage]]] = {}
     for share in distinct:
-        vpn.note_stored(share.stored, share.holders)
-    for queue, messages in arrivals.items():
-        queue.extend(messages, sizes[queue])
+        if share.holders:
+            vpn.note_stored(share.stored, share.holders)
+        for queue in share.holders:
+            arrivals.setdefault(queue, []).append(share.stored)
+            sizes[queue] = sizes.get(queue, 0) + share.size
+    for queue, rows in arrivals.items():
+        # In the order of their ids, from whichever shares they came.
+        queue.extend(rows[0] if len(rows) == 1 else sorted(chain.from_iterable(rows), key=_by_id), sizes[queue])
     vpn.touch(arrivals)
+    if any(share.route.clients for share in distinct):
+        for (_, template, summary, body), share in zip(published, shares, strict=True):
+            for client in share.route.clients:
+                client.send_direct(template, summary, body)
 
 
 _HANDLERS: Final[dict[int | None, Callable[[Vpn, Connection, AssuredControl], None]]] = {
