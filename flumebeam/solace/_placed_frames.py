@@ -7,8 +7,9 @@ they are wanted: a column at a time, for all messages of one layout together, by
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from operator import itemgetter
-from typing import Any, Final, NamedTuple, TypeAlias
+from itertools import repeat
+from operator import attrgetter, is_, itemgetter
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -111,6 +112,8 @@ class PlacedFrame(NamedTuple):
         )
 
 
+_layout: Final = attrgetter("layout")
+
 Taken: TypeAlias = PlacedFrame | ReceivedMessage
 """What a reader makes of a message: one that may be a pack, or is not of the common kind, is read at once."""
 
@@ -123,23 +126,19 @@ def message_id(delivery: bytes) -> str:
 
 def events_of_taken(taken: Sequence[Taken], *, receiver: str, queue: str, fence: bool) -> EventBatch:
     """Return the events of messages, packed or not, in order; arguments and errors as of ``events_of``."""
-    frames = [one for one in taken if type(one) is PlacedFrame]
-    if frames and len(frames) == len(taken):
-        kinds = {id(frame.layout) for frame in frames}
-        if len(kinds) * _FEW <= len(frames):
-            return _by_columns(frames, receiver, queue, fence)
+    if taken and set(map(type, taken)) == {PlacedFrame}:
+        frames = cast(Sequence[PlacedFrame], taken)
+        layouts = list(map(_layout, frames))
+        if all(map(is_, layouts, repeat(layouts[0]))):
+            return _of_one_layout(frames, receiver, queue, fence)
+        rows: dict[int, list[int]] = {}
+        for row, layout in enumerate(layouts):
+            rows.setdefault(id(layout), []).append(row)
+        if len(rows) * _FEW <= len(frames):
+            parts = [_of_one_layout([frames[row] for row in own], receiver, queue, fence) for own in rows.values()]
+            return EventBatch.concat(parts).take(pa.array(np.argsort(np.concatenate(list(rows.values())))))
     messages = [one.message() if isinstance(one, PlacedFrame) else one for one in taken]
     return events_of(messages, receiver=receiver, queue=queue, fence=fence)
-
-
-def _by_columns(frames: Sequence[PlacedFrame], receiver: str, queue: str, fence: bool) -> EventBatch:
-    rows: dict[int, list[int]] = {}
-    for row, frame in enumerate(frames):
-        rows.setdefault(id(frame.layout), []).append(row)
-    if len(rows) == 1:
-        return _of_one_layout(frames, receiver, queue, fence)
-    parts = [_of_one_layout([frames[row] for row in own], receiver, queue, fence) for own in rows.values()]
-    return EventBatch.concat(parts).take(pa.array(np.argsort(np.concatenate(list(rows.values())))))
 
 
 def _of_one_layout(frames: Sequence[PlacedFrame], receiver: str, queue: str, fence: bool) -> EventBatch:

@@ -164,17 +164,12 @@ class TransactionReceiver(QueueReceiver):
         """
         self._check()
         whole = self._packs.completed_by(ids)
-        oldest = None
         with self._lock:
-            handed_out, taken = self._handed_out, self._taken
-            for id_ in whole:
-                since = handed_out.pop(id_, None)
-                if since is None:
-                    continue
-                if oldest is None or since < oldest:
-                    oldest = since
-                if id_ not in taken:
-                    self._remember((id_,))
+            handed_out = self._handed_out
+            ours = handed_out.keys() & whole
+            oldest = min(map(handed_out.pop, ours), default=None)
+            if not self._taken.issuperset(ours):
+                self._remember(id_ for id_ in ours if id_ not in self._taken)
         self._acknowledged_after = None if oldest is None else self._clock.monotonic() - oldest
         self._commit_if_due()
         self._wake.set()
@@ -238,15 +233,14 @@ class TransactionReceiver(QueueReceiver):
         self._measure(messages[-1])
         now = self._clock.monotonic()
         with self._lock:
+            deliveries = [message.delivery for message in messages]
+            self._taken.update(deliveries)
             fresh = messages
             if self._broken:
-                fresh = [
-                    message
-                    for message in messages
-                    if message.delivery not in self._acknowledged and message.delivery not in self._handed_out
-                ]
-            self._taken.update([message.delivery for message in messages])
-            self._handed_out.update(dict.fromkeys([message.delivery for message in fresh], now))
+                known = self._acknowledged, self._handed_out
+                fresh = [one for one in messages if not any(one.delivery in ids for ids in known)]
+                deliveries = [message.delivery for message in fresh]
+            self._handed_out.update(dict.fromkeys(deliveries, now))
         return fresh
 
     def _roll_back(self) -> None:
