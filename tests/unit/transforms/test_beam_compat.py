@@ -21,6 +21,7 @@ from apache_beam.utils.counters import CounterFactory
 
 from flumebeam.batch import EventBatch
 from flumebeam.testing.memory_queue import MemoryQueue, MemoryReceiverFactory
+from flumebeam.transforms import beam_compat
 from flumebeam.transforms.acknowledge import AcknowledgeBatches
 from flumebeam.transforms.beam_compat import (
     bundle_shall_end,
@@ -139,11 +140,21 @@ def test_a_kind_of_metric_that_is_not_known_is_kept_from_each_bundle() -> None:
     assert len(fn_runner.consolidate_monitoring_infos(iter(infos))) == 3
 
 
-def test_the_end_of_a_bundle_waits_a_few_milliseconds_at_most_for_what_samples_it() -> None:
+def test_what_samples_a_bundle_is_woken_seldom_and_still_tells_what_a_step_took() -> None:
     end_bundles_promptly()
     end_bundles_promptly()
+    counters = CounterFactory()
+    sampler = statesampler.StateSampler("stage", counters)
+    step = sampler.scoped_state("step", "process")
+    sampler.start()
+    with step:
+        time.sleep(0.1)
+    sampler.stop()
+    sampler.commit_counters()
 
-    assert statesampler.StateSampler("stage", CounterFactory()).sampling_period_ms == 2
+    assert isinstance(sampler, beam_compat._Seldom)
+    (took,) = [counter.value() for counter in counters.get_counters() if counter.name.step_name == "step"]
+    assert 50 < took <= 1000
 
 
 def test_a_worker_whose_runner_hung_up_goes_on_to_its_teardown() -> None:
