@@ -189,8 +189,7 @@ class ConsumerFlow:
 
     def settled(self, low: int, high: int) -> list[Entry]:
         """Take the deliveries with ``low <= id <= high`` out of the unacknowledged ones and return them."""
-        ids = self._between(low, high)
-        return [self.unacked.pop(delivery_id) for delivery_id in ids]
+        return list(map(self.unacked.pop, self._between(low, high)))
 
     def count(self, low: int, high: int) -> int:
         """Return how many unacknowledged deliveries have ``low <= id <= high``."""

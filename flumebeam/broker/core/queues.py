@@ -226,20 +226,18 @@ class Queue:
 
     def remove(self, entries: Collection[Entry]) -> None:
         """Let go of messages for good."""
-        removed = size = 0
-        release = self._spool.release
+        if not entries:
+            return
         for entry in entries:
             entry.gone = True
             entry.holder = None
-            message = entry.message
-            size += message.size
-            removed += 1
-            release(message)
-        self.messages -= removed
-        self.bytes -= size
+        messages = [entry.message for entry in entries]
+        self._spool.release(messages)
+        self.messages -= len(messages)
+        self.bytes -= sum([message.size for message in messages])
         journal = self._spool.journal
-        if journal is not None and self.durable and removed:
-            journal.append(Removed(self.name, [entry.message.id for entry in entries]))
+        if journal is not None and self.durable:
+            journal.append(Removed(self.name, [message.id for message in messages]))
 
     def remove_waiting(self, message_id: int) -> None:
         """Remove the waiting message with this permanent id, as a browser may; one that is not there is ignored."""

@@ -138,8 +138,9 @@ class Spool:
         self.bytes += message.size
         return message.size
 
-    def release(self, message: SpooledMessage) -> None:
-        """Note that one queue let go of ``message``."""
-        message.references -= 1
-        if not message.references:
-            self.bytes -= message.size
+    def release(self, messages: Iterable[SpooledMessage]) -> None:
+        """Note that one queue let go of each of these messages."""
+        for message in messages:
+            message.references -= 1
+            if not message.references:
+                self.bytes -= message.size
