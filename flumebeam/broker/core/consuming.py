@@ -45,6 +45,7 @@ from flumebeam.smf.assuredctrl import (
     FlowType,
     Outcome,
 )
+from flumebeam.smf.single_ack import SingleAck
 from flumebeam.smf.values import Response
 
 __all__ = ["handle_ack", "handle_bind", "handle_unbind"]
@@ -195,7 +196,7 @@ def _bound(
     )
 
 
-def handle_ack(vpn: Vpn, connection: Connection, request: AssuredControl) -> None:
+def handle_ack(vpn: Vpn, connection: Connection, request: AssuredControl | SingleAck) -> None:
     """Take a client's transport acknowledgement with its window, and what its application has settled.
 
     Acknowledgements of a flow that has just ended are late, not wrong, and are ignored.

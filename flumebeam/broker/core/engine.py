@@ -33,6 +33,7 @@ from flumebeam.smf.assuredctrl import AssuredControl, AssuredKind
 from flumebeam.smf.clientctrl import ClientControl
 from flumebeam.smf.header import Frame, Protocol
 from flumebeam.smf.messages import KeepAlive, decode_frame
+from flumebeam.smf.single_ack import single_ack
 from flumebeam.smf.subctrl import SubscriptionControl
 
 __all__ = ["Engine"]
@@ -167,6 +168,9 @@ class Engine(Operations):
 
     def _dispatch(self, connection: Connection, frame: Frame) -> None:
         if connection.state is ConnectionState.CLOSING:
+            return
+        if connection.state is _LOGGED_IN and (ack := single_ack(frame)) is not None:
+            handle_ack(connection.vpn, connection, ack)
             return
         message = decode_frame(frame)
         kind = type(message)
