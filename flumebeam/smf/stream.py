@@ -47,14 +47,22 @@ class FrameReader:
             position += missing
             if position > end:
                 return
-            payload, self._needed = self._sizes(held, 0)
+            _, payload, self._needed = sizes = _FIXED.unpack_from(held)
+            self._check(*sizes)
             if self._needed == len(held):
                 frame = bytes(held)
                 held.clear()
                 yield frame[:payload], frame[payload:]
         self._needed = HEADER_BYTES
+        most_head_bytes = self._max_head_bytes
         while end - position >= HEADER_BYTES:
-            head_bytes, frame_bytes = self._sizes(data, position)
+            first, head_bytes, frame_bytes = _FIXED.unpack_from(data, position)
+            if not (
+                first & 0x07 == VERSION
+                and HEADER_BYTES <= head_bytes <= most_head_bytes
+                and head_bytes <= frame_bytes <= self.max_frame_bytes
+            ):
+                self._check(first, head_bytes, frame_bytes)  # which costs a call, and says what is wrong
             following = position + frame_bytes
             if following > end:
                 self._needed = frame_bytes
@@ -64,12 +72,10 @@ class FrameReader:
             position = following
         held += data[position:]
 
-    def _sizes(self, data: bytes | bytearray, position: int) -> tuple[int, int]:
-        first, head_bytes, frame_bytes = _FIXED.unpack_from(data, position)
+    def _check(self, first: int, head_bytes: int, frame_bytes: int) -> None:
         if first & 0x07 != VERSION:
             raise ProtocolError("The peer does not speak SMF version 3.")
         if not HEADER_BYTES <= head_bytes <= min(frame_bytes, self._max_head_bytes):
             raise ProtocolError(f"A frame of {frame_bytes} bytes claims a header of {head_bytes} bytes.")
         if frame_bytes > self.max_frame_bytes:
             raise ProtocolError(f"A frame of {frame_bytes} bytes exceeds the limit of {self.max_frame_bytes}.")
-        return head_bytes, frame_bytes

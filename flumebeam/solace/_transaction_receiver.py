@@ -166,7 +166,7 @@ class TransactionReceiver(QueueReceiver):
         whole = self._packs.completed_by(ids)
         with self._lock:
             handed_out = self._handed_out
-            ours = handed_out.keys() & whole
+            ours = dict.fromkeys(filter(handed_out.__contains__, whole))
             oldest = min(map(handed_out.pop, ours), default=None)
             if not self._taken.issuperset(ours):
                 self._remember(id_ for id_ in ours if id_ not in self._taken)
