@@ -1,8 +1,8 @@
 """The hot path of acknowledgements: that of one message, in the form in which the vendor's client sends it.
 
-A client that acknowledges thousands of messages behind others sends a frame for each (measured with solace-pubsubplus
-1.11: in their order, too, as soon as more have come than its window holds). All but five numbers is equal in all of
-these frames, so it is compared at once instead of walking through their parameters.
+A client that acknowledges when thousands of messages have come sends a frame for each, though they are in order
+(measured with solace-pubsubplus 1.11). All but five numbers is equal in all of these frames, so it is compared at once
+instead of walking through their parameters.
 """
 
 from __future__ import annotations

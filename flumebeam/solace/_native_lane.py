@@ -177,6 +177,7 @@ class _Message:
             code = code or _native.set_sender_timestamp(handle, now)
             self._sent_at = now
         if code != OK:
+            self._sent_at = 0
             _must(code)
 
     def mark(self, correlation: str | None, priority: int | None) -> None:

@@ -126,7 +126,7 @@ def message_id(delivery: bytes) -> str:
 
 def events_of_taken(taken: Sequence[Taken], *, receiver: str, queue: str, fence: bool) -> EventBatch:
     """Return the events of messages, packed or not, in order; arguments and errors as of ``events_of``."""
-    if taken and set(map(type, taken)) == {PlacedFrame}:
+    if len(taken) >= _FEW and set(map(type, taken)) == {PlacedFrame}:
         frames = cast(Sequence[PlacedFrame], taken)
         layouts = list(map(_layout, frames))
         if all(map(is_, layouts, repeat(layouts[0]))):
