@@ -83,7 +83,6 @@ class VendorPublisher:
         self._sent = 0
         self._receipts = _Receipts()
         self._deadline = operation_deadline(options.reconnect)
-        self._builder = service.message_builder()
         try:
             if direct:
                 self._publisher: Any = service.create_direct_message_publisher_builder().build()
@@ -108,7 +107,7 @@ class VendorPublisher:
         first = self._sent + 1  # the client takes a context of 0 for none
         try:
             for outgoing in outgoing_messages(batch, topics, packing, fields):
-                for message, target in outbound_messages(self._service, self._builder, outgoing):
+                for message, target in outbound_messages(self._service, outgoing):
                     self._sent += 1
                     if self._direct:
                         self._publisher.publish(message, target)

@@ -174,7 +174,11 @@ class MessageReader:
         Args:
             message: Handle of a message that stays valid during the call.
         """
-        return self.take_all((message,))[0]
+        if _get_frame(message, self._pointer_at, self._size_at) == _OK:
+            found = self._frames.place(_bytes_at(self._pointer.value, self._size.value))
+            if found is not None:
+                return found
+        return self.read_fields(message)
 
     def take_all(self, messages: Sequence[int]) -> list[Taken | None]:
         """Return what :meth:`take` does, for as many as :data:`MOST_AT_ONCE` messages.
@@ -186,8 +190,8 @@ class MessageReader:
         codes = list(map(_get_frame, messages, self._pointers_at, self._sizes_at))
         count = len(codes)
         frames = map(_bytes_at, self._pointers[:count], self._sizes[:count])
-        if any(codes):  # not received: there is no frame
-            return list(map(self.read_fields, messages))
+        if any(codes):  # one was not received: it has no frame
+            return list(map(self.take, messages))
         taken = list(map(self._frames.place, frames))
         if not all(taken):
             return [found or self.read_fields(message) for found, message in zip(taken, messages, strict=True)]
