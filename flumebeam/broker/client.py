@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
 from typing import TYPE_CHECKING, Final
 
 from flumebeam.broker.core.connection import Connection
@@ -31,11 +30,6 @@ _STREAM_MESSAGES: Final = 256
 _GATHER_SECONDS: Final = 0.001
 """How long they are left to gather in the kernel. To read and to wake for each costs as much as to handle it, and the
 client pays for waking; a millisecond in a transaction that takes several is not seen."""
-_SMALL_BYTES: Final = 1_024
-"""Size up to which that is so; larger ones take longer than to read them."""
-_GATHERED_BYTES: Final = 65_536
-"""What the kernel holds of them, twice as much as it counts. The vendor's client writes each message by itself while
-there is room, and many at once where it had to wait for some: a fifth of what it costs to send."""
 _logger = logging.getLogger("flumebeam.broker")
 
 
@@ -79,8 +73,6 @@ class Client(asyncio.BufferedProtocol):
         self._closing = False
         self._full = False
         """Whether the transport has enough for now."""
-        self._gathers = False
-        """Whether the kernel was told to hold little for it."""
         self._pacer: asyncio.TimerHandle | None = None
 
     # Events of the transport
@@ -156,21 +148,11 @@ class Client(asyncio.BufferedProtocol):
             self._unpack(data, self._codec)
         server.flush()
         pause = server.ingress_pause()
-        if pause == 0.0 and self._streams():
+        if pause == 0.0 and self._connection.staged > _STREAM_MESSAGES:
             pause = _GATHER_SECONDS
         if pause > 0:
             self._hold()
             asyncio.get_running_loop().call_later(pause, self._read_on)
-
-    def _streams(self) -> bool:
-        """Return whether it is in a transaction of many small messages, and have the kernel hold few of them."""
-        messages, size = self._connection.staged
-        if messages <= _STREAM_MESSAGES or size > messages * _SMALL_BYTES:
-            return False
-        if not self._gathers:
-            self._gathers = True
-            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _GATHERED_BYTES)
-        return True
 
     def _unpack(self, data: bytes, codec: Codec) -> None:
         server, connection = self._server, self._connection

@@ -151,9 +151,9 @@ class Connection:
         self.spend(self.delivery_room - len(body) - MESSAGE_OVERHEAD)
 
     @property
-    def staged(self) -> tuple[int, int]:
-        """How many messages its largest open transaction has published so far, and the bytes of their bodies."""
-        return max(((session.pending, session.pending_bytes) for session in self.sessions.values()), default=(0, 0))
+    def staged(self) -> int:
+        """How many messages its largest open transaction has published so far."""
+        return max((session.pending for session in self.sessions.values()), default=0)
 
     def take_output(self) -> bytes:
         """Return what is to be written."""

@@ -78,11 +78,6 @@ class TransactedSession:
         """How many messages are staged."""
         return len(self._staged)
 
-    @property
-    def pending_bytes(self) -> int:
-        """Bytes of their bodies."""
-        return self._staged_bytes
-
     def limit(self, max_messages: int) -> None:
         """Change how many messages one transaction may publish."""
         if max_messages != self._staged.maxlen:
