@@ -237,8 +237,11 @@ class TransactionReceiver(QueueReceiver):
             self._taken.update(deliveries)
             fresh = messages
             if self._broken:
-                known = self._acknowledged, self._handed_out
-                fresh = [one for one in messages if not any(one.delivery in ids for ids in known)]
+                fresh = [
+                    message
+                    for message in messages
+                    if message.delivery not in self._acknowledged and message.delivery not in self._handed_out
+                ]
                 deliveries = [message.delivery for message in fresh]
             self._handed_out.update(dict.fromkeys(deliveries, now))
         return fresh
