@@ -45,6 +45,9 @@ MAX_PACKED_EVENTS: Final = 4096
 
 ID_TEXT: Final = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}")
 """What ``str(DeliveryId)`` looks like."""
+_SIGNS: Final = np.array([(chr(byte) in "0123456789abcdef") + 2 * (chr(byte) == "-") for byte in range(256)], np.uint8)
+"""Of each byte, whether it is a hexadecimal digit (1) or a dash (2)."""
+_ID_SIGNS: Final = _SIGNS[np.frombuffer(b"0" * 16 + b"-" + b"0" * 16, np.uint8)]
 
 _PAIR: Final = struct.Struct(">QQ")
 _PLACE_BITS: Final = 12
@@ -138,7 +141,21 @@ def are_id_texts(column: pa.StringArray) -> pa.BooleanArray:
     Args:
         column: Texts, shape ``(n,)``.
     """
-    return pc.match_substring_regex(column, rf"\A{ID_TEXT.pattern}\z")
+    signs = _signs_of(column)
+    if signs is None:
+        return pc.match_substring_regex(column, rf"\A{ID_TEXT.pattern}\z")
+    return pa.array((_SIGNS[signs] == _ID_SIGNS).all(axis=1))
+
+
+def _signs_of(column: pa.StringArray) -> npt.NDArray[np.uint8] | None:
+    """Return the bytes of texts that are as long as ids, a row each, if all are: to look at them costs a third then."""
+    count, size = len(column), len(_ID_SIGNS)
+    if not count or column.null_count:
+        return None
+    ends = np.frombuffer(column.buffers()[1], np.int32, count + 1, 4 * column.offset)
+    if (np.diff(ends) != size).any():
+        return None
+    return np.frombuffer(column.buffers()[2], np.uint8, count * size, int(ends[0])).reshape(count, size)
 
 
 def packed_origin(origin: int) -> int:

@@ -13,15 +13,20 @@ properties, a reply-to destination, anything unknown) is left to the getters: :m
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
-from itertools import cycle, pairwise
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import compress, cycle, pairwise
+from typing import Any, Final, TypeGuard
 
-from flumebeam.solace._placed_frames import NO_METADATA, Head, Layout, PlacedFrame, Taken
+import numpy as np
+
+from flumebeam.solace._alike_frames import can_be_alike, cut_alike
+from flumebeam.solace._placed_frames import NO_METADATA, FrameBlock, Head, Layout, PlacedFrame, Taken, TakenMessages
 
 __all__ = ["FrameReader"]
 
 _FIXED: Final = 12
+_UNREAD: Final = (0, 4)
+_LENGTH: Final = (8, 12)
 _LENGTHS: Final = struct.Struct(">4xII").unpack_from
 """Of the header, and of the whole frame."""
 _new: Final = tuple.__new__
@@ -30,6 +35,11 @@ _QUEUE_TOPIC: Final = b"#P2P/QUE/"
 """Before the name of a queue that a message was sent to; the library leaves it out of the name, too."""
 _MAX_KNOWN: Final = 4096
 """Heads and summaries remembered; then all are forgotten, so that no producer can fill the memory."""
+
+_MANY: Final = 64
+"""Frames, from which on they cost less together than one by one."""
+_KINDS: Final = 4
+"""Kinds of frames that are looked for: with more, to look for each would cost more than it gains."""
 
 _PRIORITY, _MESSAGE_ID, _PREVIOUS_ID, _REDELIVERED, _SUMMARY, _TOPIC, _EXTENDED = (
     0x03,
@@ -125,6 +135,29 @@ class FrameReader:
         placed = _new(PlacedFrame, (delivery, frame[start:middle], frame[middle:], head, layout))
         return placed.message() if layout.typed else placed
 
+    def place_all(self, frames: Sequence[bytes]) -> TakenMessages:
+        """Return what :meth:`place` does, for many frames: those of a kind as columns, where many are alike."""
+        taken = TakenMessages(len(frames))
+        rest, places = frames, np.arange(len(frames))
+        while len(rest) >= _MANY:
+            model = self.place(rest[0])
+            if not isinstance(model, PlacedFrame) or not can_be_alike(model):
+                break
+            rows, block = cut_alike(rest, model, _LENGTHS(rest[0])[0])
+            before = len(rest)
+            taken.blocks.append((places[rows], block))
+            others = np.ones(before, np.bool_)
+            others[rows] = False
+            rest, places = list(compress(rest, others)), places[others]
+            if len(rows) * _KINDS < before:
+                break
+        singles = list(map(self.place, rest))
+        if singles and _of_one_kind(singles):
+            taken.blocks.append((places, FrameBlock.of(singles)))
+        else:
+            taken.singles += zip(places.tolist(), singles, strict=True)
+        return taken
+
     # -- parameters ----------------------------------------------------------------------------------------------------
 
     def _learn_head(self, frame: bytes, end: int) -> Head:
@@ -173,6 +206,7 @@ class FrameReader:
             extended.get(_PERMANENT_ID),
             slice(*found[_MESSAGE_ID]),
             slice(*found.get(_SUMMARY, nowhere)),
+            _marks((*spans, _UNREAD, _LENGTH), end),
         )
         if len(self._heads) >= _MAX_KNOWN:
             self._heads.clear()
@@ -229,20 +263,29 @@ class FrameReader:
             for is_property, name, convert, span in entries
             if convert is not str
         ]
+        spans = sorted(span for *_, span in entries)
         layout = Layout(
             any(name == b"ct" for name, _, _ in own),
             [(name, place) for is_property, name, place in texts if is_property],
             [(name, place) for is_property, name, place in texts if not is_property],
             [(name, place, convert) for is_property, name, place, convert in others if is_property],
             [(name, place, convert) for is_property, name, place, convert in others if not is_property],
+            _marks(spans, len(data)),
         )
-        spans = [span for *_, span in entries]
         if len(self._layouts) >= _MAX_KNOWN:
             self._layouts.clear()
             self._metadata_cuts.clear()
-        cut = self._metadata_cuts[len(data)] = _around(sorted(spans), 0, len(data))
+        cut = self._metadata_cuts[len(data)] = _around(spans, 0, len(data))
         self._layouts[cut(data, 0)] = layout
         return layout
+
+
+def _of_one_kind(messages: Sequence[Taken | None]) -> TypeGuard[Sequence[PlacedFrame]]:
+    """Tell whether all are frames with the head and the layout of the first one."""
+    first = messages[0]
+    return isinstance(first, PlacedFrame) and all(
+        isinstance(one, PlacedFrame) and one.head is first.head and one.layout is first.layout for one in messages
+    )
 
 
 def _around(spans: Sequence[Span], start: int, end: int) -> Cut:
@@ -250,6 +293,14 @@ def _around(spans: Sequence[Span], start: int, end: int) -> Cut:
     edges = [start, *(edge for span in spans for edge in span), end]
     sizes = [after - before for before, after in pairwise(edges)]
     return struct.Struct("".join(f"{size}{kind}" for size, kind in zip(sizes, cycle("sx")))).unpack_from
+
+
+def _marks(spans: Iterable[Span], size: int) -> bytes:
+    """Return a byte for each of so many: 1 in these spans, 0 elsewhere."""
+    marks = bytearray(size)
+    for begin, end in spans:
+        marks[begin:end] = b"\1" * (end - begin)
+    return bytes(marks)
 
 
 def _item(data: bytes, at: int) -> tuple[int, int, int]:

@@ -23,7 +23,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, Protocol
 
 from flumebeam.errors import ConfigurationError
-from flumebeam.solace._placed_frames import Taken
+from flumebeam.solace._placed_frames import TakenMessages
 from flumebeam.solace._reader import MessageReader
 from flumebeam.solace._wrapper_lane import WrapperLane
 from flumebeam.solace.outgoing import OutgoingEvents
@@ -46,7 +46,7 @@ class Lane(Protocol):
         """
         ...
 
-    def receive(self, max_messages: int, timeout_ms: int, reader: MessageReader) -> list[Taken | None]:
+    def receive(self, max_messages: int, timeout_ms: int, reader: MessageReader) -> TakenMessages:
         """Take up to ``max_messages`` messages; wait at most ``timeout_ms`` milliseconds for the first one.
 
         Returns:

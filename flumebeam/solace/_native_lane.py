@@ -25,7 +25,7 @@ from solace.messaging.utils._solace_utilities import get_last_error_info
 
 from flumebeam.solace import _native
 from flumebeam.solace._native import OK, Destination
-from flumebeam.solace._placed_frames import Taken
+from flumebeam.solace._placed_frames import TakenMessages
 from flumebeam.solace._reader import MOST_AT_ONCE, MessageReader
 from flumebeam.solace.outgoing import OutgoingEvents
 
@@ -98,12 +98,12 @@ class NativeLane:
             if code != OK:
                 raise get_last_error_info(code, "Publishing")
 
-    def receive(self, max_messages: int, timeout_ms: int, reader: MessageReader) -> list[Taken | None]:
+    def receive(self, max_messages: int, timeout_ms: int, reader: MessageReader) -> TakenMessages:
         """Take messages; see :meth:`flumebeam.solace._lanes.Lane.receive`."""
         flow = self._flow._flow_p.value
         if flow is None:
             raise IllegalStateError("The flow is closed.")
-        messages: list[Taken | None] = []
+        messages = TakenMessages()
         more = True
         while more and len(messages) < max_messages:
             wanted = min(max_messages - len(messages), MOST_AT_ONCE)
@@ -111,7 +111,7 @@ class NativeLane:
                 # They are read when all have been fetched: meanwhile the broker sends the next ones.
                 self._fetch(flow, wanted, 0 if messages else timeout_ms)
                 handles = list(filter(None, self._received[:wanted]))
-                messages += reader.take_all(handles)
+                messages.append(reader.take_all(handles))
             finally:
                 for _ in map(_native.free, compress(self._places, self._received[:wanted])):
                     pass

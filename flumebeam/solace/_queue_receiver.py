@@ -6,7 +6,7 @@ import threading
 import uuid
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from solace.messaging.config._sol_constants import _SolClientFlowEvent
@@ -15,7 +15,8 @@ from flumebeam.batch import EventBatch
 from flumebeam.clock import Clock, SystemClock
 from flumebeam.errors import ConfigurationError, FlumebeamError, FormatError, QueueError
 from flumebeam.solace._packs import OpenPacks
-from flumebeam.solace._placed_frames import Taken, events_of_taken
+from flumebeam.solace._placed_frames import TakenMessages
+from flumebeam.solace._taken_events import events_of_taken
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.flows import FlowOptions
 
@@ -154,7 +155,7 @@ class QueueReceiver(ABC):
                 "cannot share it: read it with flows=1, or make the queue non-exclusive."
             )
 
-    def _events(self, messages: Sequence[Taken], fence: bool, max_events: int) -> EventBatch:
+    def _events(self, messages: TakenMessages, fence: bool, max_events: int) -> EventBatch:
         """Return the events of messages, as many as were asked for; the others come with the next call."""
         try:
             batch = events_of_taken(messages, receiver=self._receiver_id, queue=self._queue, fence=fence)

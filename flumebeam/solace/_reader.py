@@ -37,7 +37,7 @@ from typing import Any, Final
 
 from flumebeam.solace._frames import FrameReader
 from flumebeam.solace._native import message_function
-from flumebeam.solace._placed_frames import Taken
+from flumebeam.solace._placed_frames import Taken, TakenMessages
 from flumebeam.solace.incoming import Destination, ReceivedMessage, json_body
 
 __all__ = ["MOST_AT_ONCE", "MessageReader", "metadata_kind"]
@@ -180,7 +180,7 @@ class MessageReader:
                 return found
         return self.read_fields(message)
 
-    def take_all(self, messages: Sequence[int]) -> list[Taken | None]:
+    def take_all(self, messages: Sequence[int]) -> TakenMessages:
         """Return what :meth:`take` does, for as many as :data:`MOST_AT_ONCE` messages.
 
         Args:
@@ -189,12 +189,12 @@ class MessageReader:
         # A loop in Python costs a third of it all.
         codes = list(map(_get_frame, messages, self._pointers_at, self._sizes_at))
         count = len(codes)
-        frames = map(_bytes_at, self._pointers[:count], self._sizes[:count])
         if any(codes):  # one was not received: it has no frame
-            return list(map(self.take, messages))
-        taken = list(map(self._frames.place, frames))
-        if not all(taken):
-            return [found or self.read_fields(message) for found, message in zip(taken, messages, strict=True)]
+            return TakenMessages(count, [], list(enumerate(map(self.take, messages))))
+        taken = self._frames.place_all(list(map(_bytes_at, self._pointers[:count], self._sizes[:count])))
+        taken.singles = [
+            (place, self.read_fields(messages[place]) if found is None else found) for place, found in taken.singles
+        ]
         return taken
 
     def content(self, message: int) -> tuple[bytes, dict[str, Any]]:

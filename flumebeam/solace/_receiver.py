@@ -28,7 +28,7 @@ from flumebeam.errors import ConnectionFailedError, QueueError
 from flumebeam.solace import _native
 from flumebeam.solace._client import bounded, lost_error, queue_error
 from flumebeam.solace._native import OK
-from flumebeam.solace._placed_frames import Taken
+from flumebeam.solace._placed_frames import Taken, TakenMessages
 from flumebeam.solace._queue_receiver import CLOSE_SECONDS, LINGER_SECONDS, MAX_UNPACKED_BYTES, QueueReceiver
 from flumebeam.solace._reader import MessageReader
 from flumebeam.solace.config import SolaceOptions
@@ -209,7 +209,7 @@ class FlowReceiver(QueueReceiver):
                 sleep(LINGER_SECONDS)
             messages, fence = self._drain(max_events)
             if messages:
-                return self._events(messages, fence, max_events)
+                return self._events(TakenMessages.of(messages), fence, max_events)
             if fence:
                 self._buffer.appendleft(None)
             if self._how.browse:

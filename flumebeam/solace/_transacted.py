@@ -32,9 +32,10 @@ from flumebeam.solace._client import (
     told_by,
 )
 from flumebeam.solace._lanes import Lane, choose_lane, open_lane
-from flumebeam.solace._placed_frames import Taken, events_of_taken
+from flumebeam.solace._placed_frames import TakenMessages
 from flumebeam.solace._properties import transaction_properties
 from flumebeam.solace._reader import MessageReader
+from flumebeam.solace._taken_events import events_of_taken
 from flumebeam.solace._transacted_flow import bind_transacted_flow
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.fields import PLAIN_FIELDS, MessageFields
@@ -169,7 +170,7 @@ class VendorSession:
             self._fenced_at = self._baseline
         return events_of_taken(messages, receiver=self._receiver_id, queue=self._queue or "", fence=fence)
 
-    def take(self, max_messages: int, timeout: float, linger: float = 0.0) -> list[Taken]:
+    def take(self, max_messages: int, timeout: float, linger: float = 0.0) -> TakenMessages:
         """Take messages as :meth:`receive` does, as they are.
 
         Args:
@@ -187,25 +188,24 @@ class VendorSession:
         self._check_unbroken("Taking")
         return messages
 
-    def _take_all(self, lane: Lane, max_messages: int, timeout: float, linger: float) -> list[Taken]:
+    def _take_all(self, lane: Lane, max_messages: int, timeout: float, linger: float) -> TakenMessages:
         found = lane.receive(max_messages, round(timeout * 1000), self._reader)
         if linger and 0 < len(found) < min(_FEW, max_messages):
             sleep(linger)
-            found += lane.receive(max_messages - len(found), 0, self._reader)
+            found.append(lane.receive(max_messages - len(found), 0, self._reader))
         # Where many come, the broker sends more as soon as the client has made room: its window is 255 messages.
         gather_until = monotonic() + _GATHER_SECONDS
         while linger and _FEW <= len(found) < min(_MANY, max_messages) and monotonic() < gather_until:
             more = lane.receive(min(_MANY, max_messages) - len(found), _WINDOW_MS, self._reader)
             if not more:
                 break
-            found += more
-        messages = [message for message in found if message is not None]
-        if len(messages) < len(found):
+            found.append(more)
+        if found.nameless:
             raise QueueError(
                 f"Queue {self._queue!r} delivers messages without a replication group message id: "
                 "a broker of version 10 or later is needed."
             )
-        return messages
+        return found
 
     def commit(self) -> Outcome:
         """End the transaction and open the next one. Never raises for what the broker or the network did."""

@@ -10,7 +10,7 @@ from solace.messaging.messaging_service import MessagingService
 from solace.messaging.publisher.outbound_message import OutboundMessage
 from solace.messaging.resources.topic import Topic
 
-from flumebeam.solace._placed_frames import Taken
+from flumebeam.solace._placed_frames import Taken, TakenMessages
 from flumebeam.solace._reader import MessageReader
 from flumebeam.solace.outgoing import OutgoingEvents
 
@@ -38,7 +38,7 @@ class WrapperLane:
         for message, target in outbound_messages(self._service, outgoing):
             self._publisher.publish(message, target)
 
-    def receive(self, max_messages: int, timeout_ms: int, reader: MessageReader) -> list[Taken | None]:
+    def receive(self, max_messages: int, timeout_ms: int, reader: MessageReader) -> TakenMessages:
         """Take messages; see :meth:`flumebeam.solace._lanes.Lane.receive`."""
         messages: list[Taken | None] = []
         while len(messages) < max_messages:
@@ -46,7 +46,7 @@ class WrapperLane:
             if native is None:
                 break
             messages.append(reader.take(native.solace_message.msg_p.value))
-        return messages
+        return TakenMessages(len(messages), [], list(enumerate(messages)))
 
     def close(self) -> None:
         """Nothing is held."""

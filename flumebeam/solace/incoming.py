@@ -268,7 +268,8 @@ def add_event_ids(shared: dict[str, str], columns: dict[str, pa.StringArray]) ->
         else:
             columns[EVENT_ID_HEADER] = pc.fill_null(own, one)
     elif (found := columns.get(_APPLICATION_ID_HEADER)) is not None:
-        ids = pc.if_else(are_id_texts(found), found, pa.scalar(None, pa.string()))
+        are_ids = are_id_texts(found)
+        ids = found if pc.all(are_ids).as_py() else pc.if_else(are_ids, found, pa.scalar(None, pa.string()))
         if own is not None:
             columns[EVENT_ID_HEADER] = pc.coalesce(own, ids)
         elif ids.null_count < len(ids):

@@ -317,6 +317,19 @@ def test_a_transaction_that_a_cut_ended_is_committed_when_what_is_still_to_be_ac
     assert receiver.close()
 
 
+def test_what_is_acknowledged_between_a_transaction_that_was_given_up_and_the_next_is_not_delivered_again(
+    broker: DevelopmentBroker, options: SolaceOptions, connection: VendorConnection
+) -> None:
+    fill(connection, *range(20))
+    receiver = connection.receiver("q", flow=IN_TRANSACTIONS)
+    batch = drink(receiver, 20)
+    broker.cut_connections()
+    eventually(lambda: broker.queue("q").consumers == 1)
+    assert len(receiver.receive(1, 0)) == 0
+
+    settle(broker, receiver, batch)
+
+
 def test_a_broker_that_lost_its_state_within_a_transaction_is_survived(
     broker: DevelopmentBroker, options: SolaceOptions, connection: VendorConnection
 ) -> None:

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from flumebeam.batch import EventBatch
 from flumebeam.ids import DeliveryId
-from flumebeam.solace import _placed_frames
+from flumebeam.solace import _taken_events
 from flumebeam.solace._frames import FrameReader
-from flumebeam.solace._placed_frames import PlacedFrame, Taken, events_of_taken, message_id
+from flumebeam.solace._placed_frames import PlacedFrame, Taken, TakenMessages, message_id
+from flumebeam.solace._taken_events import events_of_taken
 from flumebeam.solace.incoming import ReceivedMessage
 from flumebeam.solace.packing import events_of
 from tests.unit.solace.test_frames import frame, item, metadata, text
@@ -47,7 +48,7 @@ FRAMES = st.builds(
 @pytest.fixture(autouse=True, scope="module")
 def columns_also_of_few() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_placed_frames, "_FEW", 0)
+        patch.setattr(_taken_events, "_FEW", 0)
         yield
 
 
@@ -58,7 +59,7 @@ def placed(*frames: bytes) -> list[Taken]:
 
 
 def by_columns(taken: Sequence[Taken], *, fence: bool = False) -> EventBatch:
-    return events_of_taken(taken, receiver="r", queue="q", fence=fence)
+    return events_of_taken(TakenMessages.of(taken), receiver="r", queue="q", fence=fence)
 
 
 def one_by_one(taken: Sequence[Taken], *, fence: bool = False) -> EventBatch:
