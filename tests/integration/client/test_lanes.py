@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import re
 import time
 from dataclasses import replace
 
 import pytest
+from solace.messaging.core._solace_message import _SolaceMessage
 
 from flumebeam.batch import EventBatch
 from flumebeam.errors import ConfigurationError, ConnectionFailedError
+from flumebeam.garbage import collecting_seldom
 from flumebeam.solace import _lanes, _native
 from flumebeam.solace._native_lane import NativeLane
 from flumebeam.solace.config import SolaceOptions
@@ -84,6 +87,23 @@ def test_large_bodies_do_not_stay_in_a_message_for_each_set_of_properties(option
             assert isinstance(lane, NativeLane)
             assert sum(map(len, lane._messages.values())) == kept
         assert session.commit().committed
+        session.close()
+
+
+@pytest.mark.parametrize("lane", ["wrapper", "plain"])
+def test_the_vendors_messages_are_freed_while_more_of_them_come(options: SolaceOptions, lane: str) -> None:
+    def left() -> int:
+        return sum(type(one) is _SolaceMessage for one in gc.get_objects())
+
+    with collecting_seldom(), connect(replace(options, lane=lane)) as connection:
+        session = connection.transacted_session(queue="q")
+        before = left()
+        session.publish(EventBatch.from_bodies([b"x"] * 250), "logs/x")
+        assert left() - before < 130
+        assert session.commit().committed
+        before = left()
+        assert len(session.receive(250, 1)) == 250
+        assert left() - before < 130
         session.close()
 
 
