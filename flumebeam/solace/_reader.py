@@ -44,6 +44,8 @@ __all__ = ["MOST_AT_ONCE", "MessageReader", "metadata_kind"]
 
 MOST_AT_ONCE: Final = 255
 """Messages that are read together at most: the client holds no more of a flow."""
+_TOGETHER_BYTES: Final = 4 << 20
+"""Of frames that are cut together: while they are, both they and what was cut of them are held."""
 _OK: Final = 0
 _MAX_DEPTH: Final = 32  # nested containers deeper than this are somebody's attack, not data
 _NO_PRIORITY: Final = -1
@@ -191,7 +193,12 @@ class MessageReader:
         count = len(codes)
         if any(codes):  # one was not received: it has no frame
             return TakenMessages(count, [], list(enumerate(map(self.take, messages))))
-        taken = self._frames.place_all(list(map(_bytes_at, self._pointers[:count], self._sizes[:count])))
+        sizes = self._sizes[:count]
+        frames = map(_bytes_at, self._pointers[:count], sizes)
+        if sum(sizes) > _TOGETHER_BYTES:
+            taken = TakenMessages(count, [], list(enumerate(map(self._frames.place, frames))))
+        else:
+            taken = self._frames.place_all(list(frames))
         taken.singles = [
             (place, self.read_fields(messages[place]) if found is None else found) for place, found in taken.singles
         ]

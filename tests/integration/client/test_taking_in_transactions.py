@@ -10,7 +10,7 @@ import pytest
 from flumebeam.batch import EventBatch
 from flumebeam.broker.faults import FailCommit
 from flumebeam.errors import ConfigurationError, QueueError
-from flumebeam.solace import _transaction_receiver
+from flumebeam.solace import _reader, _transaction_receiver
 from flumebeam.solace.config import SolaceOptions
 from flumebeam.solace.flows import FlowOptions, GiveBack, ReplayStart
 from flumebeam.solace.packing import Packing
@@ -41,6 +41,21 @@ def test_what_was_taken_leaves_the_queue_at_once_when_all_of_it_is_acknowledged(
         assert (receiver.unacknowledged, broker.queue("q").messages) == (0, 0)
         assert receiver.acknowledged_after is not None
         assert receiver.close()
+
+
+@pytest.mark.parametrize("limit", [0, 1 << 30])
+def test_messages_are_the_same_read_together_or_one_by_one(
+    connection: VendorConnection, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    monkeypatch.setattr(_reader, "_TOGETHER_BYTES", limit)
+    fill(connection, *range(200))
+    receiver = connection.receiver("q", flow=FlowOptions(transaction_messages=256))
+
+    batch = drink(receiver, 200)
+
+    assert bodies(batch) == [b"%d" % number for number in range(200)]
+    acknowledge(receiver, batch)
+    assert receiver.close()
 
 
 def test_what_is_acknowledged_in_part_comes_again_whole(
