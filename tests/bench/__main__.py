@@ -9,8 +9,10 @@ import platform
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
@@ -18,16 +20,18 @@ from typing import Any, Final
 from rich.console import Console
 
 from flumebeam.errors import ConfigurationError
+from flumebeam.hdfs.cluster import LocalHdfs
 from tests.bench.broker import measure_broker
-from tests.bench.chain import LANES, measure_chains
+from tests.bench.chain import chain_lanes, measure_chains
 from tests.bench.comparing import comparison_report
 from tests.bench.conditions import conditions, measure_conditions
 from tests.bench.endurance import measure_endurance
-from tests.bench.flume import FLUME_LANES
+from tests.bench.flume import flume_hdfs_lanes, flume_lanes
 from tests.bench.formats import measure_formats
 from tests.bench.growth import measure_growth, points
 from tests.bench.hdfs import measure_hdfs
-from tests.bench.lane_report import conditions_report, latency_report, stages_report
+from tests.bench.lane_report import conditions_report, lanes_report, latency_report, stages_report
+from tests.bench.lanes import measure_lanes
 from tests.bench.latency import measure_latencies
 from tests.bench.memory import measure_memory
 from tests.bench.page import page
@@ -50,6 +54,7 @@ from tests.bench.runners import measure_runners
 from tests.bench.scaling import measure_scaling
 from tests.bench.stages import measure_stages
 from tests.bench.stall import measure_stall
+from tests.bench.targets import HdfsTarget
 from tests.bench.through_beam import measure_through_beam
 from tests.bench.throughput import measure_throughput
 from tests.bench.workload import MIN_LINE_BYTES
@@ -59,8 +64,10 @@ __all__ = ["SUITES", "Sizes", "main", "make_parser", "sizes_of"]
 SUITES: Final = {
     "throughput": "events per second and CPU of ingest and drain, beside plain loops",
     "beam": "what Beam costs: read, transacted and persistent write, through Beam and by a plain loop",
+    "lanes": "put and take of the channel on each lane through the client, two sizes, with headers and without",
     "chain": "file to files through ingest, broker and drain at once, packed and not",
     "flume": "the same beside Apache Flume 1.11 from Maven Central (needs Java; only if named)",
+    "flume-hdfs": "the same with all files in a real HDFS (needs Java; only if named)",
     "formats": "events and megabytes per second of a core by format and codec, and with misfits",
     "hdfs": "the drain into a real HDFS, beside a Java client that writes such files (needs Java; only if named)",
     "growth": "the packed chain over events, open paths and bytes of a body",
@@ -77,7 +84,7 @@ SUITES: Final = {
 }
 
 
-_NOT_BY_DEFAULT: Final = ("flume", "hdfs", "rolled", "runners", "scaling", "endurance")
+_NOT_BY_DEFAULT: Final = ("flume", "flume-hdfs", "hdfs", "rolled", "runners", "scaling", "endurance")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,9 +92,10 @@ class Sizes:
     """How much is measured.
 
     Attributes:
-        events: Events of each lane in one run of ``throughput``, ``beam`` and ``hdfs``.
-        runs: Runs of ``throughput``, ``beam``, ``chain``, ``flume``, ``formats``, ``hdfs``, ``broker`` and ``runners``.
-        chain_events: Events of one run of ``chain`` and ``flume``; packed five times as many.
+        events: Events of each lane in one run of ``throughput``, ``beam``, ``lanes`` and ``hdfs``.
+        runs: Runs of ``throughput``, ``beam``, ``lanes``, ``chain``, ``flume``, ``flume-hdfs``, ``formats``, ``hdfs``,
+            ``broker`` and ``runners``.
+        chain_events: Events of one run of ``chain``, ``flume`` and ``flume-hdfs``; packed five times as many.
         format_events: Events of one run of ``formats``.
         growth_events: Numbers of events of ``growth``, in ascending order.
         growth_paths: Numbers of paths of ``growth``.
@@ -293,9 +301,20 @@ def _measure(suite: str, sizes: Sizes, console: Console) -> dict[str, Any]:
         elif suite == "beam":
             beam = measure_through_beam(place, events=sizes.events, runs=sizes.runs, tell=tell)
             found, report = beam.to_json(), beam_report(beam)
-        elif suite in ("chain", "flume"):
-            lanes = FLUME_LANES if suite == "flume" else LANES
-            chain = measure_chains(place, lanes, events=sizes.chain_events, size=sizes.size, runs=sizes.runs, tell=tell)
+        elif suite == "lanes":
+            lanes = measure_lanes(place, events=sizes.events, runs=sizes.runs, tell=tell)
+            found, report = lanes.to_json(), lanes_report(lanes)
+        elif suite in ("chain", "flume", "flume-hdfs"):
+            with ExitStack() as stack:
+                if suite == "flume-hdfs":
+                    tell("starting HDFS")
+                    cluster = stack.enter_context(LocalHdfs(place / "hdfs"))
+                    chains = flume_hdfs_lanes(partial(HdfsTarget, cluster))
+                else:
+                    chains = flume_lanes() if suite == "flume" else chain_lanes()
+                chain = measure_chains(
+                    place, chains, events=sizes.chain_events, size=sizes.size, runs=sizes.runs, tell=tell
+                )
             found, report = chain.to_json(), chain_report(chain)
         elif suite == "formats":
             formats = measure_formats(events=sizes.format_events, size=sizes.size, runs=sizes.runs, tell=tell)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from typing import Any, Final
@@ -20,21 +21,22 @@ from tests.bench.delay import Delay
 from tests.bench.figures import Spread, per_million, spread
 from tests.bench.procfs import Usage
 from tests.bench.programs import Command, Program, ProgramFailedError
+from tests.bench.targets import LocalTarget, Target, TargetOf
 from tests.bench.workload import digest, visible_files, write_lines
 
 __all__ = [
     "FILE_BYTES",
-    "LANES",
     "TRANSACTION",
     "Chain",
     "ChainRun",
     "Lane",
     "Line",
-    "bytes_in",
+    "chain_lanes",
     "measure_chains",
     "our_chain",
     "until",
     "watch",
+    "wrapper_lane",
 ]
 
 FILE_BYTES: Final = 16 << 20
@@ -229,6 +231,7 @@ def our_chain(
     drain: Sequence[str] = (),
     line: Line | None = None,
     queues: int = 1,
+    target: Target | None = None,
 ) -> ChainRun:
     """Send lines through ingest, a broker with its data on disk, and drain.
 
@@ -240,9 +243,10 @@ def our_chain(
         drain: Further options of the drain.
         line: How both reach the broker; by default over loopback.
         queues: How many queues get the events; one of them is drained.
+        target: Where the files go; by default there.
     """
     line = line or Line()
-    target = place / "files"
+    target = target or LocalTarget(place)
     nbytes = source.stat().st_size if isinstance(source, Path) else sum(file.stat().st_size for file in source)
     pattern = str(source if isinstance(source, Path) else source[0].parent / "*")
     with ExitStack() as stack:
@@ -251,7 +255,7 @@ def our_chain(
             broker.create_queue(name, "bench/chain")
         host = ["--solace_host", stack.enter_context(line.reaching(broker))]
         level = {"SOLACE_COMPRESSION_LEVEL": str(line.compression_level)}
-        writing = ["--queue", "chain", "--max_events", str(events), "--target", str(target), *drain, *host]
+        writing = ["--queue", "chain", "--max_events", str(events), "--target", target.url, *drain, *host]
         writing += ["--roll_bytes", str(FILE_BYTES)]
         reading = ["--input", pattern, "--topic", "bench/chain", "--tracker_dir", str(place / "positions"), *host]
         reading.append("--interceptors=")  # as its peers, which add no headers
@@ -266,45 +270,47 @@ def our_chain(
         )
         found = watch(
             events,
-            {**{name: program.usage for name, program in programs.items()}, "broker": broker.usage},
-            begun=lambda: broker.depth("chain").messages > 0 or bytes_in(target) > 0,
+            {**{name: program.usage for name, program in programs.items()}, "broker": broker.usage, **target.usages()},
+            begun=lambda: broker.depth("chain").messages > 0 or target.nbytes() > 0,
             over=lambda: (
                 # The files first: the broker is asked only when it has nothing else to do.
-                not programs["drain"].running() or (bytes_in(target) >= nbytes and broker.depth("chain").messages == 0)
+                not programs["drain"].running() or (target.nbytes() >= nbytes and broker.depth("chain").messages == 0)
             ),
             programs=programs.values(),
         )
         for program in programs.values():
             program.wait(_START_SECONDS)
+    target.bring()
     return found
 
 
-def bytes_in(target: Path) -> int:
-    """Return how many bytes the files hold that readers see."""
-    found = 0
-    for file in visible_files(target):
-        with suppress(FileNotFoundError):  # Flume gave it its name just now: the next look finds it
-            found += file.stat().st_size
-    return found
+def chain_lanes(target_of: TargetOf = LocalTarget) -> dict[str, Lane]:
+    """Return our chains. The one that packs gets five times the events, since it would be over before it is warm."""
+
+    def packed(place: Path, source: Path, events: int) -> ChainRun:
+        return our_chain(place, source, events, ingest=["--pack"], target=target_of(place))
+
+    return {
+        "packed": Lane("Beam, packed", packed, share=5),
+        "single": Lane("Beam, one event a message", partial(_in_transactions, target_of, "auto")),
+    }
 
 
-LANES: Final = {
-    "packed": Lane(
-        "Beam, packed", lambda place, source, events: our_chain(place, source, events, ingest=["--pack"]), share=5
-    ),
-    "single": Lane(
-        "Beam, one event a message",
-        lambda place, source, events: our_chain(
-            place,
-            source,
-            events,
-            ingest=[f"--max_transaction_messages={TRANSACTION}"],
-            drain=[f"--transaction_messages={TRANSACTION}"],
-            line=Line(settings={"max_transaction_messages": TRANSACTION}),
-        ),
-    ),
-}
-"""Our chains. The one that packs gets five times the events, since it would be over before it is warm."""
+def wrapper_lane() -> Lane:
+    """Return our chain, one event a message, over the Python layer of the vendor's client."""
+    return Lane("Beam, client's Python layer", partial(_in_transactions, LocalTarget, "wrapper"))
+
+
+def _in_transactions(target_of: TargetOf, lane: str, place: Path, source: Path, events: int) -> ChainRun:
+    return our_chain(
+        place,
+        source,
+        events,
+        ingest=[f"--max_transaction_messages={TRANSACTION}", f"--solace_lane={lane}"],
+        drain=[f"--transaction_messages={TRANSACTION}", f"--solace_lane={lane}"],
+        line=Line(settings={"max_transaction_messages": TRANSACTION}),
+        target=target_of(place),
+    )
 
 
 def watch(

@@ -1,8 +1,8 @@
-"""Suite ``flume``: Apache Flume 1.11 from Maven Central as the peer of our chain, in the same run.
+"""Suites ``flume`` and ``flume-hdfs``: Apache Flume 1.11 from Maven Central as the peer of our chain, in the same run.
 
-A spooled file -> spooldir source -> memory or file channel -> HDFS sink with text on a local path. Its settings are
-those of its guide for speed: batches of 1,000, channels with room for 100,000 and 1,000,000 events, a checkpoint every
-30 s, one sink. Only one local disk is there, so several data directories would not help it.
+A spooled file -> spooldir source -> memory or file channel -> HDFS sink with text, on a local path or in a real HDFS.
+Its settings are those of its guide for speed: batches of 1,000, channels with room for 100,000 and 1,000,000 events, a
+checkpoint every 30 s, one sink. Only one local disk is there, so several data directories would not help it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from typing import Any, Final
 
 from flumebeam.daemons import free_ports
 from flumebeam.downloads import find_java
-from tests.bench.chain import FILE_BYTES, LANES, ChainRun, Lane, bytes_in, until, watch
+from tests.bench.chain import FILE_BYTES, ChainRun, Lane, chain_lanes, until, watch, wrapper_lane
 from tests.bench.programs import Command
+from tests.bench.targets import LocalTarget, TargetOf
 from tests.flume import fetch_flume
 
-__all__ = ["FLUME_LANES", "agent_properties"]
+__all__ = ["agent_properties", "flume_hdfs_lanes", "flume_lanes"]
 
 _HEAP: Final = "2g"
 _OPENED: Final = ("java.lang", "java.nio", "java.util", "sun.nio.ch", "java.net")
@@ -40,8 +41,8 @@ _ANSWER_SECONDS: Final = 10.0
 _Metrics = dict[str, dict[str, str]]
 
 
-def agent_properties(place: Path, channel: str) -> str:
-    """Return the configuration of an agent with a channel of this kind, ``memory`` or ``file``."""
+def agent_properties(place: Path, channel: str, url: str) -> str:
+    """Return the configuration of an agent with a channel of this kind, ``memory`` or ``file``, that writes there."""
     settings = {
         "sources": "s",
         "channels": "c",
@@ -55,7 +56,7 @@ def agent_properties(place: Path, channel: str) -> str:
         **{f"channels.c.{name}": value for name, value in _CHANNELS[channel].items()},
         "sinks.k.type": "hdfs",
         "sinks.k.channel": "c",
-        "sinks.k.hdfs.path": f"file://{place}/files",
+        "sinks.k.hdfs.path": url,
         "sinks.k.hdfs.fileType": "DataStream",
         "sinks.k.hdfs.writeFormat": "Text",
         "sinks.k.hdfs.batchSize": "1000",
@@ -71,9 +72,10 @@ def agent_properties(place: Path, channel: str) -> str:
     return "".join(f"a1.{name} = {value}\n" for name, value in settings.items())
 
 
-def _run(channel: str, place: Path, source: Path, events: int) -> ChainRun:
+def _run(channel: str, target_of: TargetOf, place: Path, source: Path, events: int) -> ChainRun:
+    target = target_of(place)
     (place / "spool").mkdir()
-    (place / "agent.properties").write_text(agent_properties(place, channel), encoding="utf-8")
+    (place / "agent.properties").write_text(agent_properties(place, channel, target.java_url), encoding="utf-8")
     (place / "log4j2.xml").write_text(_LOGGING, encoding="utf-8")
     [port] = free_ports(1)
     command = [
@@ -96,7 +98,7 @@ def _run(channel: str, place: Path, source: Path, events: int) -> ChainRun:
     def worth_asking() -> bool:
         # Each answer costs the agent CPU, which counts: until its files are nearly there, one a second is enough.
         nonlocal asked
-        if bytes_in(place / "files") < _NEARLY * source.stat().st_size and time.monotonic() < asked + _ASK_SECONDS:
+        if target.nbytes() < _NEARLY * source.stat().st_size and time.monotonic() < asked + _ASK_SECONDS:
             return False
         asked = time.monotonic()
         return True
@@ -108,12 +110,13 @@ def _run(channel: str, place: Path, source: Path, events: int) -> ChainRun:
         arriving.rename(place / "spool" / "input.log")  # a spool directory wants files whole
         found = watch(
             events,
-            {"flume": agent.usage},
+            {"flume": agent.usage, **target.usages()},
             begun=lambda: count("SOURCE.s", "EventAcceptedCount") > 0,
             over=lambda: worth_asking() and count("SINK.k", "EventDrainSuccessCount") >= events,
             programs=[agent],
         )
-        until("Flume had closed its files", lambda: not list((place / "files").glob("*.tmp")), [agent])
+        until("Flume had closed its files", lambda: not target.has_open_files(), [agent])
+    target.bring()
     return found
 
 
@@ -126,9 +129,19 @@ def _metrics(port: int) -> _Metrics:
     return dict(found)
 
 
-FLUME_LANES: Final = {
-    **LANES,
-    "flume-file": Lane("Flume, file channel", partial(_run, "file")),
-    "flume-memory": Lane("Flume, memory channel", partial(_run, "memory")),
-}
-"""Our chains and Flume's. Its memory channel loses what it holds when the process dies."""
+def flume_lanes() -> dict[str, Lane]:
+    """Return our chains and Flume's, all on the local disk."""
+    return {**chain_lanes(), "wrapper": wrapper_lane(), **_of_flume(LocalTarget)}
+
+
+def flume_hdfs_lanes(target_of: TargetOf) -> dict[str, Lane]:
+    """Return the same but for the client's Python layer, with files elsewhere."""
+    return {**chain_lanes(target_of), **_of_flume(target_of)}
+
+
+def _of_flume(target_of: TargetOf) -> dict[str, Lane]:
+    # Its memory channel loses what it holds when the process dies.
+    return {
+        "flume-file": Lane("Flume, file channel", partial(_run, "file", target_of)),
+        "flume-memory": Lane("Flume, memory channel", partial(_run, "memory", target_of)),
+    }

@@ -113,7 +113,7 @@ def _plots(found: Mapping[str, Any]) -> list[str]:
 
 
 def _measured(found: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield what has a rate with a spread: lanes of a chain, and both sides of the lanes of ``throughput``."""
+    """Yield what has a rate with a spread: lanes of a chain, and the sides of those of ``throughput`` and ``lanes``."""
     for name, lane in found.items():
         if not isinstance(lane, dict):
             continue

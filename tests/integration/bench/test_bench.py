@@ -35,6 +35,7 @@ TINY = (
                 "plain loop, vendor's client",
             ],
         ),
+        ("lanes", ["C functions", "in the session's thread", "from another thread", "put", "take", "2,000"]),
         ("chain", ["Beam, packed", "Beam, one event a message", "bottleneck"]),
         (
             "formats",
@@ -49,6 +50,9 @@ TINY = (
         ("latency", ["put to the user's function", "put to a file that readers see", "p99 ms"]),
         ("conditions", ["5 ms, plain", "5 ms, compressed", "free edition's limit", "packed"]),
         ("scaling", ["one event a message", "packed", "x one flow"]),
+        pytest.param(
+            "flume-hdfs", ["Beam, one event a message", "Flume, file channel", "hdfs"], marks=pytest.mark.cluster
+        ),
         pytest.param(
             "runners", ["FnApiRunner", "Prism", "Flink [local]", "Spark local", "p99 ms"], marks=pytest.mark.cluster
         ),

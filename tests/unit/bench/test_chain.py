@@ -66,11 +66,12 @@ def test_waiting_in_vain_is_said() -> None:
 
 
 def test_flumes_file_channel_has_directories_of_its_own(tmp_path: Path) -> None:
-    memory, file = agent_properties(tmp_path, "memory"), agent_properties(tmp_path, "file")
+    memory, file = (agent_properties(tmp_path, channel, "file:///there") for channel in ("memory", "file"))
 
     assert f"a1.channels.c.dataDirs = {tmp_path}/data\n" in file
     assert "dataDirs" not in memory
     assert "a1.sinks.k.hdfs.batchSize = 1000\n" in memory
+    assert "a1.sinks.k.hdfs.path = file:///there\n" in memory
 
 
 def test_growth_never_asks_for_more_paths_than_events() -> None:
