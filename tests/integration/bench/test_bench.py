@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from flumebeam.downloads import cache_directory
+from flumebeam.testing.requirements import require
 from tests.bench.procfs import usage
+from tests.flume import FLUME_VERSION
 
 ROOT = Path(__file__).parents[3]
 TINY = (
@@ -50,9 +53,7 @@ TINY = (
         ("latency", ["put to the user's function", "put to a file that readers see", "p99 ms"]),
         ("conditions", ["5 ms, plain", "5 ms, compressed", "free edition's limit", "packed"]),
         ("scaling", ["one event a message", "packed", "x one flow"]),
-        pytest.param(
-            "flume-hdfs", ["Beam, one event a message", "Flume, file channel", "hdfs"], marks=pytest.mark.cluster
-        ),
+        ("flume-hdfs", ["Beam, one event a message", "Flume, file channel", "hdfs"]),
         pytest.param(
             "runners", ["FnApiRunner", "Prism", "Flink [local]", "Spark local", "p99 ms"], marks=pytest.mark.cluster
         ),
@@ -62,6 +63,10 @@ TINY = (
     ],
 )
 def test_a_suite_runs_to_its_table_and_its_json(tmp_path: Path, suite: str, words: list[str]) -> None:
+    if suite == "flume-hdfs":
+        require("java")
+        if not (cache_directory() / f"flume-{FLUME_VERSION}").exists():
+            require("mvn")
     result = subprocess.run(
         [sys.executable, "-m", "tests.bench", suite, *TINY, "--json", str(tmp_path / "figures.json")],
         cwd=ROOT,
