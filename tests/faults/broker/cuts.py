@@ -122,7 +122,7 @@ class Session:
     def take(self, count: int) -> list[int]:
         """Take up to so many numbers."""
         found = self._run(lambda: self._lane.receive(count, _WAIT_MS, self._reader))
-        return [int(message.body.partition(b" ")[0]) for message in found if message is not None]
+        return [int(message.body.partition(b" ")[0]) for message in found.one_by_one()]
 
     def publish(self, numbers: Sequence[int], topic: str) -> None:
         """Publish numbers."""
