@@ -18,9 +18,9 @@ from tests.bench.programs import Program
 __all__ = ["KINDS", "LANES", "SIDES", "Kind", "LaneFigures", "measure_lanes"]
 
 LANES: Final = {
-    "native": "C functions",
-    "wrapper": "Python layer, in the session's thread",
-    "plain": "Python layer, from another thread",
+    "native": "native, C functions",
+    "wrapper": "wrapper, own thread",
+    "plain": "plain, another thread",
 }
 """The lanes, and what tables call them."""
 SIDES: Final = ("put", "take")

@@ -38,7 +38,7 @@ TINY = (
                 "plain loop, vendor's client",
             ],
         ),
-        ("lanes", ["C functions", "in the session's thread", "from another thread", "put", "take", "2,000"]),
+        ("lanes", ["native, C functions", "wrapper, own thread", "plain, another thread", "put", "take", "2,000"]),
         ("chain", ["Beam, packed", "Beam, one event a message", "bottleneck"]),
         (
             "formats",
