@@ -21,7 +21,8 @@ __all__ = ["BrokerCase", "BrokerFigures", "BrokerRun", "cases", "measure_broker"
 _SECONDS: Final = 900.0
 _BACKLOG: Final = 100_000
 _KEPT_SAMPLES: Final = 40
-_LARGE: Final = 10_000
+_SHARES: Final = {200: 1, 10_000: 10, 65_536: 64}
+"""By bytes of a body: how many times fewer messages there are. The largest is that of a pack."""
 _FAN_OUTS: Final = (1, 8, 64)
 
 
@@ -119,7 +120,7 @@ class BrokerFigures:
 def cases() -> Iterator[BrokerCase]:
     """Yield what is measured, in the order in which one run fills and empties its queues."""
     for durable in (False, True):
-        for size in (200, _LARGE):
+        for size in _SHARES:
             for mode, told in (("persistent", "acknowledged"), ("transacted", "in transactions")):
                 yield BrokerCase(f"publish, {told}", size, durable, "publish", mode)
                 yield BrokerCase(f"deliver, {told}", size, durable, "consume", mode)
@@ -146,7 +147,7 @@ def measure_broker(
         with BrokerProcess() as memory, BrokerProcess(workspace / f"data-{number}") as disk:
             for case in cases():
                 tell(f"run {number + 1} of {runs}: {case.what}, {case.size} bytes{', on disk' if case.durable else ''}")
-                count = max(256, messages // (case.queues if case.size < _LARGE else _LARGE // 1000))
+                count = max(256, messages // (case.queues * _SHARES[case.size]))
                 run = _run(workspace, disk if case.durable else memory, case, count)
                 found.runs.setdefault(case, []).append(run)
     tell(f"{memory_messages:,} messages pass for the memory")

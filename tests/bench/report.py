@@ -340,7 +340,7 @@ def broker_report(found: BrokerFigures) -> RenderableType:
     for durable, where in ((False, "in memory"), (True, "kept on disk")):
         table = _table(f"The development broker, {where}")
         table.add_column("what", no_wrap=True)
-        for heading in ("bytes", "messages/s", "slowest-fastest", "CPU us each", "% core", "a core does"):
+        for heading in ("bytes", "messages/s", "low-high", "MB/s", "CPU us", "% core", "a core does"):
             table.add_column(heading, justify="right", no_wrap=True)
         for case in found.runs:
             if case.durable is durable:
@@ -350,6 +350,7 @@ def broker_report(found: BrokerFigures) -> RenderableType:
                     f"{case.size:,}",
                     f"{rate.median:,.0f}",
                     f"{rate.low:,.0f}-{rate.high:,.0f}",
+                    f"{rate.median * case.size / 1e6:,.0f}",
                     f"{cpu:.1f}",
                     _percent(found.of(case, lambda run: run.share).median),
                     f"{1e6 / cpu:,.0f}" if cpu else "",
