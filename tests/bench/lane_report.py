@@ -71,8 +71,8 @@ def latency_report(found: Latencies) -> RenderableType:
         table,
         _note(
             "Published in transactions of 5 ms on the native lane; the broker keeps its data on disk. The speed layer, "
-            "alone and then with a drain beside it, reads bundles of 50 ms; the chain's files end with each "
-            "transaction, at most a second apart."
+            "alone on two lanes and then with a drain beside it, reads bundles of 50 ms; the chain's files end with "
+            "each transaction, at most a second apart."
         ),
     )
 

@@ -2,8 +2,8 @@
 
 One topic feeds two queues of a broker with its data on disk: one is read by a speed layer in short bundles, the other
 by ``drain_to_hdfs``, whose files end with each transaction; both take in transactions. Before that the speed layer has
-the machine for itself. The publisher commits a transaction every 5 ms. All of it runs on the in-process runner, on the
-client's native lane.
+the machine for itself, once on each lane of the client. The publisher commits a transaction every 5 ms. All of it runs
+on the in-process runner, and all else on the client's native lane.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from tests.bench.workload import visible_files
 __all__ = ["LAYERS", "Latencies", "LatencyFigure", "measure_latencies"]
 
 LAYERS: Final = {
+    "wrapper": "put to the user's function, alone, wrapper lane",
     "alone": "put to the user's function, no drain beside it",
     "speed": "put to the user's function",
     "chain": "put to a file that readers see",
@@ -88,7 +89,7 @@ def measure_latencies(
     figures: list[LatencyFigure] = []
     for rate in rates:
         tell(f"{rate:,} events/s")
-        for layers in (("alone",), ("speed", "chain")):
+        for layers in (("wrapper",), ("alone",), ("speed", "chain")):
             place = workspace / f"{rate}-{layers[0]}"
             place.mkdir()
             figures += _at(place, layers, rate, size, seconds)
@@ -107,7 +108,7 @@ def _at(place: Path, layers: Sequence[str], rate: int, size: int, seconds: float
             return stack.enter_context(Program(module, arguments, place / f"{name}.log"))
 
         speed = ["--host", broker.url, "--queue", layers[0], "--notes", str(notes)]
-        speed += ["--transaction-messages", str(TRANSACTION)]
+        speed += ["--transaction-messages", str(TRANSACTION), "--lane", "wrapper" if "wrapper" in layers else "native"]
         drain = ["--solace_host", broker.url, "--queue", "chain", "--target", str(target), "--roll", "transaction"]
         drain += ["--transaction_messages", str(TRANSACTION)]
         programs = [start("speed", "tests.bench.layers", "speed", *speed, "--bundle-seconds", str(_BUNDLE_SECONDS))]

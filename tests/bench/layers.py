@@ -92,7 +92,8 @@ class _UserFunction(beam.DoFn):
 
 
 def _speed(options: argparse.Namespace) -> None:
-    connection, seconds = SolaceOptions(host=options.host), options.bundle_seconds or _BUNDLE_SECONDS
+    connection = SolaceOptions(host=options.host, lane=options.lane)
+    seconds = options.bundle_seconds or _BUNDLE_SECONDS
 
     def build(pipeline: beam.Pipeline, _: PipelineOptions) -> None:
         (
@@ -188,6 +189,7 @@ def main() -> None:
     parser.add_argument("--bundles")
     parser.add_argument("--bundle-seconds", type=float)
     parser.add_argument("--transaction-messages", type=int, default=0)
+    parser.add_argument("--lane", default="auto")
     parser.add_argument("--beam", nargs=argparse.REMAINDER, default=[], help="what follows says where it runs")
     options = parser.parse_args()
     _LAYERS[options.layer](options)
