@@ -7,10 +7,12 @@ import gc
 from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["collecting_seldom"]
+__all__ = ["collect_often_enough", "collecting_seldom"]
 
 _THRESHOLDS: Final = (100_000, 50, 100)
 """Python's own are 700, 10 and 10: a search for cycles in each hundred messages of a batch, where there are none."""
+_OFTEN: Final = (5_000, 10, 10)
+"""For objects that are in cycles, thirty or so to a message."""
 
 
 @contextlib.contextmanager
@@ -28,3 +30,12 @@ def collecting_seldom() -> Iterator[None]:
     finally:
         gc.set_threshold(*before)
         gc.unfreeze()
+
+
+def collect_often_enough() -> None:
+    """Look for cycles from now on often enough for a part of the program that leaves many, if that is not so already.
+
+    It stays so until the block of :func:`collecting_seldom` ends, or whoever sets thresholds sets others.
+    """
+    if gc.get_threshold()[0] > _OFTEN[0]:
+        gc.set_threshold(*_OFTEN)

@@ -13,6 +13,7 @@ from solace.messaging.publisher.persistent_message_publisher import MessagePubli
 
 from flumebeam.batch import EventBatch
 from flumebeam.errors import ConnectionFailedError
+from flumebeam.garbage import collect_often_enough
 from flumebeam.solace._client import bounded, lost_error, operation_deadline, subcode, told_by
 from flumebeam.solace._transacted import REFUSALS
 from flumebeam.solace._wrapper_lane import outbound_messages
@@ -83,6 +84,7 @@ class VendorPublisher:
         self._sent = 0
         self._receipts = _Receipts()
         self._deadline = operation_deadline(options.reconnect)
+        collect_often_enough()
         try:
             if direct:
                 self._publisher: Any = service.create_direct_message_publisher_builder().build()

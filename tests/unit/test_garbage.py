@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from contextlib import suppress
 
-from flumebeam.garbage import collecting_seldom
+from flumebeam.garbage import collect_often_enough, collecting_seldom
 
 
 def test_small_objects_of_many_batches_start_no_search_for_cycles() -> None:
@@ -25,3 +25,19 @@ def test_what_was_set_before_is_set_again_whatever_becomes_of_the_work() -> None
 
     assert within > before[1]
     assert (gc.get_threshold(), gc.get_freeze_count()) == before
+
+
+def test_it_is_looked_for_more_often_where_a_part_leaves_cycles_and_never_less() -> None:
+    before = gc.get_threshold()
+    try:
+        with collecting_seldom():
+            seldom = gc.get_threshold()
+            collect_often_enough()
+            often = gc.get_threshold()
+            assert often[0] < seldom[0]
+        assert gc.get_threshold() == before
+        gc.set_threshold(700, 10, 10)
+        collect_often_enough()
+        assert gc.get_threshold() == (700, 10, 10)
+    finally:
+        gc.set_threshold(*before)
