@@ -15,12 +15,13 @@ import numpy.typing as npt
 
 from flumebeam.solace._placed_frames import FrameBlock, PlacedFrame, Table, table_of
 
-__all__ = ["can_be_alike", "cut_alike"]
+__all__ = ["BODY_PART", "METADATA_PART", "can_be_alike", "cut_alike"]
 
 _LENGTH: Final = slice(8, 12)
 """Of the whole frame, in its header."""
 _ID_BYTES: Final = 16
-_BODY_PART, _METADATA_PART = 2, 4
+BODY_PART, METADATA_PART = 2, 4
+"""How a contents summary names the parts of a payload."""
 
 _Flags: TypeAlias = npt.NDArray[np.bool_]
 
@@ -69,7 +70,7 @@ def _sizes_fit(summaries: Table, bodies: npt.NDArray[np.int64], metadata: int) -
     """Tell of which messages the contents summary, built as the first one, says what sizes their parts have."""
     first = summaries[0].tobytes() if summaries.shape[1] else b""
     fit = np.ones(len(summaries), np.bool_)
-    said: dict[int, npt.NDArray[np.int64] | int] = {_BODY_PART: 0, _METADATA_PART: 0} if first else {_METADATA_PART: 0}
+    said: dict[int, npt.NDArray[np.int64] | int] = {BODY_PART: 0, METADATA_PART: 0} if first else {METADATA_PART: 0}
     at = 0
     while at < len(first):
         fit &= summaries[:, at] == first[at]
@@ -77,7 +78,7 @@ def _sizes_fit(summaries: Table, bodies: npt.NDArray[np.int64], metadata: int) -
         said[first[at] >> 4] = _numbers(summaries[:, at + 1 : end])
         at = end
     for part, sizes in said.items():
-        fit &= np.equal(sizes, bodies if part == _BODY_PART else metadata)
+        fit &= np.equal(sizes, bodies if part == BODY_PART else metadata)
     return fit
 
 

@@ -19,14 +19,14 @@ from typing import Any, Final, TypeGuard
 
 import numpy as np
 
-from flumebeam.solace._alike_frames import can_be_alike, cut_alike
+from flumebeam.solace._alike_frames import BODY_PART, METADATA_PART, can_be_alike, cut_alike
 from flumebeam.solace._placed_frames import NO_METADATA, FrameBlock, Head, Layout, PlacedFrame, Taken, TakenMessages
 
 __all__ = ["FrameReader"]
 
 _FIXED: Final = 12
-_UNREAD: Final = (0, 4)
-_LENGTH: Final = (8, 12)
+_ANY: Final = ((0, 4), (8, 12))
+"""Of these, what differs from frame to frame and does not make another kind: flags, and the length of the frame."""
 _LENGTHS: Final = struct.Struct(">4xII").unpack_from
 """Of the header, and of the whole frame."""
 _new: Final = tuple.__new__
@@ -55,7 +55,6 @@ _PLAIN: Final = frozenset((0x01, 0x10, 0x17, 0x1C))
 _ID_BYTES: Final = 8
 _SPOOLER, _PERMANENT_ID, _COUNT = 0x2C, 0x29, 0x2E
 _EXTENDED_SIZES: Final = (0, 1, 2, 4, 8)
-_BODY_PART, _METADATA_PART = 2, 4
 
 _ONE_SDT_BLOCK: Final = b"\x01\x00"
 _BLOCK_HEADER: Final = 5
@@ -206,7 +205,7 @@ class FrameReader:
             extended.get(_PERMANENT_ID),
             slice(*found[_MESSAGE_ID]),
             slice(*found.get(_SUMMARY, nowhere)),
-            _marks((*spans, _UNREAD, _LENGTH), end),
+            _marks((*spans, *_ANY), end),
         )
         if len(self._heads) >= _MAX_KNOWN:
             self._heads.clear()
@@ -219,7 +218,7 @@ class FrameReader:
         """Return the bytes of the body and of the metadata behind it."""
         if not summary:
             return payload, 0
-        sizes = {_BODY_PART: 0, _METADATA_PART: 0}
+        sizes = {BODY_PART: 0, METADATA_PART: 0}
         at, last = 0, 0
         while at < len(summary):
             part, width = summary[at] >> 4, summary[at] & 0x0F
@@ -230,7 +229,7 @@ class FrameReader:
             at += width
         if len(self._sizes) >= _MAX_KNOWN:
             self._sizes.clear()
-        found = self._sizes[summary] = sizes[_BODY_PART], sizes[_METADATA_PART]
+        found = self._sizes[summary] = sizes[BODY_PART], sizes[METADATA_PART]
         return found
 
     # -- metadata ------------------------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ class Lane(Protocol):
         """Take up to ``max_messages`` messages; wait at most ``timeout_ms`` milliseconds for the first one.
 
         Returns:
-            The messages; ``None`` for one without a replication group message id.
+            The messages, those too that have no replication group message id.
 
         Raises:
             PubSubPlusClientError: The client cannot receive.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -66,27 +66,16 @@ def events_of_taken(taken: TakenMessages, *, receiver: str, queue: str, fence: b
     return batch
 
 
-class _Rows:
-    """Messages of one layout, as columns.
+class _Rows(NamedTuple):
+    """Messages of one layout, as columns."""
 
-    Attributes:
-        ids: Delivery ids, 16 bytes each.
-        bodies: As they are.
-        metadata: A row each.
-        heads: One for each, or a single one that all have.
-        layout: That of all.
-    """
-
-    __slots__ = ("bodies", "heads", "ids", "layout", "metadata")
-
-    def __init__(
-        self, ids: bytes, bodies: Sequence[bytes], metadata: Table, heads: Sequence[Head], layout: Layout
-    ) -> None:
-        self.ids = ids
-        self.bodies = bodies
-        self.metadata = metadata
-        self.heads = heads
-        self.layout = layout
+    ids: bytes
+    """Delivery ids, 16 bytes each."""
+    bodies: Sequence[bytes]
+    metadata: Table
+    heads: Sequence[Head]
+    """One for each, or a single one that all have."""
+    layout: Layout
 
 
 def _merged(taken: TakenMessages) -> Iterator[tuple[npt.NDArray[np.int64], _Rows]]:

@@ -2,8 +2,8 @@
 
 One topic feeds two queues of a broker with its data on disk: one is read by a speed layer in short bundles, the other
 by ``drain_to_hdfs``, whose files end with each transaction; both take in transactions. Before that the speed layer has
-the machine for itself, once on each lane of the client. The publisher commits a transaction every 5 ms. All of it runs
-on the in-process runner, and all else on the client's native lane.
+the machine for itself, once on the client's wrapper lane and once on the native one, on which all else is. The
+publisher commits a transaction every 5 ms. All of it runs on the in-process runner.
 """
 
 from __future__ import annotations

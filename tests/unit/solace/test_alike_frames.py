@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from tests.unit.solace.test_frames import frame, item, metadata, text
 from tests.unit.solace.test_placed_frames import FRAMES
 
 STAMPED = metadata({"mi": text("one id"), "ts": item(2, bytes(8))}, {"host": text("a")})
+BOTH = ((STAMPED, b"a/b"), (metadata({}, {"severity": text("info")}), b"a/b/c"))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -64,9 +66,9 @@ def test_messages_of_any_kinds_are_cut_alike(frames: list[bytes]) -> None:
 
 
 @given(st.lists(FRAMES, min_size=1, max_size=3), st.randoms(use_true_random=False))
-def test_few_kinds_in_any_order_keep_it(some: list[bytes], order: object) -> None:
+def test_few_kinds_in_any_order_keep_it(some: list[bytes], order: Random) -> None:
     frames = some * 10
-    order.shuffle(frames)  # type: ignore[attr-defined]
+    order.shuffle(frames)
     assert_same(frames)
 
 
@@ -81,9 +83,6 @@ def test_several_kinds_are_found() -> None:
     frames = [frame(b"x" * n, behind, n + 1, topic=topic) for n in range(9) for behind, topic in BOTH]
 
     assert kinds(assert_same(frames)) == [9, 9]
-
-
-BOTH = ((STAMPED, b"a/b"), (metadata({}, {"severity": text("info")}), b"a/b/c"))
 
 
 @given(st.lists(st.tuples(st.integers(0, len(frame(behind=STAMPED)) - 1), st.integers(0, 255)), min_size=1, max_size=9))
